@@ -1,0 +1,50 @@
+# Shared by the scripts and sourced, not run: where the checkout is, and a virtual environment that fits it.
+# `.venv` is made when it is missing and filled again only when pyproject.toml or constraints.txt changed.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$root/.venv
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$1" >&2
+    exit 1
+}
+
+say() {
+    printf '%s: %s\n' "${0##*/}" "$1" >&2
+}
+
+# Prints a Python that is new enough and can make virtual environments; fails if there is none. pyenv's own
+# directory is looked into because its shims fail where the version that .python-version asks for is missing.
+find_python() {
+    local candidate
+    for candidate in python3.13 python3.12 python3.11 python3 python \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[1-9]*/bin/python3; do
+        if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# ensure_venv [EXTRA]: what pyproject.toml asks for, and its EXTRA ("test") too, is installed at the pinned versions.
+ensure_venv() {
+    local extra=${1:-} stamp=$venv/.glimpse-installed wanted installed="" python
+    wanted=$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)
+    if [ -x "$venv/bin/python" ] && [ -f "$stamp" ]; then
+        installed=$(<"$stamp")
+    fi
+    if [ "$installed" = "$wanted test" ] || [ "$installed" = "$wanted $extra" ]; then
+        return
+    fi
+    if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+        python=$(find_python) || fail "Python 3.11 or newer is needed, with venv (on Debian or Ubuntu: apt install python3 python3-venv)"
+        "$python" -m venv --clear "$venv" || fail "could not make a virtual environment in $venv"
+    fi
+    say "installing what is needed into .venv; this takes a minute, and is done once"
+    rm -f "$stamp"
+    (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --constraint constraints.txt --editable ".${extra:+[$extra]}") ||
+        fail "pip could not install the dependencies: see above, and run this again"
+    printf '%s\n' "$wanted $extra" >"$stamp"
+}
