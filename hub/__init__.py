@@ -1,0 +1,1 @@
+"""Glimpse: a self-hosted, real-time notification hub for email opens."""

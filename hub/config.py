@@ -1,0 +1,188 @@
+"""The configuration: the environment in, one frozen `Config` out.
+
+Promise: this is the only module that reads the environment, and a value it cannot use stops the
+start with one line that names the variable and says what it should be.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hub.model import Network
+
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+SECRET_MIN_CHARACTERS = 16
+WHOLE_MOST_DIGITS = 12
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used. The message is one line that names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything the hub can be told from outside. Durations are in seconds, sizes in bytes."""
+
+    database_url: str = "sqlite:///hub.db"
+    redis_url: str | None = None
+    redis_insecure_tls: bool = False
+    port: int = 8000
+    workers: int = 1
+    public_url: str | None = None
+    secret_key: str | None = None
+    trusted_proxies: tuple[Network, ...] = LOOPBACK
+    geoip_db: Path | None = None
+    data_dir: Path = Path("hub-data")
+    spool_dir: Path = Path("hub-spool")
+    repeat_seconds: int = 30
+    log_level: str = "info"
+
+    # The contract fixes these; tests shorten them, the environment cannot.
+    heartbeat_seconds: float = 20.0
+    connect_seconds: float = 10.0
+    send_seconds: float = 10.0
+    log_check_seconds: float = 30.0
+    stream_seconds: float = 600.0
+    drain_seconds: float = 5.0
+    commit_seconds: float = 0.6
+    max_sockets_per_user: int = 20
+    max_queue_bytes: int = 1 << 20
+    log_days: int = 30
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is a file of our own, which `serve` migrates by itself."""
+        return self.database_url.startswith("sqlite")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read the configuration from `environ` (default: the process's own).
+
+        Raises `ConfigError` for the first value that cannot be used.
+        """
+        env = os.environ if environ is None else environ
+
+        def get(name: str) -> str | None:
+            return env.get(name, "").strip() or None
+
+        database_url = _database_url(get("DATABASE_URL"))
+        return cls(
+            database_url=database_url,
+            redis_url=_redis_url(get("REDIS_URL")),
+            redis_insecure_tls=_switch("HUB_REDIS_INSECURE_TLS", get("HUB_REDIS_INSECURE_TLS")),
+            port=_whole("PORT", get("PORT"), default=8000, least=0, most=65535),
+            workers=_whole("WEB_CONCURRENCY", get("WEB_CONCURRENCY"), default=1, least=1, most=64),
+            public_url=_public_url(get("HUB_PUBLIC_URL")),
+            secret_key=_secret_key(get("HUB_SECRET_KEY")),
+            trusted_proxies=_networks(get("HUB_TRUSTED_PROXIES")),
+            geoip_db=_file("HUB_GEOIP_DB", get("HUB_GEOIP_DB")),
+            data_dir=Path(get("HUB_DATA_DIR") or "hub-data"),
+            spool_dir=_spool_dir(get("HUB_SPOOL_DIR"), database_url),
+            repeat_seconds=_whole("HUB_REPEAT_SECONDS", get("HUB_REPEAT_SECONDS"), default=30, least=0, most=3600),
+            log_level=_log_level(get("HUB_LOG_LEVEL")),
+        )
+
+
+def _whole(name: str, text: str | None, *, default: int, least: int, most: int) -> int:
+    if text is None:
+        return default
+    readable = text.isascii() and text.isdigit() and len(text) <= WHOLE_MOST_DIGITS
+    if not readable or not least <= int(text) <= most:
+        raise ConfigError(f"{name} is {text[:40]!r}: set it to a whole number from {least} to {most}")
+    return int(text)
+
+
+def _switch(name: str, text: str | None) -> bool:
+    if text is None or text in ("0", "false", "no"):
+        return False
+    if text in ("1", "true", "yes"):
+        return True
+    raise ConfigError(f"{name} is {text[:40]!r}: set it to 1 or 0")
+
+
+def _database_url(text: str | None) -> str:
+    """Accept what hosts hand out: `postgres://` is the same as `postgresql://`."""
+    if text is None:
+        return "sqlite:///hub.db"
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in ("postgres", "postgresql") and rest:
+        try:
+            _ = urlsplit(text).port
+        except ValueError:
+            raise ConfigError("DATABASE_URL has a port that is not a number") from None
+        return f"postgresql://{rest}"
+    if scheme == "sqlite" and ":memory:" in rest:
+        raise ConfigError("DATABASE_URL names a database in memory, which would lose every open: name a file")
+    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
+        return text
+    begins = f"begins with {scheme[:20]!r}" if separator else "is not an address"
+    raise ConfigError(f"DATABASE_URL {begins}: set it to sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+
+
+def _redis_url(text: str | None) -> str | None:
+    if text is None or text.startswith(("redis://", "rediss://")):
+        return text
+    raise ConfigError("REDIS_URL must begin with redis:// or rediss://")
+
+
+def _public_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username or any(c.isspace() for c in text):
+        raise ConfigError(f"HUB_PUBLIC_URL is {text[:80]!r}: set it to an address like https://hub.example.com")
+    return text.rstrip("/")
+
+
+def _secret_key(text: str | None) -> str | None:
+    if text is not None and len(text) < SECRET_MIN_CHARACTERS:
+        raise ConfigError(f"HUB_SECRET_KEY is too short: give it at least {SECRET_MIN_CHARACTERS} characters")
+    return text
+
+
+def _networks(text: str | None) -> tuple[Network, ...]:
+    if text is None:
+        return LOOPBACK
+    networks = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(item))
+        except ValueError:
+            raise ConfigError(
+                f"HUB_TRUSTED_PROXIES has {item[:60]!r}: give networks like 10.0.0.0/8, separated by commas"
+            ) from None
+    return tuple(networks)
+
+
+def _file(name: str, text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        raise ConfigError(f"{name} is {text[:120]!r}: there is no such file")
+    return path
+
+
+def _spool_dir(text: str | None, database_url: str) -> Path:
+    if text is not None:
+        return Path(text)
+    if database_url.startswith("sqlite"):
+        return Path(database_url.removeprefix("sqlite:///").partition("?")[0] + ".spool")
+    return Path("hub-spool")
+
+
+def _log_level(text: str | None) -> str:
+    level = (text or "info").lower()
+    if level not in LOG_LEVELS:
+        raise ConfigError(f"HUB_LOG_LEVEL is {level[:40]!r}: set it to one of {', '.join(LOG_LEVELS)}")
+    return level

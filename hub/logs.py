@@ -1,0 +1,94 @@
+"""The log: one line of JSON for each record, on stderr.
+
+Promise: no secret, no address (of a machine or of a person) and no query string is in it, whoever wrote
+the record: what the hub's own code never logs is struck out of what libraries and exceptions say.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
+
+from hub.config import Config
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request being answered, for its log lines."""
+
+STRUCK_OUT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), r"\1 …"),
+    (
+        re.compile(
+            r"(?i)\b(token|password|secret|cookie|authorization)(['\"]?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&]+)"
+        ),
+        r"\1\2…",
+    ),
+    (re.compile(r"\bglimpse_[\w-]{8,}"), "…"),
+    (re.compile(r"://[^\s/@]+@"), "://…@"),
+    (re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"), "…@…"),
+    (re.compile(r"\?[^\s\"'<>]+"), "?…"),
+    (re.compile(r"(?<![\w.])\d{1,3}(\.\d{1,3}){3}(?!\.?\w)"), "…"),
+    (
+        re.compile(r"(?i)(?<![\w:])(([\da-f]{1,4}:){7}[\da-f]{1,4}|(?=[\da-f:.]*::)[\da-f:.]{2,})(?![\w:])"),
+        "…",
+    ),
+)
+"""Credentials of HTTP, named secrets, API tokens, those in URLs; mail addresses, query strings, IPv4, IPv6."""
+
+UVICORN_LOGGER = "uvicorn.error"
+UVICORN_NOISE = ("Application startup failed", "Invalid HTTP request", "Unsupported upgrade")
+
+
+def strike_out(text: str) -> str:
+    """`text` without anything that could be a secret, an address or a query string."""
+    for pattern, replacement in STRUCK_OUT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON: `time`, `level`, `logger`, `message`, and `request_id` and `exception`
+    where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": strike_out(record.getMessage().strip()),
+        }
+        if request_id := REQUEST_ID.get():
+            line["request_id"] = request_id
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = strike_out(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+def is_not_noise(record: logging.LogRecord) -> bool:
+    """A filter for uvicorn's logger, which tells each WebSocket with its address, and each bad request."""
+    return not ('"WebSocket ' in str(record.msg) or str(record.msg).startswith(UVICORN_NOISE))
+
+
+def configure_logging(config: Config, stream: TextIO | None = None) -> None:
+    """Send every record of `config.log_level` and above to `stream` (default: stderr). Safe to repeat.
+
+    `debug` is for the hub's own modules; libraries, which at that level tell every query and frame, stay
+    at `warning`.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    level = getattr(logging, config.log_level.upper())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.WARNING))
+    logging.getLogger("hub").setLevel(level)
+    uvicorn = logging.getLogger(UVICORN_LOGGER)
+    uvicorn.setLevel(logging.INFO if level <= logging.DEBUG else max(level, logging.ERROR))
+    if is_not_noise not in uvicorn.filters:
+        uvicorn.addFilter(is_not_noise)

@@ -1,0 +1,280 @@
+"""The nouns: what the hub knows about, as plain values.
+
+Promise: nothing here does I/O and nothing here decides; a noun is the same thing under the same name
+in the recorder, the store and the API. Times are milliseconds since the Unix epoch, in UTC; ids are
+opaque strings that sort by the time they were made. The shapes the contract shows are in `wire`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal, TypeAlias
+
+import uuid_utils
+from msgspec import Struct
+
+Network: TypeAlias = IPv4Network | IPv6Network
+Clock: TypeAlias = Callable[[], int]
+
+VerdictName = Literal["human", "proxy", "prefetch", "scanner", "bot", "self"]
+Confidence = Literal["high", "medium", "low"]
+DeviceType = Literal["desktop", "mobile", "tablet", "unknown"]
+Stream = Literal["notifications", "history"]
+Withheld = Literal["not_counted", "realtime_off", "muted"]
+EventType = Literal[
+    "open.recorded",
+    "open.reclassified",
+    "message.registered",
+    "message.updated",
+    "messages.muted",
+    "settings.updated",
+    "notifications.seen",
+]
+
+COUNTABLE: frozenset[str] = frozenset({"human", "proxy"})
+"""The verdicts that stand for a person: only these are counted, and only these notify."""
+
+ID_CHARACTERS = 26
+
+
+def new_id() -> str:
+    """A new id: a UUIDv7 (RFC 9562) in lower-case base32hex, which keeps its order in time."""
+    return base64.b32hexencode(uuid_utils.uuid7().bytes)[:ID_CHARACTERS].decode().lower()
+
+
+def id_bytes(text: str) -> bytes:
+    """The 16 bytes behind an id. Raises ValueError if `text` is not one of ours."""
+    if len(text) != ID_CHARACTERS or text != text.lower():
+        raise ValueError("not an id")
+    raw = base64.b32hexdecode(text.upper() + "======")
+    if id_text(raw) != text:
+        raise ValueError("not an id")
+    return raw
+
+
+def id_text(raw: bytes) -> str:
+    """The id whose 16 bytes are `raw`."""
+    return base64.b32hexencode(raw)[:ID_CHARACTERS].decode().lower()
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of an id (it may still name nothing)."""
+    try:
+        id_bytes(text)
+    except ValueError:
+        return False
+    return True
+
+
+class Visit(Struct, frozen=True):
+    """What we know of a hit while its request is open: the only noun that holds an address.
+
+    `user_agent` is capped at 512 bytes. `position` is the recipient's place in the message from 1,
+    or 0 where several share the pixel.
+    """
+
+    message_id: str
+    position: int
+    at: int
+    address: str
+    user_agent: str
+    prefetch: bool = False
+
+
+class Place(Struct, frozen=True):
+    """Where a hit came from, as far as it can be known; `hidden_by` names the proxy that hides it."""
+
+    city: str | None = None
+    region: str | None = None
+    country: str | None = None
+    country_code: str | None = None
+    hidden_by: str | None = None
+
+
+class Device(Struct, frozen=True):
+    """What a hit was made with; `client` is the mail program or browser."""
+
+    type: DeviceType = "unknown"
+    os: str | None = None
+    client: str | None = None
+
+
+class Verdict(Struct, frozen=True):
+    """What a hit was. `reasons` are codes; `classify.explain_reason` puts them in words."""
+
+    verdict: VerdictName
+    confidence: Confidence
+    reasons: tuple[str, ...]
+    ruleset: str
+
+
+class Evidence(Struct, frozen=True):
+    """What a visit shows by itself, with neither the address nor the User-Agent in it.
+
+    `agent` is the kind of program its User-Agent names, `network` the owner of its address where that
+    is known to matter; both are words of `classify`. This is what may be written to the spool.
+    """
+
+    agent: str
+    network: str | None = None
+    prefetch: bool = False
+    place: Place = Place()
+    device: Device = Device()
+    notes: tuple[str, ...] = ()
+
+
+class Hit(Struct, frozen=True):
+    """A visit made ready for the record: its evidence, and a keyed hash of who it came from.
+
+    `clients` is the hash under today's key and, close to midnight UTC, under yesterday's too.
+    """
+
+    id: str
+    message_id: str
+    position: int
+    at: int
+    clients: tuple[str, ...]
+    evidence: Evidence
+
+
+class Open(Struct, frozen=True):
+    """A hit once recorded.
+
+    `counted` follows from the verdict and `repeat`, and changes when the verdict is corrected; `told`
+    says whether its sender was notified when it was recorded, and stays.
+    """
+
+    id: str
+    user_id: str
+    message_id: str
+    position: int
+    at: int
+    verdict: Verdict
+    counted: bool
+    repeat: bool
+    told: bool
+    place: Place
+    device: Device
+
+
+class LastSeen(Struct, frozen=True):
+    """When a client was last seen on a pixel and taken for a person: what the next hit may repeat."""
+
+    message_id: str
+    position: int
+    client: str
+    at: int
+
+
+class Count(Struct):
+    """What a batch adds to a message, or to one of its recipients (`position` from 1; 0 is the message)."""
+
+    id: str
+    position: int
+    opens: int = 0
+    hits: int = 0
+    first: int | None = None
+    last: int | None = None
+
+
+class Settings(Struct, frozen=True):
+    """What a user decided about being notified. `muted_all_sequence` orders a mute-all in the user's log."""
+
+    realtime_notifications: bool = True
+    muted_all_at: int | None = None
+    muted_all_sequence: int = 0
+
+
+class User(Struct, frozen=True):
+    """A sender with an account."""
+
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "admin"]
+    settings: Settings
+    sequence: int
+    seen_sequence: int
+
+
+class Recipient(Struct, frozen=True):
+    """Somebody a message went to. The figures are None where the pixel is not theirs alone."""
+
+    address: str
+    name: str | None = None
+    opens: int | None = None
+    first_opened_at: int | None = None
+    last_opened_at: int | None = None
+
+
+class Provider(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+    """The mail provider's own names for a message."""
+
+    name: str
+    message_id: str
+    thread_id: str | None = None
+
+
+class Crm(Struct, frozen=True, forbid_unknown_fields=True):
+    """The record a message belongs to in a customer database."""
+
+    system: str
+    record_id: str
+    url: str | None = None
+
+
+class Message(Struct, frozen=True):
+    """A message a sender registered.
+
+    `sent_at` is None while it is being written. `registered_sequence` is its place in the user's log;
+    `muted` is the sender's explicit choice with the speaker, made at `muted_set_sequence`, or None.
+    """
+
+    id: str
+    user_id: str
+    created_at: int
+    registered_sequence: int
+    subject: str
+    template: str | None
+    format: Literal["html", "plain"]
+    shared: bool
+    sent_at: int | None
+    provider: Provider | None
+    crm: Crm | None
+    muted: bool | None
+    muted_set_sequence: int
+    opens: int
+    hits: int
+    first_opened_at: int | None
+    last_opened_at: int | None
+    recipient_count: int
+    viewed_at: int | None = None
+    recipients: tuple[Recipient, ...] = ()
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the message can carry a pixel at all: plain text cannot."""
+        return self.format == "html"
+
+
+class Event(Struct, frozen=True):
+    """An entry in a user's log, with what it refers to.
+
+    `notified` says whether the `notifications` stream carries it; `was` is the verdict an
+    `open.reclassified` replaced; `data` holds the small facts of the other types.
+    """
+
+    user_id: str
+    sequence: int
+    type: EventType
+    at: int
+    notified: bool = True
+    withheld: Withheld | None = None
+    open: Open | None = None
+    message: Message | None = None
+    recipient: Recipient | None = None
+    was: VerdictName | None = None
+    settings: Settings | None = None
+    seen: int | None = None

@@ -1,0 +1,33 @@
+"""A database with one table of numbered texts, for the tests of the database itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hub.store.database import Database
+
+
+@asynccontextmanager
+async def a_database(url: str) -> AsyncIterator[Database]:
+    """The database at `url`, connected, with the table `note` and one that refers to it."""
+    database = Database(url)
+    await database.connect()
+    async with database.write() as tx:
+        await tx.fetch("CREATE TABLE note (id BIGINT PRIMARY KEY, text TEXT)")
+        await tx.fetch("CREATE TABLE child (of_note BIGINT NOT NULL REFERENCES note (id))")
+    try:
+        yield database
+    finally:
+        await database.disconnect()
+
+
+async def add(database: Database, number: int, text: str = "") -> None:
+    """Write one note."""
+    async with database.write() as tx:
+        await tx.fetch("INSERT INTO note (id, text) VALUES ($1, $2)", number, text)
+
+
+async def numbers(database: Database) -> list[int]:
+    """The numbers of all notes."""
+    return [row["id"] for row in await database.fetch("SELECT id FROM note ORDER BY id")]
