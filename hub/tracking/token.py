@@ -1,0 +1,74 @@
+"""Pixel tokens: which message, and whose copy, a pixel belongs to.
+
+Promise: a token says nothing to whoever holds it, cannot be made without the key, and is refused
+without asking the database. It carries a key id, the message's id, the recipient's position and a
+MAC; never an address.
+
+    1 byte key id | 16 bytes message id | 2 bytes position | 11 bytes of HMAC-SHA256
+
+30 bytes are exactly 40 characters of base64url, so there is no padding and one spelling only.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+from hub.model import id_bytes, id_text
+
+TOKEN_CHARACTERS = 40
+MAC_BYTES = 11
+SHARED = 0
+"""The position of a pixel that several recipients share."""
+
+
+class BadToken(ValueError):
+    """Not a token of ours: forged, cut or made with a key we do not have."""
+
+
+class Keys:
+    """The keys that pixels are signed with: the first signs, all of them verify.
+
+    `secrets` are texts of any length; each key's id follows from its secret, so that every process
+    agrees on it and an old secret can be kept for the pixels already sent.
+    """
+
+    def __init__(self, *secrets: str) -> None:
+        if not secrets:
+            raise ValueError("at least one secret is needed")
+        derived = [hashlib.sha256(b"glimpse/pixel/1\0" + secret.encode()).digest() for secret in secrets]
+        # A list, not a mapping: an id is one byte, and two secrets that share it are both to be believed.
+        self._keys = [(key[0], key[1:]) for key in derived]
+        self._client_secret = hashlib.sha256(b"glimpse/client/1\0" + secrets[0].encode()).digest()
+
+    def sign(self, message_id: str, position: int) -> str:
+        """The token for `message_id`'s pixel at `position` (`SHARED`, or a recipient's place from 1)."""
+        key_id, key = self._keys[0]
+        body = bytes([key_id]) + id_bytes(message_id) + position.to_bytes(2, "big")
+        return base64.urlsafe_b64encode(body + _mac(key, body)).decode()
+
+    def verify(self, token: str) -> tuple[str, int]:
+        """The message id and position in `token`. Raises `BadToken` if it is not ours."""
+        if len(token) != TOKEN_CHARACTERS or not token.isascii():
+            raise BadToken("a token has 40 characters")
+        try:
+            raw = base64.b64decode(token, altchars=b"-_", validate=True)
+        except binascii.Error:
+            raise BadToken("a token is base64url") from None
+        body, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+        named = (key for key_id, key in self._keys if key_id == body[0])
+        if not any(hmac.compare_digest(mac, _mac(key, body)) for key in named):
+            raise BadToken("the MAC does not fit")
+        return id_text(body[1:17]), int.from_bytes(body[17:19], "big")
+
+    def client_hash(self, address: str, user_agent: str, day: int) -> str:
+        """A keyed hash of who made a hit, for seeing a repeat. It changes with `day`, counted from the epoch."""
+        key = hmac.digest(self._client_secret, day.to_bytes(4, "big"), "sha256")
+        text = f"{address}\0{user_agent}".encode(errors="replace")
+        return hmac.digest(key, text, "sha256")[:12].hex()
+
+
+def _mac(key: bytes, body: bytes) -> bytes:
+    return hmac.digest(key, body, "sha256")[:MAC_BYTES]
