@@ -1,0 +1,80 @@
+"""Places: a city, region and country for an address, from a GeoIP2-format database.
+
+Promise: `find` never raises and never says more than city, region and country. Works with DB-IP City
+Lite, GeoLite2 and GeoIP2, City or Country.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from geoip2.database import Reader
+from geoip2.errors import GeoIP2Error
+from maxminddb import MODE_AUTO, InvalidDatabaseError
+
+from hub.model import Place
+
+CACHED_ADDRESSES = 16_384
+NAME_CHARACTERS = 80
+NOWHERE = Place()
+
+
+class BadDatabase(ValueError):
+    """Not a place database that can be read. The message is one line about "it", the file."""
+
+
+class Places:
+    """An open place database."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the `.mmdb` at `path`. Raises `BadDatabase` if it cannot serve."""
+        try:
+            self._reader = Reader(path, mode=MODE_AUTO)
+        except OSError as error:
+            raise BadDatabase(f"it cannot be read ({error.strerror or error})") from None
+        except (InvalidDatabaseError, ValueError):
+            raise BadDatabase("it is not a database in the .mmdb format") from None
+        metadata = self._reader.metadata()
+        self.kind = metadata.database_type
+        self.built_at = metadata.build_epoch * 1000
+        self.nodes = metadata.node_count
+        self._look_up: Callable[[str], Any]
+        if "City" in self.kind:
+            self._look_up = self._reader.city
+        elif "Enterprise" in self.kind:
+            self._look_up = self._reader.enterprise
+        elif "Country" in self.kind:
+            self._look_up = self._reader.country
+        else:
+            self._reader.close()
+            raise BadDatabase(f"it holds {self.kind[:60]!r}: a City or Country database is needed")
+        self._remembered = lru_cache(maxsize=CACHED_ADDRESSES)(self._find)
+
+    def find(self, address: str) -> Place:
+        """Where `address` is; an empty `Place` for a private, unknown or malformed one."""
+        return self._remembered(address)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
+
+    def _find(self, address: str) -> Place:
+        try:
+            found = self._look_up(address)
+        except (GeoIP2Error, InvalidDatabaseError, ValueError, TypeError):
+            return NOWHERE
+        region = found.subdivisions.most_specific.name if hasattr(found, "subdivisions") else None
+        city = found.city.name if hasattr(found, "city") else None
+        return Place(
+            city=_name(city),
+            region=_name(region),
+            country=_name(found.country.name),
+            country_code=_name(found.country.iso_code),
+        )
+
+
+def _name(value: object) -> str | None:
+    return value[:NAME_CHARACTERS] if isinstance(value, str) and value else None

@@ -1,0 +1,151 @@
+"""The visit: what a request says about who made it.
+
+Promise: the client's address is the one that the nearest untrusted party had; nobody can choose it by
+sending a header. The User-Agent is cut to 512 bytes before anything looks at it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from hub.model import Network, Visit
+
+USER_AGENT_BYTES = 512
+MOST_HOPS = 32
+"""Trusted hops that are walked through at the most; a longer chain is a loop or an attack."""
+
+CONTROL_BYTES = bytes([*range(0x20), *range(0x7F, 0xA0)])
+PREFETCH_HEADERS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
+"""Sec-Purpose: Fetch standard; Purpose: Chrome and Safari before it; X-Purpose: Safari and Facebook's
+in-app browser; X-Moz: Firefox (MDN, "Sec-Purpose", read 2026-11)."""
+PREFETCH_WORDS = (b"prefetch", b"prerender", b"preview")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def read_visit(
+    scope: Mapping[str, Any],
+    *,
+    message_id: str,
+    position: int,
+    at: int,
+    trusted_proxies: Sequence[Network],
+) -> Visit:
+    """What the ASGI http `scope` of a hit on a pixel says; `at` is in milliseconds since the epoch."""
+    user_agent = b""
+    prefetch = False
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            user_agent = user_agent or value
+        elif name in PREFETCH_HEADERS:
+            value = value.lower()
+            prefetch = prefetch or any(word in value for word in PREFETCH_WORDS)
+    return Visit(
+        message_id=message_id,
+        position=position,
+        at=at,
+        address=client_address(scope, trusted_proxies),
+        user_agent=clean_user_agent(user_agent),
+        prefetch=prefetch,
+    )
+
+
+def clean_user_agent(raw: bytes) -> str:
+    """The first 512 bytes of a User-Agent, without control characters and outer blanks."""
+    return raw[:USER_AGENT_BYTES].translate(None, CONTROL_BYTES).strip().decode("latin-1")
+
+
+def client_address(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]) -> str:
+    """The address of the client behind the trusted proxies; "" if it cannot be known.
+
+    `X-Forwarded-For` is read from the right, and only as far as each hop that speaks is trusted: the
+    first untrusted address is the client's. Junk ends the walk at the last good hop. A peer on a Unix
+    socket has no address and counts as trusted.
+    """
+    return _walk(scope, trusted_proxies)[0]
+
+
+def forwarded_proto(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]) -> str:
+    """ "http" or "https": how the client spoke to the outermost trusted proxy, or else to us."""
+    own = "https" if scope.get("scheme") in ("https", "wss") else "http"
+    hops = _walk(scope, trusted_proxies)[1]
+    said = _listed(scope["headers"], b"x-forwarded-proto")
+    if not hops or not said:
+        return own
+    # Proxies that append leave one word each; what lies further left is the client's own claim.
+    word = said[max(len(said) - hops, 0)].lower()
+    return {"https": "https", "wss": "https", "http": "http", "ws": "http"}.get(word, own)
+
+
+def _walk(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]) -> tuple[str, int]:
+    """The client's address, and how many trusted hops lie before it."""
+    client = scope.get("client")
+    address = (parse_address(client[0]) or "") if client else ""
+    trusted = tuple(trusted_proxies)
+    if client and not _is_trusted(address, trusted):
+        return address, 0
+    hops = 1
+    for entry in reversed(_listed(scope["headers"], b"x-forwarded-for")):
+        hop = parse_address(entry)
+        if hop is None or hops > MOST_HOPS:
+            return address, hops
+        address = hop
+        if not _is_trusted(hop, trusted):
+            return address, hops
+        hops += 1
+    return address, hops
+
+
+def _listed(headers: Headers, name: bytes) -> list[str]:
+    """The comma-separated values of a header, over all its lines, from left to right."""
+    values = [value for key, value in headers if key == name]
+    return [item.strip() for item in b",".join(values).decode("latin-1").split(",")] if values else []
+
+
+def parse_address(text: str) -> str | None:
+    """An address in its shortest form, without port, brackets or zone; None if `text` is not one.
+
+    An IPv4 address that came mapped into IPv6 is given as IPv4.
+    """
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text, closed, _ = text[1:].partition("]")
+        if not closed:
+            return None
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        if ":" not in text:
+            return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
+        raw = socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
+    except (OSError, ValueError):
+        return None
+    if raw.startswith(b"\0" * 10 + b"\xff\xff"):
+        return socket.inet_ntop(socket.AF_INET, raw[12:])
+    return socket.inet_ntop(socket.AF_INET6, raw)
+
+
+def address_number(address: str) -> tuple[int, int]:
+    """The IP version of a parsed address and its bits as a number. Raises ValueError if it is none."""
+    try:
+        if ":" in address:
+            return 6, int.from_bytes(socket.inet_pton(socket.AF_INET6, address), "big")
+        return 4, int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
+    except OSError:
+        raise ValueError("not an address") from None
+
+
+@lru_cache(maxsize=4096)
+def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    try:
+        version, number = address_number(address)
+    except ValueError:
+        return False
+    for network in trusted:
+        shift = network.max_prefixlen - network.prefixlen
+        if network.version == version and number >> shift == int(network.network_address) >> shift:
+            return True
+    return False

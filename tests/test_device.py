@@ -1,0 +1,110 @@
+"""Devices: named as far as the User-Agent can be believed, in bounded time and memory."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.model import Device
+from hub.tracking.device import CACHED_USER_AGENTS, NAME, _read, read_device
+
+WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
+CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "device"),
+    [
+        ("", Device()),
+        ("Mozilla/5.0", Device()),
+        (
+            "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17928; Pro)",
+            Device("desktop", "Windows", "Outlook"),
+        ),
+        ("Mozilla/4.0 (compatible; ms-office; MSOffice 16)", Device("desktop", "Windows", "Outlook")),
+        ("Outlook-iOS/711.3061168.prod.iphone", Device("mobile", "iOS", "Outlook")),
+        (
+            f"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) {WEBKIT} Mobile/15E148 Outlook-iOS/2.0",
+            Device("tablet", "iOS", "Outlook"),
+        ),
+        ("Outlook-Android/2.0", Device("mobile", "Android", "Outlook")),
+        ("MacOutlook/16.46.21021202 (Intelx64 Mac OS X 11.2.2)", Device("desktop", "macOS", "Outlook")),
+        ("Outlook/16.16.18071205 CFNetwork/902.1 Darwin/17.7.0", Device("desktop", "macOS", "Outlook")),
+        (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME}", Device("desktop", "Windows", "Outlook")),
+        (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT}", Device("desktop", "macOS", "Apple Mail")),
+        (
+            f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) {WEBKIT} Mobile/15E148",
+            Device("mobile", "iOS", "Apple Mail"),
+        ),
+        (
+            f"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) {WEBKIT} Mobile/15E148",
+            Device("tablet", "iOS", "Apple Mail"),
+        ),
+        (
+            f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) {WEBKIT} Version/17.5 Mobile/15E148 Safari/604.1",
+            Device("mobile", "iOS", "Safari"),
+        ),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.2.0",
+            Device("desktop", "Linux", "Thunderbird"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 13; SM-S908B; wv) {CHROME} Version/4.0 Chrome/108.0 Mobile Safari/537.36 "
+            "SamsungEmail/6.1.74",
+            Device("mobile", "Android", "Samsung Email"),
+        ),
+        ("YahooMobileMail/1.0 (Android Mail; 6.1)", Device("mobile", "Android", "Yahoo Mail")),
+        ("com.google.Gmail/6.0.230910 iSL/3.4 iPhone/16.6 hw/iPhone14_5", Device("mobile", "iOS", "Gmail")),
+        (
+            f"Mozilla/5.0 (Linux; Android 14; SM-S911B Build/UP1A.231005.007; wv) {CHROME} Version/4.0 "
+            "Chrome/128.0.6613.127 Mobile Safari/537.36",
+            Device("mobile", "Android", "Android WebView"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 13; SM-X900) {CHROME} Chrome/116.0.0.0 Safari/537.36",
+            Device("tablet", "Android", "Chrome"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 13) {CHROME} Chrome/116 Mobile DuckDuckGo/5 Safari/537.36",
+            Device("mobile", "Android", "DuckDuckGo Mobile"),
+        ),
+        (
+            f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME} Chrome/124.0.0.0 Safari/537.36 Edg/124.0.0.0",
+            Device("desktop", "Windows", "Edge"),
+        ),
+        (
+            f"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {CHROME} Chrome/120.0.0.0 Safari/537.36",
+            Device("desktop", "ChromeOS", "Chrome"),
+        ),
+        (
+            "Mozilla/5.0 (Windows NT 6.1; Trident/7.0; rv:11.0) like Gecko",
+            Device("desktop", "Windows", "Internet Explorer"),
+        ),
+    ],
+)
+def test_device_of_a_user_agent(user_agent: str, device: Device) -> None:
+    assert read_device(user_agent) == device
+
+
+def test_device_does_not_repeat_what_only_a_hostile_user_agent_says() -> None:
+    """ua-parser takes any word around "favicon" for a program's name."""
+    assert read_device("xfaviconx/1.0").client == "xfaviconx"
+    assert read_device("\N{SNOWMAN}faviconé/1.0").client is None
+
+
+@given(st.text(max_size=600))
+def test_device_of_any_text_says_nothing_but_short_names(user_agent: str) -> None:
+    device = read_device(user_agent)
+    for name in (device.os, device.client):
+        assert name is None or NAME.fullmatch(name)
+
+
+def test_device_looks_at_no_more_than_the_first_bytes() -> None:
+    assert read_device("a" * 512 + " Thunderbird/128.0") == read_device("a" * 512)
+
+
+def test_device_memory_is_bounded() -> None:
+    for number in range(CACHED_USER_AGENTS + 10):
+        read_device(f"x{number}")
+    assert _read.cache_info().currsize == CACHED_USER_AGENTS
