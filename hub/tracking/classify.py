@@ -1,0 +1,162 @@
+"""Classifying: what a hit really was, and how sure we are.
+
+Promise: pure. `examine` turns a visit into evidence that holds neither address nor User-Agent;
+`classify` judges evidence in the context of its message; `reconsider` corrects earlier verdicts when
+later evidence comes. The rules themselves are the tables in `rules` and beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from hub.model import Device, Evidence, Place, Verdict, Visit
+from hub.tracking.datasets import Datasets
+from hub.tracking.device import read_device
+from hub.tracking.rules import (
+    BURST_CLIENTS,
+    BY_CODE,
+    DELIVERY_WINDOW_MS,
+    RULES,
+    RULESET,
+    SHARERS_PER_CLIENT,
+    VIEWING_MS,
+    Rule,
+    decide,
+)
+from hub.tracking.rules_agents import identify
+from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
+
+__all__ = ["RULESET", "Context", "Sighting", "classify", "examine", "explain_reason", "reconsider"]
+
+
+class Sighting(Struct, frozen=True):
+    """A hit on the same pixel: its open's id, who by (a keyed hash) and what it was taken for."""
+
+    id: str
+    at: int
+    client: str
+    verdict: Verdict
+
+
+class Context(Struct, frozen=True):
+    """What is known about the message when a hit is judged. Times are in milliseconds.
+
+    `viewings` are when the sender was looking at it, near the hit; `others` what was seen on the same
+    pixel in the delivery window; `clients` the hit's own client hashes; `sharers` how many people the
+    pixel was sent to.
+    """
+
+    sent_at: int | None
+    viewings: Sequence[int] = ()
+    others: Sequence[Sighting] = ()
+    clients: Sequence[str] = ()
+    sharers: int = 1
+
+
+PROXIES = {
+    "gmail_proxy": (Place(hidden_by="gmail"), Device(client="Gmail")),
+    "gmail_prefetch": (Place(hidden_by="gmail"), Device(client="Gmail")),
+    "gmail_sampling": (Place(hidden_by="gmail"), Device()),
+    "yahoo_proxy": (Place(hidden_by="yahoo"), Device(client="Yahoo Mail")),
+    "apple_prefetch": (Place(hidden_by="apple"), Device(client="Apple Mail")),
+    "apple_fetcher": (Place(hidden_by="apple"), Device()),
+    "mail_proxy": (Place(), Device()),
+}
+"""Agents that stand between us and the reader: what they hide, and the mail program where it is certain."""
+
+OUTLOOK_WEB = (Place(hidden_by="outlook"), Device(client="Outlook"))
+MACHINES = frozenset({"nameless", "scanner", "preview", "headless", "tool", "monitor", "crawler", "unknown"})
+
+
+def examine(visit: Visit, data: Datasets) -> Evidence:
+    """What `visit` shows by itself. Needs no database; costs some microseconds once warm."""
+    agent, name = identify(visit.user_agent)
+    network = data.owner(visit.address)
+    notes: tuple[str, ...] = (f"named:{name}",) if name else ()
+    if network in (APPLE_RELAY_ROUGHLY, None) and agent == "apple_prefetch" and not data.relay_known:
+        notes = ("no_relay_list",)
+    if agent in PROXIES:
+        place, device = PROXIES[agent]
+    elif agent == "edge_12" and network in ("gmail", "google"):
+        place, device = PROXIES["gmail_prefetch"]
+    elif agent == "bare_webkit" and network in ("microsoft", "microsoft_filter"):
+        place, device = OUTLOOK_WEB
+    else:
+        relayed = network in (APPLE_RELAY, APPLE_RELAY_ROUGHLY)
+        place = Place(hidden_by="apple") if relayed else data.place(visit.address)
+        # A scanner's browser is a disguise, and a tool has none: neither is anybody's device.
+        machine = agent in MACHINES or network in SCANNERS
+        device = Device() if machine else read_device(visit.user_agent)
+    return Evidence(agent, network, visit.prefetch, place, device, notes)
+
+
+def classify(evidence: Evidence, at: int, context: Context) -> Verdict:
+    """What a hit at `at` (milliseconds) was, by the first rule that holds."""
+    rule = decide(evidence.agent, evidence.network, _moments(evidence, at, context))
+    return _verdict(rule, evidence.notes)
+
+
+def _verdict(rule: Rule, notes: tuple[str, ...] = ()) -> Verdict:
+    return Verdict(rule.verdict, rule.confidence, (rule.code, *notes), RULESET)
+
+
+def _moments(evidence: Evidence, at: int, context: Context) -> frozenset[str]:
+    moments = {"any"}
+    sent_at = context.sent_at
+    if sent_at is None or at < sent_at:
+        moments.add("before_sent")
+    elif at - sent_at <= DELIVERY_WINDOW_MS:
+        moments.add("early")
+        others = {sighting.client for sighting in context.others if _in_burst(sighting, sent_at)}
+        if len(others.difference(context.clients)) + 1 >= _burst_size(context):
+            moments.add("burst")
+    if any(abs(at - viewed) <= VIEWING_MS for viewed in context.viewings):
+        moments.add("viewing")
+    if evidence.prefetch:
+        moments.add("fetched_ahead")
+    return frozenset(moments)
+
+
+def _in_burst(sighting: Sighting, sent_at: int) -> bool:
+    """Whether a sighting is one of those a burst is made of: a provider's proxy never is."""
+    early = 0 <= sighting.at - sent_at <= DELIVERY_WINDOW_MS
+    return early and sighting.verdict.verdict in ("human", "scanner")
+
+
+def _burst_size(context: Context) -> int:
+    return BURST_CLIENTS + context.sharers // SHARERS_PER_CLIENT
+
+
+def reconsider(sightings: Sequence[Sighting], context: Context) -> list[tuple[str, Verdict]]:
+    """The opens on one pixel whose verdict has to change, each with its new one.
+
+    A viewing close by makes a hit the sender's own, whatever it was taken for; a burst inside the
+    delivery window turns what had been taken for people into a scanner. Of `context`, `others` and
+    `clients` are not looked at.
+    """
+    changed: list[tuple[str, Verdict]] = []
+    burst: list[Sighting] = []
+    for sighting in sightings:
+        if any(abs(sighting.at - viewed) <= VIEWING_MS for viewed in context.viewings):
+            if sighting.verdict.verdict != "self":
+                changed.append((sighting.id, _verdict(BY_CODE["viewing"])))
+        elif context.sent_at is not None and _in_burst(sighting, context.sent_at):
+            burst.append(sighting)
+    if len({sighting.client for sighting in burst}) >= _burst_size(context):
+        turned = _verdict(BY_CODE["burst"])
+        changed += [(sighting.id, turned) for sighting in burst if sighting.verdict.verdict == "human"]
+    return changed
+
+
+WORDS = {rule.code: rule.words for rule in RULES} | {
+    "no_relay_list": "Apple's list of its relay's networks is not loaded, so this is less sure: run data update",
+    "probe": "It did not ask for the image (only GET does): answered, never counted",
+}
+
+
+def explain_reason(code: str) -> str:
+    """The words for a reason's code; one that is not known is given as it is."""
+    kind, _, name = code.partition(":")
+    return f"It names itself {name}" if kind == "named" else WORDS.get(code, code)

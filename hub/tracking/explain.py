@@ -1,0 +1,60 @@
+"""Explaining: the verdict on any hit, as one would like it told.
+
+Promise: the same functions judge here as on the way in, so what is explained is what happens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from hub.model import Device, Place, Verdict
+from hub.tracking.classify import Context, classify, examine, explain_reason
+from hub.tracking.datasets import Datasets
+from hub.tracking.rules import RULESET
+from hub.tracking.visit import read_visit
+
+WELL_AFTER_MS = 3_600_000
+
+
+def explain(
+    *,
+    user_agent: str,
+    ip: str,
+    method: str,
+    headers: Iterable[tuple[str, str]],
+    after_send_seconds: float | None,
+    data: Datasets,
+) -> dict[str, Any]:
+    """The verdict on a hit as plain data, its reasons in words.
+
+    `after_send_seconds` is the time since the message was sent, negative for before; None stands for
+    an hour after it. `ip` is the client's own: no header changes it.
+    """
+    after_ms = WELL_AFTER_MS
+    if after_send_seconds is not None and math.isfinite(after_send_seconds):
+        after_ms = round(after_send_seconds * 1000)
+    place, device = Place(), Device()
+    if method.upper() != "GET":
+        verdict = Verdict("bot", "high", ("probe",), RULESET)
+    else:
+        raw = [("user-agent", user_agent), *headers]
+        scope = {
+            "client": (ip, 0),
+            "headers": [(k.lower().encode("latin-1", "replace"), v.encode("latin-1", "replace")) for k, v in raw],
+        }
+        visit = read_visit(scope, message_id="", position=0, at=after_ms, trusted_proxies=())
+        evidence = examine(visit, data)
+        place, device = evidence.place, evidence.device
+        verdict = classify(evidence, after_ms, Context(sent_at=0))
+    return {
+        "verdict": verdict.verdict,
+        "confidence": verdict.confidence,
+        "reasons": [explain_reason(code) for code in verdict.reasons],
+        "place": msgspec.to_builtins(place),
+        "device": msgspec.to_builtins(device),
+        "ruleset": verdict.ruleset,
+    }
