@@ -1,0 +1,241 @@
+"""Data sets: whose network an address is in, and where it is.
+
+Promise: looking up costs a few microseconds; a file that is missing or cannot be read is survived with
+a warning, and what depends on it says so; a changed file is taken up without a restart, whole or not
+at all. Fetching them is `datasets_update`.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from hub.model import Place
+from hub.tracking.place import NOWHERE, BadDatabase, Places
+from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, OWNERS
+from hub.tracking.visit import address_number
+
+log = logging.getLogger("hub.datasets")
+
+RELAY_FILE = "egress-ip-ranges.csv"
+"""Apple's own name for its list, so that one fetched by hand is found too."""
+PLACES_FILE = "dbip-city-lite.mmdb"
+
+Block = tuple[int, int, int]
+"""IP version, first address and last address, as numbers."""
+
+
+class BadList(ValueError):
+    """Not a list of networks. The message is one line that says which line is wrong."""
+
+
+class Status(Struct, frozen=True):
+    """What is known of one data set. `at` is its age as a time in ms; `problem` why it is not used."""
+
+    name: str
+    path: Path
+    present: bool
+    at: int | None = None
+    entries: int = 0
+    problem: str | None = None
+
+
+class NetworkTable:
+    """Which owner an address belongs to. Built once, never changed: safe to share and to swap."""
+
+    def __init__(self, owned: Iterable[tuple[str, Iterable[Block]]]) -> None:
+        """Take owners and their blocks; where blocks overlap, the smaller one says whose it is."""
+        blocks = [(*block, owner) for owner, listed in owned for block in listed]
+        self._starts: dict[int, list[int]] = {}
+        self._owners: dict[int, list[str | None]] = {}
+        for version in (4, 6):
+            flat = _flatten([(first, last, owner) for v, first, last, owner in blocks if v == version])
+            self._starts[version] = [start for start, _ in flat]
+            self._owners[version] = [owner for _, owner in flat]
+
+    def find(self, address: str) -> str | None:
+        """Who owns the network that `address` is in; None where that is not known."""
+        try:
+            version, number = address_number(address)
+        except ValueError:
+            return None
+        index = bisect_right(self._starts[version], number) - 1
+        return self._owners[version][index] if index >= 0 else None
+
+
+def _flatten(blocks: list[tuple[int, int, str]]) -> list[tuple[int, str | None]]:
+    """Nested blocks as a line of starts: from each one on, the innermost owner, or None for nobody.
+
+    Of the blocks that are open at an address, the one that began last is the innermost.
+    """
+    line: list[tuple[int, str | None]] = []
+    open_blocks: list[tuple[int, str]] = []
+
+    def mark(start: int, owner: str | None) -> None:
+        if line and line[-1][0] == start:
+            line.pop()
+        if not line or line[-1][1] != owner:
+            line.append((start, owner))
+
+    def close_before(number: int | None) -> None:
+        while open_blocks and (number is None or open_blocks[-1][0] < number):
+            ended = open_blocks[-1][0]
+            while open_blocks and open_blocks[-1][0] <= ended:
+                open_blocks.pop()
+            mark(ended + 1, open_blocks[-1][1] if open_blocks else None)
+
+    for first, last, owner in sorted(blocks, key=lambda block: (block[0], -block[1])):
+        close_before(first)
+        mark(first, owner)
+        open_blocks.append((last, owner))
+    close_before(None)
+    return line
+
+
+def parse_block(text: str) -> Block:
+    """The block behind `1.2.3.0/24` or a single address. Raises ValueError if it is neither."""
+    address, _, length_text = text.partition("/")
+    version, number = address_number(address)
+    bits = 32 if version == 4 else 128
+    length = int(length_text) if length_text else bits
+    if not 0 <= length <= bits:
+        raise ValueError("not a network")
+    host_bits = bits - length
+    first = number >> host_bits << host_bits
+    return version, first, first + (1 << host_bits) - 1
+
+
+def read_blocks(lines: Iterable[str]) -> Iterator[Block]:
+    """The networks in Apple's list: the first column of each line; `#` begins a remark.
+
+    Raises `BadList` for a line that does not begin with a network.
+    """
+    for number, line in enumerate(lines, 1):
+        text = line.partition(",")[0].strip()
+        if text and not text.startswith("#"):
+            try:
+                yield parse_block(text)
+            except ValueError:
+                raise BadList(f"line {number} does not begin with a network: {text[:40]!r}") from None
+
+
+def merge_blocks(blocks: Iterable[Block]) -> list[Block]:
+    """The same addresses in as few ranges as possible, in order."""
+    merged: list[Block] = []
+    for version, first, last in sorted(blocks):
+        if merged and merged[-1][0] == version and first <= merged[-1][2] + 1:
+            merged[-1] = (version, merged[-1][1], max(merged[-1][2], last))
+        else:
+            merged.append((version, first, last))
+    return merged
+
+
+class _Loaded(Struct, frozen=True):
+    """One consistent set of everything: swapped as a whole."""
+
+    networks: NetworkTable
+    relay: list[Block]
+    places: Places | None
+    statuses: tuple[Status, ...]
+    seen: tuple[object, ...]
+
+
+class Datasets:
+    """The data sets in use."""
+
+    def __init__(self, data_dir: Path, geoip_db: Path | None) -> None:
+        self._relay_path = data_dir / RELAY_FILE
+        self._places_path = geoip_db or data_dir / PLACES_FILE
+        self._loaded = self._read(None)
+
+    @classmethod
+    def load(cls, data_dir: Path, geoip_db: Path | None) -> Datasets:
+        """Read what there is in `data_dir`; places are `geoip_db`'s if it is given. Raises nothing."""
+        return cls(data_dir, geoip_db)
+
+    @property
+    def relay_known(self) -> bool:
+        """Whether Apple's list of private-relay networks is loaded."""
+        return bool(self._loaded.relay)
+
+    def owner(self, address: str) -> str | None:
+        """Who owns the network that `address` is in, where that is known to matter."""
+        return self._loaded.networks.find(address)
+
+    def place(self, address: str) -> Place:
+        """Where `address` is, as far as a place database says."""
+        places = self._loaded.places
+        return places.find(address) if places is not None else NOWHERE
+
+    def status(self) -> tuple[Status, ...]:
+        """What is there, how old it is, and why what is there is not used."""
+        return self._loaded.statuses
+
+    def reload_if_changed(self) -> bool:
+        """Take up files that have changed. Reads for up to a second: call it in a thread.
+
+        A file that cannot be read any more leaves what was loaded in place. Says whether it changed anything.
+        """
+        if self._seen() == self._loaded.seen:
+            return False
+        self._loaded = self._read(self._loaded)
+        return True
+
+    def _seen(self) -> tuple[object, ...]:
+        return tuple(_stamp(path) for path in (self._relay_path, self._places_path))
+
+    def _read(self, before: _Loaded | None) -> _Loaded:
+        seen = self._seen()
+        relay, relay_status = _read_relay(self._relay_path)
+        places, places_status = _read_places(self._places_path)
+        for status in (relay_status, places_status):
+            if status.problem:
+                log.warning("%s is not used: %s; run data update, or remove it", status.path, status.problem)
+        if before is not None:
+            relay = before.relay if relay_status.problem else relay
+            places = before.places if places_status.problem else places
+        owned: list[tuple[str, Iterable[Block]]] = [
+            (owner.name, [parse_block(text) for text in owner.networks.split()])
+            for owner in OWNERS
+            if not (relay and owner.name == APPLE_RELAY_ROUGHLY)
+        ]
+        owned.append((APPLE_RELAY, relay))
+        return _Loaded(NetworkTable(owned), relay, places, (relay_status, places_status), seen)
+
+
+def _stamp(path: Path) -> object:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read_relay(path: Path) -> tuple[list[Block], Status]:
+    name = "apple-relay"
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            blocks = merge_blocks(read_blocks(lines))
+        at = path.stat().st_mtime_ns // 1_000_000
+    except FileNotFoundError:
+        return [], Status(name, path, present=False)
+    except (OSError, ValueError) as error:
+        return [], Status(name, path, present=True, problem=str(error))
+    if not blocks:
+        return [], Status(name, path, present=True, at=at, problem="it is empty")
+    return blocks, Status(name, path, present=True, at=at, entries=len(blocks))
+
+
+def _read_places(path: Path) -> tuple[Places | None, Status]:
+    name = "places"
+    if not path.exists():
+        return None, Status(name, path, present=False)
+    try:
+        places = Places(path)
+    except BadDatabase as error:
+        return None, Status(name, path, present=True, problem=str(error))
+    return places, Status(name, path, present=True, at=places.built_at, entries=places.nodes)
