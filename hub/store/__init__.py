@@ -1,0 +1,1 @@
+"""What is remembered: all SQL is here, and nothing else is."""

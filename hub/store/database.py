@@ -1,0 +1,337 @@
+"""The database: one held writer and a few held readers, on SQLite or PostgreSQL.
+
+Promise: a write is one transaction that commits whole or leaves nothing; writes of this process run
+one at a time; a connection that broke is thrown away and the next use opens another. Trouble with the
+database itself, rather than with what it was asked, is always `DatabaseAway`.
+
+`databases` gives the connections. It opens a new SQLite connection for every query made on it
+directly, so that PRAGMAs do not stick and each query costs a thread; therefore connections are held
+here, and queries go to the driver underneath. One text of SQL serves both: parameters are `$1`, `$2` …,
+and many rows travel as one JSON parameter (see `Database.rows`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import databases
+from databases.core import Connection
+
+from hub.store.urls import driver_options, driver_url, sqlite_path
+
+logger = logging.getLogger(__name__)
+
+Row: TypeAlias = Mapping[str, Any]
+
+READERS = 4
+"""Held readers a process uses at the most; with the writer, five connections to PostgreSQL."""
+
+TURN_SECONDS = 10.0
+"""How long a read may take in all, and a write until its turn has come and it has begun. Many wait for a few
+connections: were each patient only with its own, a server that falls silent would hold the last for minutes."""
+
+_PARAMETER = re.compile(r"\$\d+")
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    # Below the recorder's own deadline, so that a lock held elsewhere ends as an error, not as a guess.
+    "PRAGMA busy_timeout=400",
+    "PRAGMA temp_store=MEMORY",
+)
+
+_PG_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InternalServerError,
+    # A table or a right that is not there (yet).
+    asyncpg.SyntaxOrAccessError,
+    # What asyncpg says between a terminated session's farewell and the end of its connection.
+    asyncpg.InternalClientError,
+)
+
+
+class DatabaseAway(Exception):
+    """The database cannot be reached, or cannot do its work now. What was asked may be asked again."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` tells of the database's state rather than of what it was asked."""
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
+        return False
+    return isinstance(error, (DatabaseAway, sqlite3.Error, OSError, TimeoutError, *_PG_AWAY)) or (
+        # aiosqlite says so when its thread is gone.
+        isinstance(error, ValueError) and "no active connection" in str(error)
+    )
+
+
+def require_folder(url: str) -> None:
+    """See that an SQLite file has a folder to be in. Raises `DatabaseAway` that names the folder.
+
+    SQLite would only say "unable to open database file", and the driver's thread may outlive the loop then.
+    """
+    if url.startswith("sqlite"):
+        folder = Path(sqlite_path(url)).resolve().parent
+        if not folder.is_dir():
+            raise DatabaseAway(f"there is no folder {str(folder)!r}")
+
+
+class Held:
+    """One open connection of the driver underneath, speaking `$1` parameters on both databases."""
+
+    def __init__(self, connection: Connection, embedded: bool) -> None:
+        self._connection = connection
+        self._embedded = embedded
+        self._raw = connection.raw_connection
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
+        """Run one statement and return its rows (none, if it returns none)."""
+        if self._embedded:
+            named = {str(place): value for place, value in enumerate(args, 1)}
+            rows: Sequence[Row] = await self._raw.execute_fetchall(sql, named)
+            return rows
+        return await self._raw.fetch(sql, *args)  # type: ignore[no-any-return]
+
+    async def fetch_one(self, sql: str, *args: Any) -> Row | None:
+        """The first row of a statement, or None."""
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row, in one round trip. It must use `$1`, `$2` … once each, in order."""
+        if self._embedded:
+            await self._raw.executemany(_PARAMETER.sub("?", sql), rows)
+        else:
+            await self._raw.executemany(sql, rows)
+
+    async def prepare(self) -> None:
+        """Set up a connection that has just been opened."""
+        if self._embedded:
+            self._raw.row_factory = sqlite3.Row
+            for pragma in SQLITE_PRAGMAS:
+                await self.fetch(pragma)
+
+    async def begin(self) -> None:
+        # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for the
+        # lock later fails on SQLite whenever another has written in between.
+        await self.fetch("BEGIN IMMEDIATE" if self._embedded else "BEGIN")
+
+    async def close(self) -> None:
+        """Give the connection up, whatever state it is in, without waiting for a server that hangs."""
+        try:
+            if self._embedded:
+                await self._raw.interrupt()
+            else:
+                self._raw.terminate()
+            async with asyncio.timeout(2):
+                await self._connection.__aexit__()
+        except Exception as error:
+            logger.debug("a broken connection did not close: %s", error)
+
+
+class Database:
+    """The connections of one process. `embedded` says that the database is an SQLite file."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is `sqlite:///FILE` or `postgresql://…`; nothing is opened before `connect`."""
+        self.embedded = url.startswith("sqlite")
+        self._url = url
+        self._databases = databases.Database(driver_url(url), **driver_options(url, 1 + READERS))
+        self._write_lock = asyncio.Lock()
+        self._writer: Held | None = None
+        self._idle: list[Held] = []
+        self._reading = asyncio.Semaphore(READERS)
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> None:
+        """Open the writer. Raises `DatabaseAway` if that cannot be done."""
+        require_folder(self._url)
+        try:
+            await self._databases.connect()
+            self._writer = await self._open()
+        except Exception as error:
+            if is_away(error):
+                raise DatabaseAway(str(error)) from error
+            raise
+
+    async def disconnect(self) -> None:
+        """Close every connection."""
+        held = [*self._idle, *filter(None, [self._writer])]
+        self._idle, self._writer = [], None
+        for connection in held:
+            await connection.close()
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=3)
+        await self._databases.disconnect()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Held]:
+        """One write transaction: committed when the block ends, rolled back if it raises.
+
+        Raises `DatabaseAway`. If the block is cancelled, or the commit's answer never comes, it is not
+        known whether the transaction took effect.
+        """
+        async with AsyncExitStack() as turn:
+            async with _patient():
+                await turn.enter_async_context(self._write_lock)
+                writer = await self._begin()
+            try:
+                yield writer
+                await writer.fetch("COMMIT")
+            except BaseException as error:
+                if is_away(error) or not isinstance(error, Exception):
+                    self._drop_writer()
+                    if isinstance(error, Exception):
+                        raise DatabaseAway(str(error)) from error
+                else:
+                    await self._roll_back(writer)
+                raise
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
+        """Read, outside any transaction. Raises `DatabaseAway`.
+
+        A held reader may have died of old age, so a failure is tried once more on a new connection.
+        """
+        async with _patient(), self._reading:
+            for attempt in (1, 2):
+                reader: Held | None = None
+                try:
+                    reader = self._idle.pop() if self._idle and attempt == 1 else await self._open()
+                    rows = await reader.fetch(sql, *args)
+                except BaseException as error:
+                    if reader is not None:
+                        self._close_later(reader)
+                    if not is_away(error):
+                        raise
+                    if attempt == 2:
+                        raise DatabaseAway(str(error)) from error
+                else:
+                    self._idle.append(reader)
+                    return rows
+        raise AssertionError("unreachable")
+
+    async def fetch_one(self, sql: str, *args: Any) -> Row | None:
+        """The first row of a read, or None. Raises `DatabaseAway`."""
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    def rows(self, parameter: str, **columns: str) -> str:
+        """SQL for a table `r` made of the JSON array of objects in `parameter`.
+
+        `columns` names each field and its type (`text`, `bigint`, `boolean`).
+        """
+        if self.embedded:
+            fields = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
+            return f"(SELECT {fields} FROM json_each({parameter})) AS r"
+        fields = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
+        return f"json_to_recordset({parameter}::json) AS r({fields})"
+
+    def texts(self, parameter: str) -> str:
+        """SQL for the texts in the JSON array in `parameter`, to stand behind IN."""
+        if self.embedded:
+            return f"(SELECT value FROM json_each({parameter}))"
+        return f"(SELECT json_array_elements_text({parameter}::json))"
+
+    @property
+    def for_update(self) -> str:
+        """SQL that locks the rows read, in the order read. SQLite's one writer needs none."""
+        return "" if self.embedded else "FOR UPDATE"
+
+    async def _open(self) -> Held:
+        # In a task of its own: `databases` keeps one connection per task, and these outlive theirs.
+        opening = asyncio.create_task(self._opened())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # Nobody waits for it any more; cut off half-way it would be held by nobody and never closed.
+            self._later(_close_when_open(opening))
+            raise
+
+    async def _opened(self) -> Held:
+        try:
+            held = Held(await self._databases.connection().__aenter__(), self.embedded)
+        except Exception as error:
+            # Nothing was asked yet, so it can only be the database.
+            raise DatabaseAway(str(error) or type(error).__name__) from error
+        try:
+            await held.prepare()
+        except BaseException:
+            await held.close()
+            raise
+        return held
+
+    async def _begin(self) -> Held:
+        """A writer inside a new transaction; one that had died unnoticed is replaced."""
+        for attempt in (1, 2):
+            try:
+                if self._writer is None:
+                    self._writer = await self._open()
+                await self._writer.begin()
+                return self._writer
+            except BaseException as error:
+                self._drop_writer()
+                # SQLite's own "locked" will not go away by asking again at once.
+                final = attempt == 2 or self.embedded
+                if is_away(error) and final:
+                    raise DatabaseAway(str(error)) from error
+                if not is_away(error):
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _roll_back(self, writer: Held) -> None:
+        try:
+            await writer.fetch("ROLLBACK")
+        except BaseException as error:
+            self._drop_writer()
+            # A connection that is thrown away rolls back by itself; what went wrong first is what counts.
+            if not isinstance(error, Exception):
+                raise
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._close_later(self._writer)
+            self._writer = None
+
+    def _close_later(self, held: Held) -> None:
+        self._later(held.close())
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+@asynccontextmanager
+async def _patient() -> AsyncIterator[None]:
+    """Raises `DatabaseAway` when the block takes longer than anybody may wait for the database."""
+    try:
+        async with asyncio.timeout(TURN_SECONDS):
+            yield
+    except TimeoutError:
+        raise DatabaseAway(f"no answer within {TURN_SECONDS:g} s") from None
+
+
+async def _close_when_open(opening: asyncio.Task[Held]) -> None:
+    try:
+        held = await opening
+    except Exception as error:
+        logger.debug("a connection that nobody waits for did not open: %s", error)
+    else:
+        await held.close()

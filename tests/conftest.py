@@ -1,0 +1,191 @@
+"""What the tests share: real servers, started once each when first asked for, and a fresh database a test.
+
+Asynchronous tests and fixtures run on asyncio and need no mark. With `CI=true` a skipped test fails the run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.servers import HubProcess, Postgres, Valkey
+
+pytest_plugins = ("tests.api",)
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NO_CHROMIUM = (
+    "the browser tests need Chromium: install it (on Debian: apt install chromium) or set CHROMIUM to its program"
+)
+left_out = pytest.StashKey[int]()
+
+DATABASES = ("sqlite", "postgresql")
+
+settings.register_profile("hub", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hub")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run coroutine tests without a mark on each of them."""
+    config.option.anyio_mode = "auto"
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI nothing may be left out unnoticed."""
+    if exitstatus == pytest.ExitCode.OK and _skipped_in_ci(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, and why a run without a failure failed."""
+    if count := terminalreporter.config.stash.get(left_out, 0):
+        terminalreporter.write_line(f"{count} browser tests NOT RUN: {NO_CHROMIUM}", red=True)
+    if skipped := _skipped_in_ci(terminalreporter.config):
+        terminalreporter.write_line(f"{skipped} skipped: in CI every test has to run", red=True)
+
+
+def _skipped_in_ci(config: pytest.Config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") != "true" or reporter is None:
+        return 0
+    return len(reporter.stats.get("skipped", ()))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without Chromium the browser tests cannot run: leave them out loudly; in CI, refuse."""
+    browser = [item for item in items if "browser" in item.path.relative_to(config.rootpath).parts]
+    if not browser or _find_chromium():
+        return
+    if os.environ.get("CI") == "true":
+        raise pytest.UsageError(NO_CHROMIUM)
+    items[:] = [item for item in items if item not in browser]
+    config.hook.pytest_deselected(items=browser)
+    config.stash[left_out] = len(browser)
+
+
+def _find_chromium() -> str | None:
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program to drive as a browser."""
+    program = _find_chromium()
+    assert program is not None
+    return program
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as the hub does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The PostgreSQL of this run. A test that stops it starts it again."""
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """The Valkey of this run. A test that stops it starts it again."""
+    server = Valkey()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """The `REDIS_URL` of a Valkey with nothing in it."""
+    valkey.command("FLUSHALL")
+    return valkey.url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'hub.db'}"
+
+
+@pytest.fixture
+def postgresql_url(postgres: Postgres) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, dropped after the test."""
+    with postgres.database() as name:
+        yield postgres.url(name)
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database with nothing in it, not even the schema; the test runs on each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with the current schema and no rows, to be copied."""
+    directory = tmp_path_factory.mktemp("template")
+    _migrate(directory, f"sqlite:///{directory / 'hub.db'}")
+    return directory / "hub.db"
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a PostgreSQL database with the current schema and no rows, to be copied."""
+    with postgres.database() as name:
+        _migrate(tmp_path_factory.mktemp("template"), postgres.url(name))
+        yield name
+
+
+def _migrate(directory: Path, url: str) -> None:
+    done = HubProcess(directory, url).command("migrate")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def migrated_sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """The URL of an SQLite database with the current schema and no rows."""
+    shutil.copy(sqlite_template, tmp_path / "hub.db")
+    return f"sqlite:///{tmp_path / 'hub.db'}"
+
+
+@pytest.fixture
+def migrated_postgresql_url(postgres: Postgres, postgresql_template: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the current schema and no rows, dropped after the test."""
+    with postgres.database(postgresql_template) as name:
+        yield postgres.url(name)
+
+
+@pytest.fixture(params=DATABASES)
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database with the current schema and no rows; the test runs on each kind."""
+    url: str = request.getfixturevalue(f"migrated_{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def start_hub(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
+    """Starts hubs, `start_hub(database_url, REDIS_URL=…, arguments=(…))`, and ends them after the test."""
+    hubs: list[HubProcess] = []
+
+    def start(url: str, arguments: tuple[str, ...] = (), **environ: str) -> HubProcess:
+        hub = HubProcess(tmp_path, url, environ, arguments)
+        hubs.append(hub)
+        return hub.start()
+
+    yield start
+    for hub in hubs:
+        hub.kill()

@@ -1,0 +1,193 @@
+"""The database: whole transactions under concurrency, on both kinds, and every way it can be away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hub.store.database import Database, DatabaseAway, is_away
+from tests.factories import together
+from tests.notes import a_database, add, numbers
+
+ODD_TEXTS = (
+    "it's",
+    'a "quoted" one',
+    "back\\slash and \\u0041",
+    "100% of $1, :1, ? and %s",
+    "Zażółć gęślą jaźń",
+    "🙂 family 👨‍👩‍👧",
+    "\u202eright to left",
+    "a\nb\tc",
+    "",
+    " ",
+    "null",
+    '{"json": [1]}',
+)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with a_database(database_url) as database:
+        yield database
+
+
+async def test_write_that_ends_well_is_committed(database: Database) -> None:
+    await add(database, 1, "one")
+    assert await database.fetch_one("SELECT text FROM note WHERE id = $1", 1) is not None
+    assert await database.fetch_one("SELECT text FROM note WHERE id = $1", 2) is None
+
+
+async def test_write_that_raises_leaves_nothing(database: Database) -> None:
+    async def fail() -> None:
+        async with database.write() as tx:
+            await tx.fetch("INSERT INTO note (id) VALUES (1)")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await fail()
+    assert await numbers(database) == []
+    await add(database, 2)
+    assert await numbers(database) == [2]
+
+
+async def test_write_that_breaks_a_rule_leaves_nothing_and_is_not_the_database_being_away(database: Database) -> None:
+    async def twice() -> None:
+        async with database.write() as tx:
+            await tx.fetch("INSERT INTO note (id) VALUES (1)")
+            await tx.fetch("INSERT INTO note (id) VALUES (1)")
+
+    with pytest.raises(Exception, match=r"(?i)unique") as caught:
+        await twice()
+    assert not isinstance(caught.value, DatabaseAway)
+    assert await numbers(database) == []
+
+
+async def test_write_is_not_seen_by_readers_before_it_is_committed(database: Database) -> None:
+    async with database.write() as tx:
+        await tx.fetch("INSERT INTO note (id) VALUES (1)")
+        assert await numbers(database) == []
+        assert [row["id"] for row in await tx.fetch("SELECT id FROM note")] == [1]
+    assert await numbers(database) == [1]
+
+
+async def test_write_that_is_cancelled_leaves_nothing_and_the_next_works(database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def hang() -> None:
+        async with database.write() as tx:
+            await tx.fetch("INSERT INTO note (id) VALUES (1)")
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await add(database, 2)
+    assert await numbers(database) == [2]
+
+
+async def test_writes_cancelled_anywhere_are_whole_or_nothing(database: Database) -> None:
+    """Cancelled after 0, 1, 2 … turns of the event loop, so at every place a write can be at."""
+
+    async def pair(number: int) -> None:
+        async with database.write() as tx:
+            await tx.fetch("INSERT INTO note (id) VALUES ($1)", number)
+            await tx.fetch("INSERT INTO note (id) VALUES ($1)", number + 1)
+
+    for turns in range(60):
+        task = asyncio.create_task(pair(turns * 10))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    await add(database, 10_000)
+    found = await numbers(database)
+    assert found[-1] == 10_000
+    assert all(number + 1 in found for number in found[:-1] if number % 10 == 0)
+    assert all(number - 1 in found for number in found if number % 10 == 1)
+
+
+async def test_writers_by_the_hundred_never_fail_and_lose_no_update(database: Database) -> None:
+    """Each reads, then writes what it read plus one: had it begun without the lock, it would fail or lose."""
+    await add(database, 0, "0")
+
+    async def increment() -> None:
+        async with database.write() as tx:
+            row = await tx.fetch_one("SELECT text FROM note WHERE id = 0")
+            assert row is not None
+            await tx.fetch("UPDATE note SET text = $1 WHERE id = 0", str(int(row["text"]) + 1))
+
+    await together(*(increment() for _ in range(300)))
+    assert [row["text"] for row in await database.fetch("SELECT text FROM note")] == ["300"]
+
+
+async def test_writers_of_two_processes_lose_no_update(database: Database, database_url: str) -> None:
+    other = Database(database_url)
+    await other.connect()
+    await add(database, 0, "0")
+
+    async def increment(one: Database) -> None:
+        async with one.write() as tx:
+            row = await tx.fetch_one(f"SELECT text FROM note WHERE id = 0 {one.for_update}")
+            assert row is not None
+            await tx.fetch("UPDATE note SET text = $1 WHERE id = 0", str(int(row["text"]) + 1))
+
+    for _ in range(10):
+        await together(increment(database), increment(other))
+    await other.disconnect()
+    assert [row["text"] for row in await database.fetch("SELECT text FROM note")] == ["20"]
+
+
+async def test_reads_by_the_hundred_go_on_beside_a_write(database: Database) -> None:
+    await add(database, 1)
+    async with database.write() as tx:
+        await tx.fetch("INSERT INTO note (id) VALUES (2)")
+        assert await together(*(numbers(database) for _ in range(200))) == [[1]] * 200
+
+
+async def test_many_rows_are_written_by_one_statement(database: Database) -> None:
+    rows = [(number, text) for number, text in enumerate(ODD_TEXTS)]
+    async with database.write() as tx:
+        await tx.execute_many("INSERT INTO note (id, text) VALUES ($1, $2)", rows)
+    found = await database.fetch("SELECT id, text FROM note ORDER BY id")
+    assert [(row["id"], row["text"]) for row in found] == rows
+
+
+async def test_rows_and_texts_carry_any_text_unchanged(database: Database) -> None:
+    rows = [{"id": number, "text": text} for number, text in enumerate(ODD_TEXTS)] + [{"id": 99, "text": None}]
+    table = database.rows("$1", id="bigint", text="text")
+    async with database.write() as tx:
+        await tx.fetch(f"INSERT INTO note (id, text) SELECT id, text FROM {table}", json.dumps(rows))
+    found = await database.fetch("SELECT id, text FROM note ORDER BY id")
+    assert [{"id": row["id"], "text": row["text"]} for row in found] == rows
+    for number, text in enumerate(ODD_TEXTS):
+        sql = f"SELECT id FROM note WHERE text IN {database.texts('$1')}"
+        assert [row["id"] for row in await database.fetch(sql, json.dumps([text]))] == [number]
+    assert await database.fetch(f"SELECT id FROM note WHERE text IN {database.texts('$1')}", "[]") == []
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+async def test_is_away_is_false_for_a_wrong_question(text: str) -> None:
+    assert not is_away(ValueError(text))
+    assert not is_away(sqlite3.IntegrityError(text))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [sqlite3.OperationalError("database is locked"), ConnectionResetError(), TimeoutError(), OSError("disk full")],
+)
+def test_is_away_is_true_for_trouble_of_the_database(error: Exception) -> None:
+    assert is_away(error)
+
+
+async def test_table_that_is_not_there_is_away(database: Database) -> None:
+    """As in the middle of a deployment: what was asked may be asked again."""
+    with pytest.raises(DatabaseAway):
+        await database.fetch("SELECT 1 FROM not_there")
+    assert await numbers(database) == []

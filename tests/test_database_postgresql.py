@@ -1,0 +1,248 @@
+"""The database on PostgreSQL: every way a server can be away, and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from hub.store.database import READERS, Database, DatabaseAway
+from tests.factories import Stopwatch, together
+from tests.notes import add, numbers
+from tests.processes import eventually, free_port
+from tests.servers import Postgres
+from tests.toxic import ToxicProxy
+
+
+@pytest.fixture
+async def remote(postgresql_url: str) -> AsyncIterator[Database]:
+    """A PostgreSQL database with the table `note`."""
+    database = Database(postgresql_url)
+    await database.connect()
+    async with database.write() as tx:
+        await tx.fetch("CREATE TABLE note (id BIGINT PRIMARY KEY, text TEXT)")
+    yield database
+    await database.disconnect()
+
+
+def sessions(postgres: Postgres, url: str) -> int:
+    name = urlsplit(url).path[1:]
+    return int(postgres.run(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"))
+
+
+@contextmanager
+def frozen(postgres: Postgres, url: str) -> Iterator[None]:
+    """A server whose every process for `url` is stopped where it is, its connections left open."""
+    backends = postgres.run(f"SELECT pid FROM pg_stat_activity WHERE datname = '{urlsplit(url).path[1:]}'")
+    postmaster = (postgres.directory / "data/postmaster.pid").read_text().split()[0]
+    processes = [int(pid) for pid in (postmaster, *backends.split())]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_connect_where_nobody_listens_is_away() -> None:
+    with pytest.raises(DatabaseAway):
+        await Database(f"postgresql://postgres@127.0.0.1:{free_port()}/hub").connect()
+
+
+async def test_connect_to_a_database_that_is_not_there_is_away(postgres: Postgres) -> None:
+    with pytest.raises(DatabaseAway, match="does not exist"):
+        await Database(postgres.url("there_is_none")).connect()
+
+
+async def test_database_that_takes_no_connections_is_away(
+    postgres: Postgres, postgresql_url: str, remote: Database
+) -> None:
+    """Whatever the server's reason not to let us in."""
+    name = urlsplit(postgresql_url).path[1:]
+    await numbers(remote)
+    postgres.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    postgres.terminate_sessions(name)
+    for ask in (numbers(remote), add(remote, 1)):
+        with pytest.raises(DatabaseAway, match="not currently accepting"):
+            await ask
+    postgres.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    await add(remote, 2)
+    assert await numbers(remote) == [2]
+
+
+async def test_connections_to_postgresql_are_five_at_the_most(
+    remote: Database, postgres: Postgres, postgresql_url: str
+) -> None:
+    await together(
+        *(remote.fetch("SELECT pg_sleep(0.02)") for _ in range(40)), *(add(remote, number) for number in range(20))
+    )
+    assert sessions(postgres, postgresql_url) <= 1 + READERS
+    postgres.terminate_sessions(urlsplit(postgresql_url).path[1:])
+    await together(*(numbers(remote) for _ in range(20)), *(add(remote, number) for number in range(20, 30)))
+    assert sessions(postgres, postgresql_url) <= 1 + READERS
+    await remote.disconnect()
+    await eventually(lambda: sessions(postgres, postgresql_url) == 0)
+    await remote.connect()
+
+
+async def test_sessions_cut_while_idle_are_not_noticed(
+    remote: Database, postgres: Postgres, postgresql_url: str
+) -> None:
+    await add(remote, 1)
+    await together(*(numbers(remote) for _ in range(READERS)))
+    assert postgres.terminate_sessions(urlsplit(postgresql_url).path[1:]) >= 2
+    assert await together(*(numbers(remote) for _ in range(READERS))) == [[1]] * READERS
+    await add(remote, 2)
+    assert await numbers(remote) == [1, 2]
+
+
+async def test_session_cut_inside_a_write_is_away_and_leaves_nothing(
+    remote: Database, postgres: Postgres, postgresql_url: str
+) -> None:
+    async def cut() -> None:
+        async with remote.write() as tx:
+            await tx.fetch("INSERT INTO note (id) VALUES (1)")
+            await asyncio.to_thread(postgres.terminate_sessions, urlsplit(postgresql_url).path[1:])
+            await tx.fetch("INSERT INTO note (id) VALUES (2)")
+
+    with pytest.raises(DatabaseAway):
+        await cut()
+    await add(remote, 3)
+    assert await numbers(remote) == [3]
+
+
+async def test_what_went_wrong_is_told_though_the_session_is_cut_too(
+    remote: Database, postgres: Postgres, postgresql_url: str
+) -> None:
+    """The roll-back fails then, but the connection that is thrown away rolls back by itself."""
+
+    async def fail() -> None:
+        async with remote.write() as tx:
+            await tx.fetch("INSERT INTO note (id) VALUES (1)")
+            await asyncio.to_thread(postgres.terminate_sessions, urlsplit(postgresql_url).path[1:])
+            raise ValueError("the caller's own reason")
+
+    with pytest.raises(ValueError, match="the caller's own reason"):
+        await fail()
+    await add(remote, 2)
+    assert await numbers(remote) == [2]
+
+
+async def test_sessions_cut_again_and_again_lose_no_answered_write_and_double_none(
+    remote: Database, postgres: Postgres, postgresql_url: str
+) -> None:
+    name = urlsplit(postgresql_url).path[1:]
+    answered: list[int] = []
+    uncertain: list[int] = []
+    ended = asyncio.Event()
+
+    async def write() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            try:
+                await add(remote, number)
+                answered.append(number)
+            except DatabaseAway:
+                uncertain.append(number)
+
+    writing = asyncio.create_task(write())
+    for target in range(1, 6):
+        await eventually(lambda target=target: len(answered) >= 20 * target)  # type: ignore[misc]
+        await asyncio.to_thread(postgres.terminate_sessions, name)
+    ended.set()
+    await writing
+    found = await numbers(remote)
+    assert set(answered) <= set(found) <= {*answered, *uncertain}
+
+
+async def test_restarted_server_is_used_again(postgres: Postgres, remote: Database) -> None:
+    await add(remote, 1)
+    await numbers(remote)
+    postgres.stop()
+    try:
+        with pytest.raises(DatabaseAway):
+            await add(remote, 2)
+        with pytest.raises(DatabaseAway):
+            await numbers(remote)
+    finally:
+        postgres.start()
+    await add(remote, 3)
+    assert await numbers(remote) == [1, 3]
+
+
+async def test_silent_server_lets_a_write_and_a_read_be_cancelled(postgres: Postgres, postgresql_url: str) -> None:
+    """A network that swallows everything, as a server that hangs does."""
+    parts = urlsplit(postgresql_url)
+    async with ToxicProxy("127.0.0.1", postgres.port) as proxy:
+        database = Database(f"postgresql://postgres@127.0.0.1:{proxy.port}{parts.path}")
+        await database.connect()
+        async with database.write() as tx:
+            await tx.fetch("CREATE TABLE note (id BIGINT PRIMARY KEY, text TEXT)")
+        await numbers(database)
+        proxy.go_silent()
+        for work in (add(database, 1), numbers(database), add(database, 2), numbers(database)):
+            with Stopwatch() as watch, pytest.raises((TimeoutError, DatabaseAway)):
+                await asyncio.wait_for(work, 0.3)
+            assert watch.seconds < 2
+        proxy.speak()
+        await add(database, 3)
+        assert 3 in await numbers(database)
+        await database.disconnect()
+
+
+async def test_silent_server_is_away_to_those_who_wait(
+    postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody cancels them, and TCP would say nothing for hours."""
+    monkeypatch.setattr("hub.store.urls.COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr("hub.store.urls.CONNECT_SECONDS", 0.2)
+    async with ToxicProxy("127.0.0.1", postgres.port) as proxy:
+        database = Database(f"postgresql://postgres@127.0.0.1:{proxy.port}{urlsplit(postgresql_url).path}")
+        await database.connect()
+        await database.fetch("SELECT 1")
+        proxy.go_silent()
+        for ask in (database.fetch("SELECT 1"), add(database, 1)):
+            with pytest.raises(DatabaseAway):
+                await asyncio.wait_for(ask, 5)
+        proxy.speak()
+        await database.disconnect()
+
+
+async def test_all_who_wait_for_a_silent_server_are_told_at_the_same_time(
+    postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are few connections; the last in the queue waits no longer than the first."""
+    monkeypatch.setattr("hub.store.database.TURN_SECONDS", 0.4)
+    async with ToxicProxy("127.0.0.1", postgres.port) as proxy:
+        database = Database(f"postgresql://postgres@127.0.0.1:{proxy.port}{urlsplit(postgresql_url).path}")
+        await database.connect()
+        await database.fetch("SELECT 1")
+        proxy.go_silent()
+        with Stopwatch() as watch:
+            asked = (database.fetch("SELECT 1") if number % 2 else add(database, number) for number in range(40))
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {DatabaseAway}
+        assert watch.seconds < 3
+        proxy.speak()
+        await database.disconnect()
+
+
+async def test_frozen_server_is_used_again_when_it_thaws(
+    postgres: Postgres, postgresql_url: str, remote: Database
+) -> None:
+    await add(remote, 1)
+    await numbers(remote)
+    with frozen(postgres, postgresql_url):
+        for work in (add(remote, 2), numbers(remote), add(remote, 3)):
+            with pytest.raises((TimeoutError, DatabaseAway)):
+                await asyncio.wait_for(work, 0.3)
+    await add(remote, 4)
+    found = await numbers(remote)
+    assert {1, 4} <= set(found)

@@ -1,0 +1,91 @@
+"""The database on SQLite: what is in force on its connections, and a file that cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hub.store.database import READERS, Database, DatabaseAway
+from hub.store.urls import sqlite_path
+from tests.factories import Stopwatch, together
+from tests.notes import a_database, add, numbers
+from tests.processes import eventually
+
+
+@pytest.fixture
+async def embedded(sqlite_url: str) -> AsyncIterator[Database]:
+    async with a_database(sqlite_url) as database:
+        yield database
+
+
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 400, "temp_store": 2}
+
+
+@pytest.mark.parametrize(("name", "value"), PRAGMAS.items())
+async def test_pragma_is_in_force_on_the_writer_and_on_readers(embedded: Database, name: str, value: str | int) -> None:
+    for _ in range(2):
+        async with embedded.write() as tx:
+            assert [tuple(row) for row in await tx.fetch(f"PRAGMA {name}")] == [(value,)]
+        assert [tuple(row) for row in await embedded.fetch(f"PRAGMA {name}")] == [(value,)]
+
+
+async def test_foreign_keys_hold(embedded: Database) -> None:
+    async def orphan() -> None:
+        async with embedded.write() as tx:
+            await tx.fetch("INSERT INTO child (of_note) VALUES (1)")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await orphan()
+
+
+async def test_write_is_away_soon_while_another_holds_the_file(embedded: Database, sqlite_url: str) -> None:
+    await add(embedded, 1)
+    with closing(sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with Stopwatch() as watch, pytest.raises(DatabaseAway, match="locked"):
+            await add(embedded, 2)
+        assert watch.seconds < 1
+        assert await numbers(embedded) == [1], "readers need no lock"
+        holder.execute("ROLLBACK")
+    await add(embedded, 3)
+    assert await numbers(embedded) == [1, 3]
+
+
+async def test_write_waits_for_a_lock_that_is_held_briefly(embedded: Database, sqlite_url: str) -> None:
+    holder = sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None, check_same_thread=False)
+    with closing(holder):
+        holder.execute("BEGIN EXCLUSIVE")
+        asyncio.get_running_loop().call_later(0.15, holder.execute, "ROLLBACK")
+        await add(embedded, 1)
+    assert await numbers(embedded) == [1]
+
+
+async def test_connect_to_a_folder_that_is_not_there_is_away(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseAway, match="there is no folder"):
+        await Database(f"sqlite:///{tmp_path / 'missing' / 'hub.db'}").connect()
+
+
+async def test_connect_to_a_file_that_is_no_database_is_away(tmp_path: Path) -> None:
+    before = threading.active_count()
+    (tmp_path / "hub.db").write_bytes(b"certainly no database" * 100)
+    with pytest.raises(DatabaseAway, match="not a database"):
+        await Database(f"sqlite:///{tmp_path / 'hub.db'}").connect()
+    await eventually(lambda: threading.active_count() == before)
+
+
+async def test_held_connections_are_few_and_are_all_closed(sqlite_url: str) -> None:
+    before = threading.active_count()
+    database = Database(sqlite_url)
+    await database.connect()
+    async with database.write() as tx:
+        await tx.fetch("CREATE TABLE note (id BIGINT PRIMARY KEY, text TEXT)")
+    await together(*(numbers(database) for _ in range(200)))
+    assert threading.active_count() - before <= 1 + READERS, "one thread for each held connection"
+    await database.disconnect()
+    await eventually(lambda: threading.active_count() == before)
