@@ -1,0 +1,101 @@
+"""Migrations: from whatever schema a database has to the one this code needs.
+
+Promise: `migrate` runs as one transaction under a lock, so it can be started twice, killed at any
+moment and run again; it only goes forward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from hub.store.database import DatabaseAway, is_away, require_folder
+from hub.store.urls import async_engine_url, connect_arguments
+
+ADVISORY_LOCK = 0x676C696D70736502
+"""The key two migrating processes meet at on PostgreSQL: "glimpse" in ASCII."""
+
+
+async def migrate(url: str) -> str:
+    """Bring the database at `url` to the current schema and return its revision.
+
+    Raises `DatabaseAway` if the database cannot be reached or written.
+    """
+
+    def upgrade(connection: Connection) -> str:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        return head()
+
+    result: str = await _run(url, upgrade)
+    return result
+
+
+async def revision(url: str) -> str | None:
+    """The revision the database at `url` is at, or None if it is empty. Raises `DatabaseAway`."""
+
+    def current(connection: Connection) -> str | None:
+        return MigrationContext.configure(connection).get_current_revision()
+
+    result: str | None = await _run(url, current)
+    return result
+
+
+def head() -> str:
+    """The revision this code needs."""
+    found = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    if found is None:
+        raise RuntimeError("the package has no migrations: install it again")
+    return found
+
+
+async def _run(url: str, work: Any) -> Any:
+    require_folder(url)
+    engine = _engine(url)
+    try:
+        async with asyncio.timeout(120), engine.begin() as connection:
+            return await connection.run_sync(work)
+    except Exception as error:
+        original = getattr(error, "orig", None) or error
+        cause = getattr(original, "__cause__", None) or original
+        if is_away(original) or is_away(cause):
+            raise DatabaseAway(str(cause) or type(cause).__name__) from error
+        raise
+    finally:
+        await engine.dispose()
+
+
+def _engine(url: str) -> AsyncEngine:
+    arguments = {} if url.startswith("sqlite") else {"timeout": 5, **connect_arguments(url)}
+    engine = create_async_engine(async_engine_url(url), poolclass=NullPool, connect_args=arguments)
+    if url.startswith("sqlite"):
+        # The driver would begin transactions late and not at all for DDL; SQLAlchemy's own advice.
+        @event.listens_for(engine.sync_engine, "connect")
+        def _manual_transactions(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None
+            for pragma in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA busy_timeout=10000"):
+                connection.execute(pragma)
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin_immediate(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _alembic_config() -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config

@@ -1,0 +1,1 @@
+"""Migrations: the ways from one schema to the next, run by `store.migrate`."""
