@@ -1,0 +1,175 @@
+"""Credentials: API tokens and log-in sessions. Of either only a hash is kept.
+
+A lookup by hash needs no slow hash and no constant time: the secrets are 256 random bits, and what is
+compared is their SHA-256.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Literal
+
+from msgspec import Struct
+
+from hub.model import User, new_id
+from hub.store.database import Database, Row
+from hub.store.users import COLUMNS as USER_COLUMNS
+from hub.store.users import user_from
+
+SESSION_MS = 30 * 86_400_000
+_USER = ", ".join(f"u.{name.strip()}" for name in USER_COLUMNS.split(","))
+
+
+class Credential(Struct, frozen=True):
+    """What somebody showed to say who they are. `key` names it on the bus when it is revoked."""
+
+    kind: Literal["token", "session"]
+    id: str
+    user: User
+    last_used_at: int | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+class TokenRow(Struct, frozen=True):
+    """An API token as its owner sees it again: never the token itself."""
+
+    id: str
+    name: str
+    created_at: int
+    last_used_at: int | None
+
+
+class SessionRow(Struct, frozen=True):
+    """A place where somebody is logged in."""
+
+    id: str
+    created_at: int
+    last_used_at: int
+    device: str | None
+
+
+class Credentials:
+    """The `tokens` and `sessions` tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_token(self, user_id: str, name: str, token_hash: str, at: int) -> TokenRow:
+        """Keep a new token's hash."""
+        async with self._database.write() as tx:
+            row = await tx.fetch_one(
+                "INSERT INTO tokens (id, user_id, name, hash, created_at) VALUES ($1, $2, $3, $4, $5)"
+                " RETURNING id, name, created_at, last_used_at",
+                *(new_id(), user_id, name, token_hash, at),
+            )
+        return _token(_present(row))
+
+    async def by_token(self, token_hash: str) -> Credential | None:
+        """Whose token has this hash."""
+        row = await self._database.fetch_one(
+            f"SELECT t.id AS credential_id, t.last_used_at, {_USER} FROM tokens t"
+            " JOIN users u ON u.id = t.user_id WHERE t.hash = $1",
+            token_hash,
+        )
+        return Credential("token", row["credential_id"], user_from(row), row["last_used_at"]) if row else None
+
+    async def tokens_of(self, user_id: str) -> list[TokenRow]:
+        """The user's tokens, newest first."""
+        rows = await self._database.fetch(
+            "SELECT id, name, created_at, last_used_at FROM tokens WHERE user_id = $1 ORDER BY id DESC", user_id
+        )
+        return [_token(row) for row in rows]
+
+    async def remove_token(self, user_id: str, token_id: str) -> bool:
+        """Revoke a token of the user's own; False if there is no such token."""
+        async with self._database.write() as tx:
+            rows = await tx.fetch("DELETE FROM tokens WHERE id = $1 AND user_id = $2 RETURNING id", token_id, user_id)
+        return bool(rows)
+
+    async def add_session(self, user_id: str, session_hash: str, device: str | None, at: int) -> str:
+        """Keep a new session's hash and return the session's id."""
+        async with self._database.write() as tx:
+            row = await tx.fetch_one(
+                "INSERT INTO sessions (id, user_id, hash, created_at, last_used_at, expires_at, device)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+                *(new_id(), user_id, session_hash, at, at, at + SESSION_MS, device),
+            )
+        return str(_present(row)["id"])
+
+    async def by_session(self, session_hash: str, at: int) -> Credential | None:
+        """Whose session has this hash, unless it has expired."""
+        row = await self._database.fetch_one(
+            f"SELECT s.id AS credential_id, s.last_used_at, {_USER} FROM sessions s"
+            " JOIN users u ON u.id = s.user_id WHERE s.hash = $1 AND s.expires_at > $2",
+            *(session_hash, at),
+        )
+        return Credential("session", row["credential_id"], user_from(row), row["last_used_at"]) if row else None
+
+    async def sessions_of(self, user_id: str, at: int) -> list[SessionRow]:
+        """Where the user is logged in, newest first."""
+        rows = await self._database.fetch(
+            "SELECT id, created_at, last_used_at, device FROM sessions"
+            " WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC",
+            *(user_id, at),
+        )
+        return [SessionRow(row["id"], row["created_at"], row["last_used_at"], row["device"]) for row in rows]
+
+    async def remove_session(self, user_id: str, session_id: str) -> bool:
+        """End a session of the user's own; False if there is no such session."""
+        async with self._database.write() as tx:
+            rows = await tx.fetch(
+                "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING id", session_id, user_id
+            )
+        return bool(rows)
+
+    async def replace_password(self, user_id: str, password_hash: str, keep_session: str | None) -> list[str]:
+        """Set a new password and end the user's other sessions; returns the ids of those ended."""
+        async with self._database.write() as tx:
+            await tx.fetch("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
+            rows = await tx.fetch(
+                "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id", user_id, keep_session or ""
+            )
+        return [row["id"] for row in rows]
+
+    async def reload(self, credential: Credential, at: int) -> Credential | None:
+        """The credential as it is now, or None if it is revoked or has expired."""
+        table, valid = (
+            ("tokens", "CAST($2 AS BIGINT) > 0") if credential.kind == "token" else ("sessions", "c.expires_at > $2")
+        )
+        row = await self._database.fetch_one(
+            f"SELECT c.last_used_at, {_USER} FROM {table} c JOIN users u ON u.id = c.user_id"
+            f" WHERE c.id = $1 AND {valid}",
+            *(credential.id, at),
+        )
+        return Credential(credential.kind, credential.id, user_from(row), row["last_used_at"]) if row else None
+
+    async def valid(self, keys: Collection[str], at: int) -> set[str]:
+        """Which of these credentials' keys are neither revoked nor expired."""
+        ids = json.dumps([key.partition(":")[2] for key in keys])
+        rows = await self._database.fetch(
+            f"SELECT 'token' AS kind, id FROM tokens WHERE id IN {self._database.texts('$1')}"
+            f" UNION ALL SELECT 'session', id FROM sessions WHERE id IN {self._database.texts('$1')}"
+            " AND expires_at > $2",
+            *(ids, at),
+        )
+        return {f"{row['kind']}:{row['id']}" for row in rows}
+
+    async def touch(self, credential: Credential, at: int) -> None:
+        """Note that a credential was used."""
+        table = "tokens" if credential.kind == "token" else "sessions"
+        async with self._database.write() as tx:
+            await tx.fetch(f"UPDATE {table} SET last_used_at = $2 WHERE id = $1", credential.id, at)
+
+
+def _token(row: Row) -> TokenRow:
+    return TokenRow(row["id"], row["name"], row["created_at"], row["last_used_at"])
+
+
+def _present(row: Row | None) -> Row:
+    if row is None:
+        raise RuntimeError("an INSERT returned nothing")
+    return row

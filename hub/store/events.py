@@ -1,0 +1,119 @@
+"""The log: every user's events, gapless and in order, appended in the transaction of the change itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import takewhile
+
+import msgspec
+
+from hub.model import Event, Settings
+from hub.store import messages, opens
+from hub.store.database import Database, Held, Row
+
+TRIM_SLICE = 1000
+
+
+class Stored(msgspec.Struct, omit_defaults=True):
+    """The small facts an event keeps of its own; all else it refers to."""
+
+    was: str | None = None
+    settings: Settings | None = None
+    seen: int | None = None
+
+
+_INSERT = (
+    "INSERT INTO events (user_id, sequence, type, at, notified, withheld, message_id, open_id, data)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+)
+
+
+class Events:
+    """The `events` table. The caller has taken the numbers: see `Users.bump` and `Users.lock_owners`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._select = (
+            f"SELECT e.*, {opens.columns('o')}, {messages.columns('m')}, p.address AS p_address, p.name AS p_name"
+            " FROM events e"
+            " LEFT JOIN opens o ON o.id = e.open_id"
+            " LEFT JOIN messages m ON m.id = e.message_id"
+            " LEFT JOIN recipients p ON p.message_id = o.message_id AND p.position = o.position"
+            " WHERE e.user_id = $1 AND e.sequence > $2 ORDER BY e.sequence"
+        )
+
+    async def add(self, tx: Held, events: Sequence[Event]) -> None:
+        """Append events."""
+        await tx.execute_many(_INSERT, [_values(event) for event in events])
+
+    async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:
+        """The events after `sequence`, oldest first, at most `limit`, with what they refer to as it is now."""
+        rows = await self._database.fetch(f"{self._select} LIMIT {limit:d}", user_id, sequence)
+        whole = [row["message_id"] for row in rows if row["message_id"] and not row["open_id"]]
+        recipients: dict[str, list[Row]] = {}
+        if whole:
+            for row in await self._database.fetch(
+                f"SELECT * FROM recipients WHERE message_id IN {self._database.texts('$1')} ORDER BY position",
+                json.dumps(whole),
+            ):
+                recipients.setdefault(row["message_id"], []).append(row)
+        return [_event(row, recipients.get(row["message_id"], [])) for row in rows]
+
+    async def oldest(self, user_id: str) -> int | None:
+        """The first sequence that is still in the user's log."""
+        row = await self._database.fetch_one(
+            "SELECT sequence FROM events WHERE user_id = $1 ORDER BY sequence LIMIT 1", user_id
+        )
+        return row["sequence"] if row else None
+
+    async def unseen(self, user_id: str, seen_sequence: int) -> int:
+        """How many notifications after `seen_sequence` tell of an open that still counts."""
+        row = await self._database.fetch_one(
+            "SELECT count(*) AS n FROM events e JOIN opens o ON o.id = e.open_id"
+            " WHERE e.user_id = $1 AND e.sequence > $2 AND e.type = 'open.recorded' AND e.notified AND o.counted",
+            *(user_id, seen_sequence),
+        )
+        return row["n"] if row else 0
+
+    async def trim(self, user_id: str, before: int) -> int:
+        """Delete a slice of the user's oldest events, older than the time `before`; returns how many."""
+        async with self._database.write() as tx:
+            rows = await tx.fetch(
+                f"SELECT sequence, at FROM events WHERE user_id = $1 ORDER BY sequence LIMIT {TRIM_SLICE}", user_id
+            )
+            old = list(takewhile(lambda row: row["at"] < before, rows))
+            if old:
+                await tx.fetch("DELETE FROM events WHERE user_id = $1 AND sequence <= $2", user_id, old[-1]["sequence"])
+        return len(old)
+
+
+def _values(event: Event) -> tuple[object, ...]:
+    stored = Stored(was=event.was, settings=event.settings, seen=event.seen)
+    return (
+        *(event.user_id, event.sequence, event.type, event.at, event.notified, event.withheld),
+        event.message.id if event.message else None,
+        event.open.id if event.open else None,
+        None if stored == Stored() else msgspec.json.encode(stored).decode(),
+    )
+
+
+def _event(row: Row, recipients: Sequence[Row]) -> Event:
+    stored = msgspec.json.decode(row["data"], type=Stored) if row["data"] else Stored()
+    message = None
+    if row["m_id"] is not None:
+        message = messages.with_recipients(messages.message_from(row), recipients)
+    return Event(
+        user_id=row["user_id"],
+        sequence=row["sequence"],
+        type=row["type"],
+        at=row["at"],
+        notified=bool(row["notified"]),
+        withheld=row["withheld"],
+        open=opens.open_from(row) if row["o_id"] is not None else None,
+        message=message,
+        recipient=opens.recipient_from(row),
+        was=stored.was,  # type: ignore[arg-type]
+        settings=stored.settings,
+        seen=stored.seen,
+    )

@@ -1,0 +1,250 @@
+"""Messages and their recipients: registering, finding, changing, counting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hub.model import Count, Crm, Message, Provider, Recipient
+from hub.store.database import Database, Held, Row
+
+MAX_SEARCH_CHARACTERS = 20_000
+_TABLE_COLUMNS = (
+    "id, user_id, created_at, registered_sequence, subject, template, format, shared, sent_at, provider, crm, muted,"
+    " muted_set_sequence, opens, hits, first_opened_at, last_opened_at, recipient_count, viewed_at"
+)
+
+
+def columns(table: str) -> str:
+    """The columns of a message, qualified, each under the name `message_from` expects."""
+    return ", ".join(f"{table}.{name} AS m_{name}" for name in _TABLE_COLUMNS.replace(" ", "").split(","))
+
+
+class Messages:
+    """The `messages` and `recipients` tables. Methods that take `tx` run in the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # The scalar min() and max() of SQLite are NULL if either side is; those of PostgreSQL are not.
+        least, greatest = ("min", "max") if database.embedded else ("least", "greatest")
+        opened = (
+            f" first_opened_at = {least}(coalesce(first_opened_at, $2), coalesce($3, first_opened_at)),"
+            f" last_opened_at = {greatest}(coalesce(last_opened_at, $4), coalesce($5, last_opened_at))"
+        )
+        self._count = f"UPDATE messages SET opens = opens + $1,{opened}, hits = hits + $6 WHERE id = $7"
+        self._count_recipient = (
+            f"UPDATE recipients SET opens = opens + $1,{opened} WHERE message_id = $6 AND position = $7"
+        )
+
+    async def add(self, tx: Held, message: Message) -> None:
+        """Insert a message and its recipients."""
+        await tx.fetch(
+            "INSERT INTO messages (id, user_id, created_at, registered_sequence, subject, template, format, shared,"
+            " sent_at, provider, crm, search, muted_set_sequence, recipient_count, opens, hits)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, 0, 0)",
+            *(message.id, message.user_id, message.created_at, message.registered_sequence, message.subject),
+            *(message.template, message.format, message.shared, message.sent_at),
+            *(encode_or_none(message.provider), encode_or_none(message.crm), search_text(message)),
+            message.recipient_count,
+        )
+        rows = [
+            {"position": position, "address": recipient.address, "name": recipient.name}
+            for position, recipient in enumerate(message.recipients, 1)
+        ]
+        await tx.fetch(
+            "INSERT INTO recipients (message_id, position, address, name, opens)"
+            f" SELECT $2, r.position, r.address, r.name, 0"
+            f" FROM {self._database.rows('$1', position='integer', address='text', name='text')}",
+            *(json.dumps(rows), message.id),
+        )
+
+    async def get(self, user_id: str, message_id: str) -> Message | None:
+        """A message of the user's own, with its recipients."""
+        row = await self._database.fetch_one(
+            f"SELECT {columns('m')} FROM messages m WHERE m.id = $1 AND m.user_id = $2", message_id, user_id
+        )
+        if row is None:
+            return None
+        return (await self._with_recipients([message_from(row)]))[0]
+
+    async def owned(self, user_id: str, message_id: str) -> bool:
+        """Whether this is a message of the user's own."""
+        row = await self._database.fetch_one(
+            "SELECT id FROM messages WHERE id = $1 AND user_id = $2", message_id, user_id
+        )
+        return row is not None
+
+    async def page(
+        self,
+        user_id: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        search: str | None = None,
+        opened: bool | None = None,
+        template: str | None = None,
+    ) -> list[Message]:
+        """The user's messages, newest first, from just before the id `before`; at most `limit`."""
+        where, args = ["m.user_id = $1"], [user_id]
+
+        def add(condition: str, value: Any) -> None:
+            args.append(value)
+            where.append(condition.replace("?", f"${len(args)}"))
+
+        if before is not None:
+            add("m.id < ?", before)
+        if search:
+            escaped = search.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            add("m.search LIKE ? ESCAPE '\\'", f"%{escaped}%")
+        if opened is not None:
+            where.append("m.opens > 0" if opened else "m.opens = 0")
+        if template is not None:
+            add("m.template = ?", template)
+        rows = await self._database.fetch(
+            f"SELECT {columns('m')} FROM messages m WHERE {' AND '.join(where)} ORDER BY m.id DESC LIMIT {limit:d}",
+            *args,
+        )
+        return await self._with_recipients([message_from(row) for row in rows])
+
+    async def states(self, tx: Held, message_ids: Iterable[str]) -> dict[str, Message]:
+        """The messages by id, without their recipients."""
+        rows = await tx.fetch(
+            f"SELECT {columns('m')} FROM messages m WHERE m.id IN {self._database.texts('$1')}",
+            json.dumps(list(message_ids)),
+        )
+        return {row["m_id"]: message_from(row) for row in rows}
+
+    async def recipients_at(self, tx: Held, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Recipient]:
+        """The recipients at these positions of these messages."""
+        wanted = [{"id": message_id, "position": position} for message_id, position in places]
+        if not wanted:
+            return {}
+        rows = await tx.fetch(
+            "SELECT p.message_id, p.position, p.address, p.name FROM recipients p"
+            f" JOIN {self._database.rows('$1', id='text', position='bigint')}"
+            " ON p.message_id = r.id AND p.position = r.position",
+            json.dumps(wanted),
+        )
+        return {(row["message_id"], row["position"]): Recipient(row["address"], row["name"]) for row in rows}
+
+    async def count(self, tx: Held, counts: Sequence[Count]) -> None:
+        """Add what a batch of hits adds to the messages, and to recipients with a pixel of their own."""
+        opened = {id(c): (c.opens, c.first, c.first, c.last, c.last) for c in counts}
+        whole = [(*opened[id(c)], c.hits, c.id) for c in counts if not c.position]
+        await tx.execute_many(self._count, whole)
+        own = [(*opened[id(c)], c.id, c.position) for c in counts if c.position and c.opens]
+        if own:
+            await tx.execute_many(self._count_recipient, own)
+
+    async def recount(self, tx: Held, message_ids: Iterable[str]) -> None:
+        """Set the counters of these messages to what their opens say, after some were corrected."""
+        ids = json.dumps(list(message_ids))
+        for table, key in (("messages", "id"), ("recipients", "message_id")):
+            own = "" if table == "messages" else " AND o.position = recipients.position"
+            counted = f"FROM opens o WHERE o.message_id = {table}.{key} AND o.counted{own}"
+            await tx.fetch(
+                f"UPDATE {table} SET opens = (SELECT count(*) {counted}),"
+                f" first_opened_at = (SELECT min(o.at) {counted}), last_opened_at = (SELECT max(o.at) {counted})"
+                f" WHERE {key} IN {self._database.texts('$1')}",
+                ids,
+            )
+
+    async def change(self, tx: Held, user_id: str, message_id: str, values: Mapping[str, Any]) -> bool:
+        """Set columns of a message of the user's own; False if there is no such message."""
+        names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 3))
+        rows = await tx.fetch(
+            f"UPDATE messages SET {names} WHERE id = $1 AND user_id = $2 RETURNING id",
+            *(message_id, user_id, *values.values()),
+        )
+        return bool(rows)
+
+    async def read(self, tx: Held, message_id: str) -> Message:
+        """A message with its recipients, as it is inside the transaction."""
+        row = await tx.fetch_one(f"SELECT {columns('m')} FROM messages m WHERE m.id = $1", message_id)
+        if row is None:
+            raise LookupError(f"no message {message_id}")
+        rows = await tx.fetch("SELECT * FROM recipients WHERE message_id = $1 ORDER BY position", message_id)
+        return with_recipients(message_from(row), rows)
+
+    async def add_viewing(self, tx: Held, message_id: str, at: int) -> None:
+        """Note that the sender was looking at the message at this moment."""
+        await tx.fetch("INSERT INTO viewings (message_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING", message_id, at)
+        await tx.fetch(
+            "UPDATE messages SET viewed_at = $2 WHERE id = $1 AND (viewed_at IS NULL OR viewed_at < $2)",
+            *(message_id, at),
+        )
+
+    async def viewings(self, tx: Held, message_id: str, earliest: int, latest: int) -> list[int]:
+        """When the sender was looking at the message, between two times."""
+        rows = await tx.fetch(
+            "SELECT at FROM viewings WHERE message_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at",
+            *(message_id, earliest, latest),
+        )
+        return [row["at"] for row in rows]
+
+    async def _with_recipients(self, messages: list[Message]) -> list[Message]:
+        rows = await self._database.fetch(
+            f"SELECT * FROM recipients WHERE message_id IN {self._database.texts('$1')} ORDER BY position",
+            json.dumps([message.id for message in messages]),
+        )
+        by_message: dict[str, list[Row]] = {}
+        for row in rows:
+            by_message.setdefault(row["message_id"], []).append(row)
+        return [with_recipients(message, by_message.get(message.id, [])) for message in messages]
+
+
+def message_from(row: Row) -> Message:
+    """The noun in a row that has `columns`, without its recipients."""
+    return Message(
+        id=row["m_id"],
+        user_id=row["m_user_id"],
+        created_at=row["m_created_at"],
+        registered_sequence=row["m_registered_sequence"],
+        subject=row["m_subject"],
+        template=row["m_template"],
+        format=row["m_format"],
+        shared=bool(row["m_shared"]),
+        sent_at=row["m_sent_at"],
+        provider=msgspec.json.decode(row["m_provider"], type=Provider) if row["m_provider"] else None,
+        crm=msgspec.json.decode(row["m_crm"], type=Crm) if row["m_crm"] else None,
+        muted=None if row["m_muted"] is None else bool(row["m_muted"]),
+        muted_set_sequence=row["m_muted_set_sequence"],
+        opens=row["m_opens"],
+        hits=row["m_hits"],
+        first_opened_at=row["m_first_opened_at"],
+        last_opened_at=row["m_last_opened_at"],
+        recipient_count=row["m_recipient_count"],
+        viewed_at=row["m_viewed_at"],
+    )
+
+
+def with_recipients(message: Message, rows: Sequence[Row]) -> Message:
+    """The message with the recipients in `rows`; figures only where a pixel is theirs alone."""
+    own = message.tracked and not message.shared
+    recipients = tuple(
+        Recipient(
+            row["address"],
+            row["name"],
+            row["opens"] if own else None,
+            row["first_opened_at"] if own else None,
+            row["last_opened_at"] if own else None,
+        )
+        for row in rows
+    )
+    return msgspec.structs.replace(message, recipients=recipients)
+
+
+def encode_or_none(value: Provider | Crm | None) -> str | None:
+    """The JSON a provider's or CRM's names are kept as."""
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def search_text(message: Message) -> str:
+    """What a search looks through: subject, addresses and names, without regard to case in any script."""
+    words = [message.subject]
+    for recipient in message.recipients:
+        words += [recipient.address, recipient.name or ""]
+    return "\n".join(words).casefold()[:MAX_SEARCH_CHARACTERS]

@@ -1,0 +1,171 @@
+"""Opens: every hit once recorded, and what is kept for a day to see a repeat or a burst."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from hub.model import Device, LastSeen, Open, Place, Recipient, Verdict
+from hub.store.database import Database, Held, Row
+
+COLUMNS = (
+    "id",
+    "user_id",
+    "message_id",
+    "position",
+    "at",
+    "verdict",
+    "confidence",
+    "reasons",
+    "ruleset",
+    "counted",
+    "repeat",
+    "told",
+    "city",
+    "region",
+    "country",
+    "country_code",
+    "hidden_by",
+    "device_type",
+    "os",
+    "client",
+)
+_INSERT = (
+    f"INSERT INTO opens ({', '.join(COLUMNS)}, client_hash)"
+    f" VALUES ({', '.join(f'${place}' for place in range(1, len(COLUMNS) + 2))})"
+)
+_SEE = (
+    "INSERT INTO last_seen (message_id, position, client, at) VALUES ($1, $2, $3, $4)"
+    " ON CONFLICT (message_id, position, client) DO UPDATE SET at = excluded.at"
+)
+_CORRECT = "UPDATE opens SET verdict = $1, confidence = $2, reasons = $3, ruleset = $4, counted = $5 WHERE id = $6"
+
+
+def columns(table: str) -> str:
+    """The columns of an open, qualified, each under the name `open_from` expects."""
+    return ", ".join(f"{table}.{name} AS o_{name}" for name in COLUMNS)
+
+
+class Opens:
+    """The `opens` and `last_seen` tables. Methods that take `tx` run in the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen = (
+            "SELECT s.message_id, s.position, s.client, s.at FROM last_seen s"
+            f" JOIN {database.rows('$1', message_id='text', position='integer', client='text')}"
+            " ON s.message_id = r.message_id AND s.position = r.position AND s.client = r.client"
+        )
+
+    async def add(self, tx: Held, opens: Sequence[tuple[Open, str | None]]) -> None:
+        """Insert opens, each with the client hash that is to be kept with it."""
+        await tx.execute_many(_INSERT, [(*_values(open_), client_hash) for open_, client_hash in opens])
+
+    async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
+        """Which of these ids are recorded already: a replay after an answer that never came."""
+        rows = await tx.fetch(f"SELECT id FROM opens WHERE id IN {self._database.texts('$1')}", json.dumps(list(ids)))
+        return {row["id"] for row in rows}
+
+    async def last_seen(self, tx: Held, clients: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], int]:
+        """When each of these (message id, position, client) was last taken for a person."""
+        wanted = [{"message_id": m, "position": p, "client": c} for m, p, c in clients]
+        rows = await tx.fetch(self._seen, json.dumps(wanted))
+        return {(row["message_id"], row["position"], row["client"]): row["at"] for row in rows}
+
+    async def see(self, tx: Held, seen: Iterable[LastSeen]) -> None:
+        """Remember who was taken for a person, and when."""
+        await tx.execute_many(_SEE, [msgspec.structs.astuple(one) for one in seen])
+
+    async def forget_seen(self, tx: Held, message_id: str) -> None:
+        """Forget who was taken for a person on this message, so that the next one is no repeat."""
+        await tx.fetch("DELETE FROM last_seen WHERE message_id = $1", message_id)
+
+    async def early(self, tx: Held, message_id: str, position: int) -> list[tuple[Open, str]]:
+        """The opens of one pixel that carry a client hash: those within the delivery window."""
+        rows = await tx.fetch(
+            f"SELECT {columns('o')}, o.client_hash FROM opens o WHERE o.message_id = $1 AND o.position = $2"
+            " AND o.client_hash IS NOT NULL ORDER BY o.id LIMIT 1000",
+            *(message_id, position),
+        )
+        return [(open_from(row), row["client_hash"]) for row in rows]
+
+    async def between(self, tx: Held, message_id: str, earliest: int, latest: int) -> list[Open]:
+        """The opens of a message between two times, oldest first."""
+        rows = await tx.fetch(
+            f"SELECT {columns('o')} FROM opens o WHERE o.message_id = $1 AND o.at BETWEEN $2 AND $3"
+            " ORDER BY o.id LIMIT 1000",
+            *(message_id, earliest, latest),
+        )
+        return [open_from(row) for row in rows]
+
+    async def correct(self, tx: Held, opens: Sequence[Open]) -> None:
+        """Write the new verdicts of opens."""
+        rows = [(*_verdict(open_), open_.counted, open_.id) for open_ in opens]
+        await tx.execute_many(_CORRECT, rows)
+
+    async def page(
+        self, user_id: str, *, limit: int, message_id: str | None, before: str | None, uncounted: bool
+    ) -> list[tuple[Open, Recipient | None]]:
+        """The opens of one message, or of all the user's, newest first, with whose pixel it was."""
+        where, args = ["o.user_id = $1"], [user_id]
+        if message_id is not None:
+            args.append(message_id)
+            where.append(f"o.message_id = ${len(args)}")
+        if before is not None:
+            args.append(before)
+            where.append(f"o.id < ${len(args)}")
+        if not uncounted:
+            where.append("o.counted")
+        rows = await self._database.fetch(
+            f"SELECT {columns('o')}, p.address AS p_address, p.name AS p_name FROM opens o"
+            " LEFT JOIN recipients p ON p.message_id = o.message_id AND p.position = o.position"
+            f" WHERE {' AND '.join(where)} ORDER BY o.id DESC LIMIT {limit:d}",
+            *args,
+        )
+        return [(open_from(row), recipient_from(row)) for row in rows]
+
+
+def open_from(row: Row) -> Open:
+    """The noun in a row that has `columns`."""
+    return Open(
+        id=row["o_id"],
+        user_id=row["o_user_id"],
+        message_id=row["o_message_id"],
+        position=row["o_position"],
+        at=row["o_at"],
+        verdict=Verdict(
+            row["o_verdict"],
+            row["o_confidence"],
+            tuple(filter(None, row["o_reasons"].split(","))),
+            row["o_ruleset"],
+        ),
+        counted=bool(row["o_counted"]),
+        repeat=bool(row["o_repeat"]),
+        told=bool(row["o_told"]),
+        place=Place(row["o_city"], row["o_region"], row["o_country"], row["o_country_code"], row["o_hidden_by"]),
+        device=Device(row["o_device_type"], row["o_os"], row["o_client"]),
+    )
+
+
+def recipient_from(row: Row) -> Recipient | None:
+    """Whose pixel it was, from a row that joins `recipients` as p; None if it was shared."""
+    return Recipient(row["p_address"], row["p_name"]) if row["p_address"] is not None else None
+
+
+def _values(open_: Open) -> tuple[Any, ...]:
+    """The values of `COLUMNS`."""
+    return (
+        *(open_.id, open_.user_id, open_.message_id, open_.position, open_.at),
+        *_verdict(open_),
+        *(open_.counted, open_.repeat, open_.told),
+        *msgspec.structs.astuple(open_.place),
+        *msgspec.structs.astuple(open_.device),
+    )
+
+
+def _verdict(open_: Open) -> tuple[str, str, str, str]:
+    verdict = open_.verdict
+    return verdict.verdict, verdict.confidence, ",".join(verdict.reasons), verdict.ruleset

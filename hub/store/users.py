@@ -1,0 +1,127 @@
+"""Users: accounts, what they decided, and where their logs stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hub.model import Settings, User, new_id
+from hub.store.database import Database, Held, Row
+
+COLUMNS = "id, email, name, role, realtime_notifications, muted_all_at, muted_all_sequence, sequence, seen_sequence"
+
+
+class EmailTaken(ValueError):
+    """There is an account with this address already."""
+
+
+class Users:
+    """The `users` table. Methods that take `tx` run in the caller's write transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = (
+            f"SELECT {COLUMNS} FROM users WHERE id IN "
+            f"(SELECT user_id FROM messages WHERE id IN {database.texts('$1')}) ORDER BY id {database.for_update}"
+        )
+
+    async def add(self, email: str, name: str, role: str, password_hash: str, at: int) -> User:
+        """Make an account. Raises `EmailTaken`."""
+        async with self._database.write() as tx:
+            row = await tx.fetch_one(
+                "INSERT INTO users (id, email, name, role, password_hash, created_at, realtime_notifications,"
+                " muted_all_sequence, sequence, seen_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0)"
+                f" ON CONFLICT (email) DO NOTHING RETURNING {COLUMNS}",
+                *(new_id(), email.lower(), name, role, password_hash, at, True),
+            )
+        if row is None:
+            raise EmailTaken(email)
+        return user_from(row)
+
+    async def any(self) -> bool:
+        """Whether there is an account at all."""
+        return await self._database.fetch_one("SELECT id FROM users LIMIT 1") is not None
+
+    async def get(self, user_id: str) -> User | None:
+        """The account with this id."""
+        row = await self._database.fetch_one(f"SELECT {COLUMNS} FROM users WHERE id = $1", user_id)
+        return user_from(row) if row else None
+
+    async def by_email(self, email: str) -> tuple[User, str] | None:
+        """The account with this address, in any case of letters, and its password's hash."""
+        row = await self._database.fetch_one(
+            f"SELECT {COLUMNS}, password_hash FROM users WHERE email = $1", email.lower()
+        )
+        return (user_from(row), row["password_hash"]) if row else None
+
+    async def heads(self, user_ids: Iterable[str]) -> dict[str, int]:
+        """The last sequence in each user's log."""
+        rows = await self._database.fetch(
+            f"SELECT id, sequence FROM users WHERE id IN {self._database.texts('$1')}",
+            json.dumps(list(user_ids)),
+        )
+        return {row["id"]: row["sequence"] for row in rows}
+
+    async def bump(self, tx: Held, user_id: str) -> User:
+        """Take the next number in the user's log, and with it the lock on the user until the commit."""
+        row = await tx.fetch_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {COLUMNS}", user_id)
+        if row is None:
+            raise LookupError(f"no user {user_id}")
+        return user_from(row)
+
+    async def lock_owners(self, tx: Held, message_ids: Iterable[str]) -> dict[str, User]:
+        """Lock the owners of these messages until the commit, and return them by id.
+
+        In the order of their ids, so that two processes never wait for each other in a circle.
+        """
+        rows = await tx.fetch(self._lock, json.dumps(list(message_ids)))
+        return {row["id"]: user_from(row) for row in rows}
+
+    async def advance(self, tx: Held, sequences: Mapping[str, int]) -> None:
+        """Set where the logs of locked users now stand."""
+        rows = [(sequence, user_id) for user_id, sequence in sequences.items()]
+        await tx.execute_many("UPDATE users SET sequence = $1 WHERE id = $2", rows)
+
+    async def set(self, tx: Held, user_id: str, **values: Any) -> User:
+        """Set columns of one user, and return the user as it then is."""
+        names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 2))
+        row = await tx.fetch_one(
+            f"UPDATE users SET {names} WHERE id = $1 RETURNING {COLUMNS}", user_id, *values.values()
+        )
+        if row is None:
+            raise LookupError(f"no user {user_id}")
+        return user_from(row)
+
+    async def rename(self, user_id: str, name: str) -> None:
+        """Set the name by which a user is called."""
+        async with self._database.write() as tx:
+            await self.set(tx, user_id, name=name)
+
+    async def secret(self, name: str, fresh: str) -> str:
+        """The secret kept under `name`; the first process to ask keeps `fresh`."""
+        async with self._database.write() as tx:
+            await tx.fetch(
+                "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, fresh
+            )
+            row = await tx.fetch_one("SELECT value FROM secrets WHERE name = $1", name)
+        if row is None:
+            raise LookupError(f"no secret {name}")
+        return str(row["value"])
+
+
+def user_from(row: Row) -> User:
+    """The noun in a row that has `COLUMNS`."""
+    return User(
+        id=row["id"],
+        email=row["email"],
+        name=row["name"],
+        role=row["role"],
+        settings=Settings(
+            realtime_notifications=bool(row["realtime_notifications"]),
+            muted_all_at=row["muted_all_at"],
+            muted_all_sequence=row["muted_all_sequence"],
+        ),
+        sequence=row["sequence"],
+        seen_sequence=row["seen_sequence"],
+    )

@@ -1,0 +1,108 @@
+"""Credentials: tokens and sessions, found by hash, revoked by their owner alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hub.store.credentials import SESSION_MS, Credential
+from tests.factories import T0, Store, open_store
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+async def test_token_says_whose_it_is_until_it_is_removed(store: Store) -> None:
+    user = await store.sender()
+    row = await store.credentials.add_token(user.id, "laptop", "hash", T0)
+    assert (row.name, row.created_at, row.last_used_at) == ("laptop", T0, None)
+    credential = await store.credentials.by_token("hash")
+    assert credential == Credential("token", row.id, user, None)
+    assert credential.key == f"token:{row.id}"
+    assert await store.credentials.reload(credential, T0) == credential
+    assert await store.credentials.remove_token(user.id, row.id)
+    assert await store.credentials.by_token("hash") is None
+    assert await store.credentials.reload(credential, T0) is None
+    assert not await store.credentials.remove_token(user.id, row.id)
+
+
+async def test_tokens_are_listed_newest_first_to_their_owner_only(store: Store) -> None:
+    user, stranger = await store.sender(), await store.sender()
+    rows = [await store.credentials.add_token(user.id, f"token {n}", f"hash {n}", T0 + n) for n in range(3)]
+    assert await store.credentials.tokens_of(user.id) == rows[::-1]
+    assert await store.credentials.tokens_of(stranger.id) == []
+    assert not await store.credentials.remove_token(stranger.id, rows[0].id)
+    assert await store.credentials.by_token("hash 0") is not None
+
+
+async def test_session_says_whose_it_is_until_it_expires(store: Store) -> None:
+    user = await store.sender()
+    session = await store.credentials.add_session(user.id, "hash", "Firefox on Linux", T0)
+    credential = await store.credentials.by_session("hash", T0 + SESSION_MS - 1)
+    assert credential == Credential("session", session, user, T0)
+    assert await store.credentials.by_session("hash", T0 + SESSION_MS) is None
+    assert await store.credentials.reload(credential, T0 + SESSION_MS - 1) == credential
+    assert await store.credentials.reload(credential, T0 + SESSION_MS) is None
+    assert [row.device for row in await store.credentials.sessions_of(user.id, T0)] == ["Firefox on Linux"]
+    assert await store.credentials.sessions_of(user.id, T0 + SESSION_MS) == []
+
+
+async def test_session_is_ended_by_its_owner_only(store: Store) -> None:
+    user, stranger = await store.sender(), await store.sender()
+    session = await store.credentials.add_session(user.id, "hash", None, T0)
+    assert not await store.credentials.remove_session(stranger.id, session)
+    assert await store.credentials.remove_session(user.id, session)
+    assert not await store.credentials.remove_session(user.id, session)
+    assert await store.credentials.by_session("hash", T0) is None
+
+
+async def test_hash_of_one_kind_is_not_taken_for_the_other(store: Store) -> None:
+    user = await store.sender()
+    await store.credentials.add_token(user.id, "laptop", "of a token", T0)
+    await store.credentials.add_session(user.id, "of a session", None, T0)
+    assert await store.credentials.by_session("of a token", T0) is None
+    assert await store.credentials.by_token("of a session") is None
+
+
+async def test_new_password_ends_the_other_sessions_of_the_user(store: Store) -> None:
+    user, other = await store.sender("sender@example.com"), await store.sender()
+    kept, *ended = [await store.credentials.add_session(user.id, f"hash {n}", None, T0) for n in range(3)]
+    await store.credentials.add_session(other.id, "of another", None, T0)
+    assert sorted(await store.credentials.replace_password(user.id, "new", kept)) == sorted(ended)
+    found = await store.users.by_email("sender@example.com")
+    assert found is not None
+    assert found[1] == "new"
+    assert [row.id for row in await store.credentials.sessions_of(user.id, T0)] == [kept]
+    assert await store.credentials.by_session("of another", T0) is not None
+    assert await store.credentials.replace_password(user.id, "newer", None) == [kept]
+
+
+@pytest.mark.parametrize("kind", ["token", "session"])
+async def test_use_is_noted(store: Store, kind: str) -> None:
+    user = await store.sender()
+    if kind == "token":
+        await store.credentials.add_token(user.id, "laptop", "hash", T0)
+        credential = await store.credentials.by_token("hash")
+    else:
+        await store.credentials.add_session(user.id, "hash", None, T0)
+        credential = await store.credentials.by_session("hash", T0)
+    assert credential is not None
+    await store.credentials.touch(credential, T0 + 5)
+    reloaded = await store.credentials.reload(credential, T0)
+    assert reloaded is not None
+    assert reloaded.last_used_at == T0 + 5
+
+
+async def test_reloaded_credential_has_the_user_as_they_are_now(store: Store) -> None:
+    user = await store.sender()
+    await store.credentials.add_token(user.id, "laptop", "hash", T0)
+    credential = await store.credentials.by_token("hash")
+    assert credential is not None
+    await store.actions.set_realtime(user.id, False)
+    reloaded = await store.credentials.reload(credential, T0)
+    assert reloaded is not None
+    assert not reloaded.user.settings.realtime_notifications

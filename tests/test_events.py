@@ -1,0 +1,164 @@
+"""The log: every user's events, gapless, in order, rendered from what they refer to as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hub.model import Event, Message, Recipient, Settings
+from hub.recorder import Recorder
+from tests.factories import T0, Store, a_recorder, a_visit, audit, open_store, seeded, together
+from tests.samples import a_message, an_event, an_open
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+async def append(store: Store, *events: Event) -> None:
+    async with store.database.write() as tx:
+        await store.events.add(tx, events)
+
+
+async def test_event_of_each_kind_is_read_back_as_it_was_added(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user, recipients=("first@example.com", "it's@example.com"), shared=False)
+    other = await store.message(user)
+    open_ = an_open(user_id=user.id, message_id=message.id, position=2)
+    async with store.database.write() as tx:
+        await store.opens.add(tx, [(open_, None)])
+    settings = Settings(False, T0, 4)
+    about_open = {
+        "open": open_,
+        "message": await _bare(store, message.id),
+        "recipient": Recipient("it's@example.com"),
+    }
+    events = [
+        an_event(user_id=user.id, sequence=3, **about_open),
+        an_event(user_id=user.id, sequence=4, notified=False, withheld="muted", **about_open),
+        an_event(user_id=user.id, sequence=5, type="open.reclassified", was="proxy", at=T0 + 9, **about_open),
+        Event(user.id, 6, "message.updated", T0, message=other),
+        Event(user.id, 7, "settings.updated", T0, settings=settings),
+        Event(user.id, 8, "messages.muted", T0, settings=settings),
+        Event(user.id, 9, "notifications.seen", T0, seen=3),
+    ]
+    await append(store, *events)
+    assert await store.events.after(user.id, 2, 100) == events
+
+
+async def _bare(store: Store, message_id: str) -> Message:
+    async with store.database.write() as tx:
+        return (await store.messages.states(tx, [message_id]))[message_id]
+
+
+async def test_event_tells_of_its_message_as_it_is_now(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user)
+    await store.actions.change_message(user.id, message.id, {"muted": True}, "https://hub.example.com")
+    registered, updated = await store.log(user)
+    assert registered.message == updated.message == await store.reload(message)
+
+
+async def test_log_is_read_after_a_sequence_up_to_a_limit(store: Store) -> None:
+    user, other = await store.sender(), await store.sender()
+    for _ in range(5):
+        await store.actions.set_realtime(user.id, True)
+        await store.actions.set_realtime(other.id, True)
+    assert [event.sequence for event in await store.events.after(user.id, 0, 3)] == [1, 2, 3]
+    assert [event.sequence for event in await store.events.after(user.id, 3, 3)] == [4, 5]
+    assert await store.events.after(user.id, 5, 3) == []
+    assert await store.events.after("nobody", 0, 3) == []
+
+
+async def test_number_cannot_be_taken_twice(store: Store) -> None:
+    user = await store.sender()
+    event = Event(user.id, 1, "notifications.seen", T0, seen=1)
+    await append(store, event)
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await append(store, event)
+
+
+async def test_unseen_are_notifications_of_opens_that_still_count(store: Store, tmp_path: Path) -> None:
+    user = await store.sender()
+    message, muted = await store.message(user), await store.message(user)
+    await store.actions.change_message(user.id, muted.id, {"muted": True}, "https://hub.example.com")
+    async with a_recorder(store, tmp_path) as recorder:
+        for at, to in ((T0, message), (T0 + 60_000, message), (T0 + 120_000, message), (T0, muted)):
+            await recorder.record(a_visit(to, at=at))
+    assert await store.events.unseen(user.id, 0) == 3
+    first = next(event for event in await store.log(user) if event.type == "open.recorded")
+    assert await store.events.unseen(user.id, first.sequence) == 2
+    store.clock.at = T0 + 121_000
+    await store.actions.view(user.id, message.id)
+    assert await store.events.unseen(user.id, 0) == 2
+    assert await store.events.unseen("nobody", 0) == 0
+
+
+async def test_log_of_a_message_that_is_gone_can_still_be_read(store: Store) -> None:
+    """An event refers to things by id, and keeps its number whatever becomes of them."""
+    user = await store.sender()
+    await append(store, an_event(user_id=user.id, sequence=1, message=a_message(), open=an_open()))
+    [event] = await store.log(user)
+    assert (event.sequence, event.message, event.open) == (1, None, None)
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+async def test_trim_takes_the_oldest_and_leaves_the_rest_gapless(
+    store: Store, slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.store.events.TRIM_SLICE", 4)
+    user, other = await store.sender(), await store.sender()
+    ages = [T0 + n * 1000 for n in range(10)]
+    for each in (user, other):
+        await append(store, *(Event(each.id, n, "notifications.seen", at, seen=1) for n, at in enumerate(ages, 1)))
+    assert await store.events.oldest(user.id) == 1
+    for _ in range(slices):
+        await store.events.trim(user.id, T0 + 6000)
+    kept = [event.sequence for event in await store.log(user)]
+    assert kept == list(range(5, 11)) if slices == 1 else list(range(7, 11))
+    assert await store.events.oldest(user.id) == kept[0]
+    assert await store.events.oldest(other.id) == 1
+    assert await store.events.trim(user.id, T0) == 0
+
+
+async def test_trim_never_leaves_a_hole_though_a_late_event_is_older(store: Store) -> None:
+    user = await store.sender()
+    for sequence, at in ((1, T0), (2, T0 + 10_000), (3, T0), (4, T0)):
+        await append(store, Event(user.id, sequence, "notifications.seen", at, seen=1))
+    await store.events.trim(user.id, T0 + 5000)
+    assert [event.sequence for event in await store.log(user)] == [2, 3, 4]
+
+
+async def test_log_is_empty_after_everything_was_trimmed(store: Store) -> None:
+    user = await store.sender()
+    await store.actions.set_realtime(user.id, True)
+    assert await store.events.trim(user.id, T0 + 1) == 1
+    assert await store.events.oldest(user.id) is None
+    assert (await store.user(user.id)).sequence == 1
+
+
+async def test_logs_are_gapless_under_batches_and_actions_at_once(store: Store, tmp_path: Path) -> None:
+    chance = seeded()
+    users = [await store.sender() for _ in range(3)]
+    messages = [await store.message(user) for user in users for _ in range(2)]
+
+    async def hits(recorder: Recorder) -> None:
+        for _ in range(25):
+            await recorder.record(a_visit(chance.choice(messages)))
+
+    async def verbs() -> None:
+        for _ in range(8):
+            message = chance.choice(messages)
+            await store.actions.change_message(message.user_id, message.id, {"muted": chance.random() < 0.5}, "")
+            await store.actions.view(message.user_id, message.id)
+            await store.actions.mute_all(message.user_id)
+            await store.actions.mark_seen(message.user_id, 1)
+            await store.message(chance.choice(users))
+
+    async with a_recorder(store, tmp_path) as recorder:
+        await together(*(hits(recorder) for _ in range(8)), *(verbs() for _ in range(4)))
+    await audit(store.database)

@@ -1,0 +1,92 @@
+"""Retention: what is kept for a time goes when it is over, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hub.model import Event, LastSeen, new_id
+from hub.store.credentials import SESSION_MS
+from hub.store.retention import DAY_MS, VIEWINGS_MS, Retention
+from tests.factories import T0, Store, a_recorder, a_visit, audit, open_store, together
+from tests.samples import an_open
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+async def number(store: Store, what: str) -> int:
+    row = await store.database.fetch_one(f"SELECT count(*) AS n FROM {what}")
+    assert row is not None
+    return int(row["n"])
+
+
+async def sweep_at(store: Store, at: int, log_days: int = 30) -> int:
+    return await Retention(store.database, log_days).sweep(at)
+
+
+async def test_everything_goes_when_its_time_is_over_and_not_before(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user)
+    await store.credentials.add_session(user.id, "hash", None, T0)
+    async with store.database.write() as tx:
+        await store.opens.see(tx, [LastSeen(message.id, 1, "a client", T0)])
+        await store.opens.add(tx, [(an_open(user_id=user.id, message_id=message.id, at=T0), "a client")])
+        await store.messages.add_viewing(tx, message.id, T0)
+        await store.idempotency.claim(tx, user.id, "key", "body", T0)
+    for last, tables in (
+        (T0 + DAY_MS, ("last_seen", "idempotency_keys", "opens WHERE client_hash IS NOT NULL")),
+        (T0 + VIEWINGS_MS, ("viewings",)),
+        (T0 + SESSION_MS, ("sessions", "events")),
+    ):
+        await sweep_at(store, last)
+        assert {table: await number(store, table) for table in tables} == dict.fromkeys(tables, 1), "too early"
+        await sweep_at(store, last + 1)
+        assert {table: await number(store, table) for table in tables} == dict.fromkeys(tables, 0), "too late"
+    assert await number(store, "opens") == await number(store, "messages") == await number(store, "users") == 1
+    assert await sweep_at(store, T0 + 365 * DAY_MS) == 0
+
+
+async def test_log_is_kept_as_long_as_it_is_told(store: Store) -> None:
+    user = await store.sender()
+    await store.message(user)
+    assert await sweep_at(store, T0 + 2 * DAY_MS, log_days=2) == 0
+    assert await sweep_at(store, T0 + 2 * DAY_MS + 1, log_days=2) == 1
+
+
+async def test_more_than_a_slice_goes_in_one_sweep(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("events", "retention"):
+        monkeypatch.setattr(f"hub.store.{place}.TRIM_SLICE", 3)
+    user = await store.sender()
+    message = await store.message(user)
+    opens = [(an_open(id=new_id(), user_id=user.id, message_id=message.id, at=T0), "a client") for _ in range(7)]
+    async with store.database.write() as tx:
+        await store.opens.add(tx, opens)
+        await store.opens.see(tx, [LastSeen(message.id, 1, f"client {n}", T0) for n in range(7)])
+        await store.events.add(tx, [Event(user.id, n, "notifications.seen", T0, seen=1) for n in range(2, 8)])
+    assert await sweep_at(store, T0 + 31 * DAY_MS) == 21
+    assert await number(store, "last_seen") == await number(store, "events") == 0
+
+
+async def test_sweep_goes_on_beside_the_recorder(store: Store, tmp_path: Path) -> None:
+    user = await store.sender()
+    message = await store.message(user)
+
+    async def hits() -> None:
+        for n in range(20):
+            await recorder.record(a_visit(message, at=T0 + n))
+
+    async def sweeps() -> None:
+        for _ in range(10):
+            await sweep_at(store, T0 + 29 * DAY_MS)
+
+    async with a_recorder(store, tmp_path) as recorder:
+        await together(*(hits() for _ in range(4)), sweeps())
+        assert not recorder.spooling
+    await audit(store.database)
+    assert (await store.reload(message)).hits == 80

@@ -1,0 +1,216 @@
+"""Messages in the store: registered, found, searched, paged, changed and counted, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from hub.model import Count, Crm, Message, Provider, Recipient
+from tests.factories import BASE_URL, T0, Store, a_draft, open_store
+
+PROVIDER = Provider("gmail", "<1@example.com>", "thread'1\"")
+CRM = Crm("salesforce", "006", "https://crm.example.com/006?a=1&b=%20")
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+async def count(store: Store, *counts: Count) -> None:
+    async with store.database.write() as tx:
+        await store.messages.count(tx, counts)
+
+
+def figures(message: Message) -> tuple[int, int, int | None, int | None]:
+    return message.opens, message.hits, message.first_opened_at, message.last_opened_at
+
+
+async def test_message_is_read_back_as_it_was_registered(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(
+        user,
+        recipients=("first@example.com", "second@example.com"),
+        subject='Zażółć "it\'s" 100% \\ 🙂',
+        template="t'1",
+        shared=False,
+        sent_at=None,
+        provider=PROVIDER,
+        crm=CRM,
+    )
+    assert (message.provider, message.crm, message.recipient_count) == (PROVIDER, CRM, 2)
+    assert await store.messages.get(user.id, message.id) == message
+    async with store.database.write() as tx:
+        assert await store.messages.read(tx, message.id) == message
+        state = (await store.messages.states(tx, [message.id, "none"]))[message.id]
+    assert state.recipients == ()
+    assert state.subject == message.subject
+
+
+async def test_message_of_five_hundred_recipients_keeps_their_order(store: Store) -> None:
+    user = await store.sender()
+    recipients = [Recipient(f"r{n}@example.com", f"Reader {n}" if n % 2 else None) for n in range(500)]
+    draft = replace(a_draft(shared=True), recipients=tuple(recipients))
+    registered = await store.actions.register(user.id, draft, BASE_URL)
+    assert not isinstance(registered, str)
+    message = await store.reload(registered[0])
+    assert [Recipient(each.address, each.name) for each in message.recipients] == recipients
+
+
+async def test_message_is_nothing_to_a_stranger(store: Store) -> None:
+    user, stranger = await store.sender(), await store.sender()
+    message = await store.message(user)
+    assert await store.messages.owned(user.id, message.id)
+    assert not await store.messages.owned(stranger.id, message.id)
+    assert not await store.messages.owned(user.id, "none")
+    assert await store.messages.get(stranger.id, message.id) is None
+    assert await store.messages.page(stranger.id, limit=10) == []
+    async with store.database.write() as tx:
+        assert not await store.messages.change(tx, stranger.id, message.id, {"muted": True})
+    assert (await store.reload(message)).muted is None
+
+
+async def test_read_of_nothing_raises(store: Store) -> None:
+    async with store.database.write() as tx:
+        with pytest.raises(LookupError):
+            await store.messages.read(tx, "none")
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 8])
+async def test_pages_are_complete_and_without_doubles_while_messages_come(store: Store, limit: int) -> None:
+    user, other = await store.sender(), await store.sender()
+    ids = []
+    for _ in range(7):
+        ids.append((await store.message(user)).id)
+        await store.message(other)
+    found: list[str] = []
+    before: str | None = None
+    while page := await store.messages.page(user.id, limit=limit, before=before):
+        assert len(page) <= limit
+        found += [message.id for message in page]
+        before = found[-1]
+        await store.message(user)
+    assert found == ids[::-1]
+
+
+SUBJECTS = ("100% sure", "snake_case", "back\\slash", "ŻÓŁĆ i STRASSE", "Straße", "it's 'quoted'", "🙂", "ΑΣ")
+
+
+SEARCHES: list[tuple[str, list[str]]] = [
+    ("100%", ["100% sure"]),
+    ("%", ["100% sure"]),
+    ("_", ["snake_case"]),
+    ("E_C", ["snake_case"]),
+    ("eXc", []),
+    ("\\", ["back\\slash"]),
+    ("\\s", ["back\\slash"]),
+    ("żółć", ["ŻÓŁĆ i STRASSE"]),
+    ("strasse", ["ŻÓŁĆ i STRASSE", "Straße"]),
+    ("STRAẞE", ["ŻÓŁĆ i STRASSE", "Straße"]),
+    ("ας", ["ΑΣ"]),
+    ("'", ["it's 'quoted'"]),
+    ("🙂", ["🙂"]),
+    ("Reader@Example", list(SUBJECTS)),
+    ("%%", []),
+    ("", list(SUBJECTS)),
+]
+
+
+async def test_search_takes_every_sign_for_itself_and_no_case_in_any_script(store: Store) -> None:
+    user = await store.sender()
+    for subject in SUBJECTS:
+        await store.message(user, subject=subject)
+    for search, found in SEARCHES:
+        page = await store.messages.page(user.id, limit=50, search=search)
+        assert [message.subject for message in page] == found[::-1], search
+
+
+async def test_search_looks_through_recipients_and_not_across_fields(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user, recipients=("ada@example.com", "bob@example.org"), subject="Offer")
+    for search, count_ in [("ADA@", 1), ("example.org", 1), ("offer", 1), ("Offerada", 0), ("com bob", 0)]:
+        assert len(await store.messages.page(user.id, limit=5, search=search)) == count_, search
+    assert message.recipient_count == 2
+
+
+async def test_filters_hold_together(store: Store) -> None:
+    user = await store.sender()
+    plain = await store.message(user)
+    opened = await store.message(user, template="t1")
+    await store.message(user, template="t1")
+    await count(store, Count(opened.id, 0, 1, 1, T0, T0))
+
+    async def found(**filters: Any) -> list[str]:
+        return [message.id for message in await store.messages.page(user.id, limit=10, **filters)]
+
+    assert await found(opened=True) == [opened.id]
+    assert len(await found(opened=False)) == 2
+    assert len(await found(template="t1")) == 2
+    assert await found(template="t1", opened=True, search="proposal") == [opened.id]
+    assert await found(template="t%") == []
+    assert await found(opened=False, before=opened.id) == [plain.id]
+
+
+async def test_count_adds_and_widens_the_time_of_opens(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user)
+    await count(store, Count(message.id, 0, opens=0, hits=2))
+    assert figures(await store.reload(message)) == (0, 2, None, None)
+    await count(store, Count(message.id, 0, 2, 3, T0, T0 + 10))
+    assert figures(await store.reload(message)) == (2, 5, T0, T0 + 10)
+    await count(store, Count(message.id, 0, 1, 1, T0 - 5, T0 - 5))
+    assert figures(await store.reload(message)) == (3, 6, T0 - 5, T0 + 10)
+    await count(store, Count(message.id, 0, 0, 1))
+    assert figures(await store.reload(message)) == (3, 7, T0 - 5, T0 + 10)
+
+
+async def test_recipients_have_figures_only_where_a_pixel_is_theirs_alone(store: Store) -> None:
+    user = await store.sender()
+    readers = ("first@example.com", "second@example.com")
+    own = await store.message(user, recipients=readers, shared=False)
+    shared = await store.message(user, recipients=readers, shared=True)
+    plain = await store.message(user, recipients=readers, shared=False, format="plain")
+    await count(
+        store, Count(own.id, 0, 1, 1, T0, T0), Count(own.id, 2, 1, 1, T0, T0), Count(shared.id, 0, 1, 1, T0, T0)
+    )
+    assert [(r.opens, r.first_opened_at, r.last_opened_at) for r in (await store.reload(own)).recipients] == [
+        (0, None, None),
+        (1, T0, T0),
+    ]
+    for message in (shared, plain):
+        recipients = (await store.reload(message)).recipients
+        assert [(r.opens, r.first_opened_at) for r in recipients] == [(None, None)] * 2
+
+
+async def test_change_sets_what_it_is_given_and_nothing_else(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user, provider=PROVIDER)
+    async with store.database.write() as tx:
+        assert await store.messages.change(tx, user.id, message.id, {"sent_at": None, "muted": False})
+    changed = await store.reload(message)
+    assert (changed.sent_at, changed.muted, changed.provider) == (None, False, PROVIDER)
+
+
+async def test_viewings_are_kept_once_each_and_the_last_is_on_the_message(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user)
+    async with store.database.write() as tx:
+        for at in (T0 + 5, T0, T0 + 5):
+            await store.messages.add_viewing(tx, message.id, at)
+        assert await store.messages.viewings(tx, message.id, T0 - 1, T0 + 5) == [T0, T0 + 5]
+        assert await store.messages.viewings(tx, message.id, T0, T0) == [T0]
+        assert await store.messages.viewings(tx, message.id, T0 + 1, T0 + 4) == []
+    assert (await store.reload(message)).viewed_at == T0 + 5
+
+
+async def test_recipients_are_found_at_their_positions(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user, recipients=("first@example.com", "second@example.com"), shared=False)
+    async with store.database.write() as tx:
+        assert await store.messages.recipients_at(tx, []) == {}
+        found = await store.messages.recipients_at(tx, [(message.id, 2), (message.id, 3), ("none", 1)])
+    assert found == {(message.id, 2): Recipient("second@example.com")}

@@ -1,0 +1,135 @@
+"""Opens in the store: inserted by the hundred, paged, corrected, and what is remembered to see a repeat."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from msgspec.structs import replace
+
+from hub.model import Device, LastSeen, Message, Open, Place, Recipient, Verdict, new_id
+from tests.factories import T0, Store, open_store
+from tests.samples import an_open
+
+SCANNER = Verdict("scanner", "high", ("burst", "named:it's a 100% \\ 🙂"), "test")
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+def opens_of(message: Message, number: int, **changes: object) -> list[Open]:
+    return [
+        an_open(id=new_id(), user_id=message.user_id, message_id=message.id, **{"at": T0 + n, **changes})
+        for n in range(number)
+    ]
+
+
+async def add(store: Store, opens: list[Open], client_hash: str | None = None) -> None:
+    async with store.database.write() as tx:
+        await store.opens.add(tx, [(open_, client_hash) for open_ in opens])
+
+
+async def test_open_is_read_back_as_it_was_inserted(store: Store) -> None:
+    message = await store.message(await store.sender())
+    odd = opens_of(
+        message,
+        1,
+        verdict=SCANNER,
+        counted=False,
+        repeat=True,
+        told=True,
+        place=Place("Łódź", "łódzkie", "Polska", "PL", None),
+        device=Device("mobile", "iOS 19", 'it\'s \\ "Mail"'),
+    )
+    bare = opens_of(message, 1, verdict=Verdict("human", "low", (), "test"), position=0)
+    await add(store, odd + bare)
+    page = await store.opens.page(message.user_id, limit=5, message_id=message.id, before=None, uncounted=True)
+    assert page == [(bare[0], None), (odd[0], Recipient("reader@example.com"))]
+
+
+async def test_many_opens_go_in_at_once(store: Store) -> None:
+    message = await store.message(await store.sender())
+    opens = opens_of(message, 512)
+    await add(store, opens)
+    async with store.database.write() as tx:
+        assert await store.opens.known(tx, [open_.id for open_ in opens] + ["none"]) == {open_.id for open_ in opens}
+        assert await store.opens.known(tx, []) == set()
+
+
+@pytest.mark.parametrize("limit", [1, 4, 10, 11])
+async def test_pages_are_complete_and_without_doubles_while_opens_come(store: Store, limit: int) -> None:
+    user = await store.sender()
+    message, other = await store.message(user), await store.message(user)
+    await add(store, opens_of(await store.message(await store.sender()), 3))
+    opens = [each for n in range(10) for each in opens_of(message if n % 2 else other, 1, counted=n % 3 > 0)]
+    await add(store, opens)
+
+    async def pages(message_id: str | None, uncounted: bool) -> list[str]:
+        found: list[str] = []
+        while page := await store.opens.page(
+            user.id,
+            limit=limit,
+            message_id=message_id,
+            before=found[-1] if found else None,
+            uncounted=uncounted,
+        ):
+            found += [open_.id for open_, _ in page]
+            await add(store, opens_of(message, 1))
+        return found
+
+    assert await pages(None, True) == [open_.id for open_ in opens[::-1]]
+    assert await pages(other.id, True) == [open_.id for open_ in opens[::-1] if open_.message_id == other.id]
+    expected = [open_.id for open_ in opens[::-1] if open_.message_id == other.id and open_.counted]
+    assert await pages(other.id, False) == expected
+
+
+async def test_opens_are_nothing_to_a_stranger(store: Store) -> None:
+    message = await store.message(await store.sender())
+    await add(store, opens_of(message, 3))
+    stranger = await store.sender()
+    assert await store.opens.page(stranger.id, limit=5, message_id=message.id, before=None, uncounted=True) == []
+
+
+async def test_correction_changes_the_verdict_and_nothing_else(store: Store) -> None:
+    message = await store.message(await store.sender())
+    first, second = opens_of(message, 2, told=True)
+    await add(store, [first, second])
+    async with store.database.write() as tx:
+        await store.opens.correct(tx, [replace(first, verdict=SCANNER, counted=False)])
+    page = await store.opens.page(message.user_id, limit=5, message_id=None, before=None, uncounted=True)
+    assert [open_ for open_, _ in page] == [second, replace(first, verdict=SCANNER, counted=False)]
+
+
+async def test_early_opens_are_those_with_a_client_hash_on_that_pixel(store: Store) -> None:
+    message = await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"), shared=False)
+    early = opens_of(message, 3)
+    await add(store, early, "a client")
+    await add(store, opens_of(message, 3))
+    await add(store, opens_of(message, 3, position=2), "a client")
+    async with store.database.write() as tx:
+        assert await store.opens.early(tx, message.id, 1) == [(open_, "a client") for open_ in early]
+
+
+async def test_opens_between_two_times_include_both(store: Store) -> None:
+    message = await store.message(await store.sender())
+    opens = opens_of(message, 5)
+    await add(store, opens)
+    async with store.database.write() as tx:
+        assert await store.opens.between(tx, message.id, T0 + 1, T0 + 3) == opens[1:4]
+        assert await store.opens.between(tx, "none", T0, T0 + 9) == []
+
+
+async def test_last_seen_is_what_was_seen_last_and_can_be_forgotten(store: Store) -> None:
+    user = await store.sender()
+    message, other = await store.message(user), await store.message(user)
+    key, second, elsewhere = (message.id, 1, "a client"), (message.id, 2, "it's \\ 🙂"), (other.id, 1, "a client")
+    async with store.database.write() as tx:
+        await store.opens.see(tx, [LastSeen(*key, T0), LastSeen(*second, T0), LastSeen(*elsewhere, T0)])
+        await store.opens.see(tx, [LastSeen(*key, T0 + 5)])
+        asked = [key, second, elsewhere, (message.id, 1, "another")]
+        assert await store.opens.last_seen(tx, asked) == {key: T0 + 5, second: T0, elsewhere: T0}
+        await store.opens.forget_seen(tx, message.id)
+        assert await store.opens.last_seen(tx, asked) == {elsewhere: T0}
