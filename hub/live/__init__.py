@@ -1,0 +1,1 @@
+"""The way out: an event reaches every socket of its user."""

@@ -1,0 +1,182 @@
+"""The bus: what one process did, told to every process, itself included.
+
+Promise: a hint, never the truth. Each batch reaches each process that can be reached once, in the order
+it was published; when some may have been lost, `resync` is called and the log tells the rest. Publishing
+never raises and never waits for a network. While the link to the others is down a batch is still handed
+to this process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import msgspec
+from broadcaster import Broadcast
+from msgspec import Struct
+
+from hub.model import new_id
+
+if TYPE_CHECKING:
+    from hub.live.redis_bus import RedisBackend
+
+CHANNEL = "glimpse:v1"
+"""The one channel. Processes that cannot read each other's batches must not share its name."""
+
+FAILURE_LOG_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, dict=True):
+    """An event on its way to its user's sockets: `event` is its JSON, encoded once for all of them.
+
+    `notified` says whether the `notifications` stream carries it; `committed_at` is when its transaction
+    had committed, in milliseconds since the epoch, or 0 for one that was read from the log.
+    """
+
+    user_id: str
+    sequence: int
+    type: str
+    notified: bool
+    event: bytes
+    committed_at: int = 0
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The event as a WebSocket text frame's payload."""
+        return b'{"type":"event","event":' + self.event + b"}"
+
+    @cached_property
+    def sse(self) -> bytes:
+        """The event as one server-sent event."""
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.sequence, self.type.encode(), self.event)
+
+
+class Revoked(Struct, frozen=True, tag_field="kind", tag="r", array_like=True):
+    """The end of a credential ("token:ID", "session:ID"): sockets opened with it are to be closed."""
+
+    credential: str
+
+
+Item: TypeAlias = Notice | Revoked
+Deliver: TypeAlias = Callable[[Sequence[Item]], None]
+Resync: TypeAlias = Callable[[], None]
+
+
+class Batch(Struct, frozen=True, array_like=True):
+    """What travels: the items, and the process that has handed them over already, if any."""
+
+    items: tuple[Item, ...]
+    known_to: str = ""
+
+
+class Bus:
+    """Broadcaster's bus with one subscription for the whole process.
+
+    Without a backend it is the in-process bus: always up, generation 1. With one, `generation` counts
+    the links there have been; each new one means that some batches may have been missed.
+    """
+
+    def __init__(self, backend: RedisBackend | None = None) -> None:
+        self._backend = backend
+        self._broadcast = Broadcast("memory://") if backend is None else Broadcast(backend=backend)
+        self._name = new_id()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Batch).decode
+        self._deliver: Deliver | None = None
+        self._resync: Resync | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._quiet_until = 0.0
+
+    @property
+    def up(self) -> bool:
+        """Whether what is published now reaches the other processes, and what they publish this one."""
+        if self._reader is None or self._reader.done():
+            return False
+        return self._backend is None or self._backend.up
+
+    @property
+    def generation(self) -> int:
+        """How many links to the other processes there have been; 1 for ever in process."""
+        return 1 if self._backend is None else self._backend.generation
+
+    async def start(self, deliver: Deliver, resync: Resync) -> None:
+        """Begin to hand over batches. Returns at once, whether or not the link is up yet.
+
+        `deliver` gets the items of one batch; `resync` is called after each new generation and
+        wherever else a batch may have been lost. Both are called on the event loop, must not block, and
+        an exception from either is logged and goes no further.
+        """
+        self._deliver, self._resync = deliver, resync
+        await self._broadcast.connect()
+        subscribed = asyncio.Event()
+        self._reader = asyncio.create_task(self._read(subscribed), name="bus reader")
+        await subscribed.wait()
+
+    async def stop(self) -> None:
+        """Stop handing over; what was published and can still be sent is sent first. Safe to repeat."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        await self._broadcast.disconnect()
+        reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reader
+
+    async def publish(self, items: Sequence[Item]) -> None:
+        """Send `items` to every process as one batch. Never raises; never waits for the network."""
+        if not items:
+            return
+        batch = Batch(tuple(items)) if self.up else Batch(tuple(items), known_to=self._name)
+        if batch.known_to:
+            self._hand_over(batch.items)
+        try:
+            await self._broadcast.publish(CHANNEL, self._encode(batch))
+        except Exception:
+            self._log_failure("the bus could not take a batch; the log will tell it")
+
+    async def _read(self, subscribed: asyncio.Event) -> None:
+        async with self._broadcast.subscribe(CHANNEL) as subscriber:
+            subscribed.set()
+            while True:
+                event = await subscriber.get()
+                # broadcaster declares text, and carries whatever it was given.
+                self._receive(cast(bytes, event.message))
+
+    def _receive(self, message: bytes) -> None:
+        """Take one message off the bus. An empty one says that others before it may have been lost."""
+        if message:
+            try:
+                batch = self._decode(message)
+            except msgspec.DecodeError:
+                self._log_failure("the bus carried a batch that cannot be read; reading the log instead")
+            else:
+                if batch.known_to != self._name:
+                    self._hand_over(batch.items)
+                return
+        if self._resync is not None:
+            try:
+                self._resync()
+            except Exception:
+                self._log_failure("catching up after a gap on the bus failed")
+
+    def _hand_over(self, items: tuple[Item, ...]) -> None:
+        if self._deliver is None:
+            return
+        try:
+            self._deliver(items)
+        except Exception:
+            self._log_failure("handing over a batch from the bus failed; the log will tell it")
+
+    def _log_failure(self, text: str) -> None:
+        """Log the exception being handled, at most once in FAILURE_LOG_SECONDS."""
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + FAILURE_LOG_SECONDS
+            log.exception(text)
