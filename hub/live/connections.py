@@ -1,0 +1,293 @@
+"""Connections: who is listening in this process, and what each of them still has to be sent.
+
+Promise: a listener gets every event of its stream after the sequence it named, in order, each once. Live
+events and the log go through one path: a listener that starts, or that sees a gap in its user's
+sequence, or is told that the bus may have lost something, reads the log from where it stands, and what came
+live meanwhile is held until then. What waits for a slow listener is bounded; over the bound it is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hub import policy
+from hub.live.bus import Item, Notice, Revoked
+from hub.model import Clock, Stream, User
+from hub.store.credentials import Credentials
+from hub.store.database import DatabaseAway
+from hub.store.events import Events
+from hub.store.users import Users
+from hub.wire import Renderer
+
+logger = logging.getLogger(__name__)
+
+REPLAY_LIMIT = 1000
+"""Events replayed to a client that comes back; were there more, it reads them over REST."""
+PAGE = 50
+"""Events read from the log at once for a listener that is behind; each page is sent before the next is read."""
+
+HELD_LIMIT = 1000
+
+DRAIN_STEPS = 50
+"""In how many steps listeners are closed at the end; fewer than that, one by one, take less than all the time."""
+
+GOING_DOWN = 4001
+TOO_SLOW = 4008
+NOT_THE_PROTOCOL = 4400
+NOT_AUTHENTICATED = 4401
+TOO_MANY_SOCKETS = 4409
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Why a listener is to end, as a WebSocket close code and a reason."""
+
+    code: int
+    reason: str
+
+
+class TooManyListeners(Exception):
+    """The user has as many listeners as one may have."""
+
+
+class Listener:
+    """One socket or stream: where it stands in its user's log, and what waits to be sent to it."""
+
+    def __init__(
+        self, user_id: str, stream: Stream, credential: str, max_bytes: int, base_url: str | None = None
+    ) -> None:
+        self.user_id = user_id
+        self.stream = stream
+        self.credential = credential
+        self.base_url = base_url
+        self.position = 0
+        self.closing: Closing | None = None
+        self.behind = True
+        self._max_bytes = max_bytes
+        self._queue: deque[Notice] = deque()
+        self._bytes = 0
+        self._live_bytes = 0
+        # Oldest out first: what is pushed out of here is a gap, and a gap is read from the log.
+        self._held: deque[Notice] = deque(maxlen=HELD_LIMIT)
+        self._wake = asyncio.Event()
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of events waiting to be sent."""
+        return self._bytes
+
+    def offer(self, notice: Notice) -> None:
+        """Take a live event, unless it is an old one; a gap before it means reading the log first."""
+        if self.closing is not None:
+            return
+        if self.behind:
+            self._held.append(notice)
+        elif notice.sequence == self.position + 1:
+            self._put(notice)
+            self._live_bytes += len(notice.event)
+            if self._live_bytes > self._max_bytes:
+                self._queue.clear()
+                self.close(TOO_SLOW, "too slow: come back and resume")
+        elif notice.sequence > self.position:
+            self._held.append(notice)
+            self.fall_behind()
+
+    def fall_behind(self) -> None:
+        """Have the log read from where this listener stands before anything else is sent."""
+        self.behind = True
+        self._wake.set()
+
+    def replay(self, notices: Iterable[Notice]) -> None:
+        """Queue what the log had next. What is read in pages needs no bound: the next waits for this one."""
+        for notice in notices:
+            self._put(notice)
+
+    def caught_up(self, position: int) -> None:
+        """The log has nothing more than `position`: go on with what came live meanwhile."""
+        self.position = max(self.position, position)
+        self.behind = False
+        held, self._held = self._held, deque(maxlen=HELD_LIMIT)
+        for notice in held:
+            self.offer(notice)
+
+    def close(self, code: int, reason: str) -> None:
+        """Have the listener ended; the first reason counts."""
+        if self.closing is None:
+            self.closing = Closing(code, reason)
+        self._wake.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until there is something to do; False after `seconds` of silence."""
+        if self._queue or self.behind or self.closing:
+            return True
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def take(self) -> list[Notice]:
+        """Everything that waits to be sent."""
+        notices = list(self._queue)
+        self._queue.clear()
+        self._bytes = self._live_bytes = 0
+        return notices
+
+    def _put(self, notice: Notice) -> None:
+        self.position = notice.sequence
+        if not policy.streamed(notice.notified, self.stream):
+            return
+        self._queue.append(notice)
+        self._bytes += len(notice.event)
+        self._wake.set()
+
+
+class Connections:
+    """The listeners of this process, by user."""
+
+    def __init__(
+        self,
+        users: Users,
+        credentials: Credentials,
+        events: Events,
+        renderer: Renderer,
+        *,
+        max_per_user: int,
+        max_bytes: int,
+        clock: Clock,
+    ) -> None:
+        """A user may have `max_per_user` listeners, and `max_bytes` of live events waiting for each."""
+        self._users = users
+        self._credentials = credentials
+        self._clock = clock
+        self._events = events
+        self._renderer = renderer
+        self._max_per_user = max_per_user
+        self._max_bytes = max_bytes
+        self._by_user: dict[str, set[Listener]] = {}
+        self._draining = False
+        self._checks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return sum(len(listeners) for listeners in self._by_user.values())
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of events waiting in all queues together."""
+        return sum(listener.queued_bytes for listener in self._all())
+
+    def add(self, user_id: str, stream: Stream, credential: str, base_url: str | None = None) -> Listener:
+        """Register a listener before its log is read, so that nothing falls between. Raises TooManyListeners.
+
+        `base_url` is what pixel addresses in its log begin with, as its client sees the hub.
+        """
+        listeners = self._by_user.setdefault(user_id, set())
+        if len(listeners) >= self._max_per_user:
+            raise TooManyListeners(user_id)
+        listener = Listener(user_id, stream, credential, self._max_bytes, base_url)
+        listeners.add(listener)
+        if self._draining:
+            listener.close(GOING_DOWN, "the server is going down")
+        return listener
+
+    def remove(self, listener: Listener) -> None:
+        """Forget a listener."""
+        listeners = self._by_user.get(listener.user_id, set())
+        listeners.discard(listener)
+        if not listeners:
+            self._by_user.pop(listener.user_id, None)
+
+    def deliver(self, items: Sequence[Item]) -> None:
+        """Hand a batch from the bus to the listeners it is for."""
+        for item in items:
+            if isinstance(item, Revoked):
+                for listener in self._all():
+                    if listener.credential == item.credential:
+                        listener.close(NOT_AUTHENTICATED, "the credential was revoked")
+            else:
+                for listener in self._by_user.get(item.user_id, ()):
+                    listener.offer(item)
+
+    def resync(self) -> None:
+        """The bus may have lost something: everybody reads the log, and every credential is looked at again."""
+        for listener in self._all():
+            listener.fall_behind()
+        task = asyncio.create_task(self.check())
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
+
+    async def check(self) -> None:
+        """Compare every listener with the database: who lacks something reads the log, who is revoked ends."""
+        listeners = self._all()
+        try:
+            heads = await self._users.heads(self._by_user.keys())
+            valid = await self._credentials.valid({each.credential for each in listeners}, self._clock())
+        except DatabaseAway:
+            return
+        for listener in listeners:
+            if listener.credential not in valid:
+                listener.close(NOT_AUTHENTICATED, "the credential was revoked or has expired")
+            elif listener.position < heads.get(listener.user_id, 0):
+                listener.fall_behind()
+
+    async def start(self, listener: Listener, user: User, after: int | None) -> bool:
+        """Begin where the client left off, or now; returns whether everything since `after` will come.
+
+        `user.sequence` must be read after the listener was added. More than `REPLAY_LIMIT` events, or
+        some already deleted, and none are replayed. Raises `DatabaseAway`.
+        """
+        head = user.sequence
+        recovered = True
+        if after is not None and after != head:
+            oldest = await self._events.oldest(user.id) if after < head else None
+            recovered = after < head <= after + REPLAY_LIMIT and oldest is not None and oldest <= after + 1
+        start = after if after is not None and recovered else head
+        listener.position = start
+        if start == head:
+            listener.caught_up(head)
+        return recovered
+
+    async def catch_up(self, listener: Listener) -> None:
+        """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
+        user = await self._users.get(listener.user_id)
+        if user is None:
+            listener.close(NOT_AUTHENTICATED, "the account is gone")
+            return
+        events = await self._events.after(user.id, listener.position, PAGE)
+        notices = []
+        for event in (policy.as_told_now(event, user.settings) for event in events):
+            rendered = self._renderer.event(event, user.settings, listener.base_url)
+            notices.append(Notice(user.id, event.sequence, event.type, event.notified, rendered))
+        listener.replay(notices)
+        if len(events) < PAGE:
+            listener.caught_up(user.sequence)
+
+    async def drain(self, seconds: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Close every listener with 4001, spread over `seconds` so that they do not come back all at once."""
+        self._draining = True
+        listeners = self._all()
+        some = -(-len(listeners) // DRAIN_STEPS)
+        for place in range(0, len(listeners), some or 1):
+            for listener in listeners[place : place + some]:
+                listener.close(GOING_DOWN, "the server is going down")
+            await sleep(seconds / DRAIN_STEPS)
+
+    def _all(self) -> list[Listener]:
+        return [listener for listeners in self._by_user.values() for listener in listeners]
+
+
+def drop(scope: Mapping[str, Any]) -> None:
+    """Cut off the client of an ASGI `scope` at once, with what waits in its connection, where the server lets us.
+
+    A close in order waits until all of it is read, which a client that does not read never does.
+    """
+    transport = scope.get("extensions", {}).get("glimpse.transport", {}).get("transport")
+    if transport is not None:
+        transport.abort()

@@ -1,0 +1,385 @@
+"""Connections: each listener gets its stream once and in order, whatever comes live, late, twice or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.live.bus import Item, Notice, Revoked
+from hub.live.connections import (
+    GOING_DOWN,
+    HELD_LIMIT,
+    NOT_AUTHENTICATED,
+    PAGE,
+    REPLAY_LIMIT,
+    TOO_SLOW,
+    Closing,
+    Connections,
+    Listener,
+    TooManyListeners,
+)
+from hub.model import Event, Settings, Stream, User
+from hub.store.database import DatabaseAway
+
+ME = "06d80000000000000000000004"
+
+
+def a_notice(sequence: int, notified: bool = True, size: int = 10, user_id: str = ME) -> Notice:
+    return Notice(user_id, sequence, "open.recorded", notified, b"x" * size)
+
+
+@dataclass
+class Log:
+    """A user's log, in the place of the store."""
+
+    head: int = 0
+    first: int = 1
+    quiet: frozenset[int] = frozenset()
+    reads: int = 0
+    is_away: bool = False
+    meanwhile: Callable[[], None] = lambda: None
+    revoked: set[str] = field(default_factory=set)
+
+    def user(self) -> User:
+        return User(ME, "sender@example.com", "A Sender", "user", Settings(), self.head, 0)
+
+    async def get(self, _user_id: str) -> User | None:
+        return self.user()
+
+    async def heads(self, user_ids: Sequence[str]) -> dict[str, int]:
+        if self.is_away:
+            raise DatabaseAway("gone")
+        return dict.fromkeys(user_ids, self.head)
+
+    async def valid(self, keys: Sequence[str], _at: int) -> set[str]:
+        return set(keys) - self.revoked
+
+    async def oldest(self, _user_id: str) -> int | None:
+        return self.first if self.first <= self.head else None
+
+    async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:
+        self.reads += 1
+        self.meanwhile()
+        numbers = range(max(sequence + 1, self.first), self.head + 1)[:limit]
+        self.meanwhile()
+        return [Event(user_id, n, "open.recorded", 0, notified=n not in self.quiet) for n in numbers]
+
+    def event(self, _event: Event, _settings: Settings, _base_url: str | None) -> bytes:
+        return b"x"
+
+
+@dataclass
+class Desk:
+    """Connections on a log."""
+
+    log: Log = field(default_factory=Log)
+    max_per_user: int = 20
+    max_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        log = cast(Any, self.log)
+        self.connections = Connections(
+            log, log, log, log, max_per_user=self.max_per_user, max_bytes=self.max_bytes, clock=lambda: 0
+        )
+
+    def listener(self, stream: Stream = "history", credential: str = "token:1") -> Listener:
+        return self.connections.add(ME, stream, credential)
+
+    async def started(self, after: int | None = None, stream: Stream = "history") -> Listener:
+        listener = self.listener(stream)
+        await self.connections.start(listener, self.log.user(), after)
+        return listener
+
+    async def all_sent(self, listener: Listener) -> list[int]:
+        """Do what a socket does until there is nothing more to do; what it sends."""
+        sent = []
+        while listener.closing is None and await listener.wait(0):
+            if listener.behind:
+                await self.connections.catch_up(listener)
+            sent += [notice.sequence for notice in listener.take()]
+        return sent
+
+    def deliver(self, *items: Item) -> None:
+        self.connections.deliver(items)
+
+
+async def test_listener_from_now_on_gets_what_comes_live() -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started()
+    desk.deliver(a_notice(8), a_notice(9))
+    assert await desk.all_sent(listener) == [8, 9]
+    assert desk.log.reads == 0
+
+
+async def test_listener_does_not_get_what_it_has() -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started()
+    desk.deliver(a_notice(6), a_notice(7), a_notice(8), a_notice(8))
+    assert await desk.all_sent(listener) == [8]
+
+
+async def test_live_events_wait_until_the_log_is_read() -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started(after=4)
+    desk.deliver(a_notice(8))
+    assert listener.take() == []
+    # The log had it, too, by the time it was read.
+    desk.log.head = 8
+    desk.deliver(a_notice(9))
+    assert await desk.all_sent(listener) == [5, 6, 7, 8, 9]
+
+
+async def test_gap_is_read_from_the_log() -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started()
+    desk.log.head = 10
+    desk.deliver(a_notice(10))
+    assert await desk.all_sent(listener) == [8, 9, 10]
+    desk.deliver(a_notice(11))
+    assert await desk.all_sent(listener) == [11]
+
+
+@pytest.mark.parametrize(
+    ("missed", "read"), [(1, 1), (PAGE - 1, 1), (PAGE, 1), (PAGE, 2), (PAGE + 1, 1), (PAGE + 1, 2), (PAGE * 2, 3)]
+)
+async def test_events_that_come_while_a_page_of_the_log_is_read_come_once(missed: int, read: int) -> None:
+    desk = Desk(Log(head=missed))
+    listener = await desk.started(after=0)
+
+    def arrive() -> None:
+        if desk.log.reads == read:
+            desk.log.head += 1
+            desk.deliver(a_notice(desk.log.head))
+
+    desk.log.meanwhile = arrive
+    assert await desk.all_sent(listener) == list(range(1, missed + 3))
+
+
+async def test_stream_leaves_out_what_does_not_notify_and_moves_on_all_the_same() -> None:
+    desk = Desk(Log(head=3, quiet=frozenset({2})))
+    listener = await desk.started(after=0, stream="notifications")
+    desk.deliver(a_notice(4, notified=False), a_notice(5))
+    desk.log.head = 5
+    assert await desk.all_sent(listener) == [1, 3, 4, 5]
+    desk.deliver(a_notice(6, notified=False))
+    assert await desk.all_sent(listener) == []
+    assert listener.position == 6
+    desk.deliver(a_notice(7))
+    assert await desk.all_sent(listener) == [7]
+
+
+async def test_long_log_is_read_in_pages() -> None:
+    desk = Desk(Log(head=PAGE * 2))
+    listener = await desk.started(after=0)
+    assert await desk.all_sent(listener) == list(range(1, PAGE * 2 + 1))
+    assert desk.log.reads == 3
+
+
+@settings(max_examples=300)
+@given(
+    before=st.integers(0, 5),
+    after=st.one_of(st.none(), st.integers(0, 5)),
+    steps=st.lists(st.sampled_from(["live", "lost", "late", "twice", "read", "resync", "check"]), max_size=40),
+)
+async def test_listener_gets_everything_once_and_in_order_whatever_the_bus_does(
+    before: int, after: int | None, steps: list[str]
+) -> None:
+    after = None if after is None else min(after, before)
+    desk = Desk(Log(head=before))
+    listener = await desk.started(after)
+    start, sent, withheld = listener.position, [], []
+    for step in steps:
+        if step in ("live", "lost", "late", "twice"):
+            desk.log.head += 1
+            notice = a_notice(desk.log.head)
+            if step == "late":
+                withheld.append(notice)
+            elif step != "lost":
+                desk.deliver(*[notice] * (2 if step == "twice" else 1))
+        elif step == "read":
+            if listener.behind:
+                await desk.connections.catch_up(listener)
+            sent += [each.sequence for each in listener.take()]
+        elif step == "resync":
+            desk.connections.resync()
+        else:
+            await desk.connections.check()
+            desk.deliver(*withheld)
+            withheld.clear()
+    desk.connections.resync()
+    sent += await desk.all_sent(listener)
+    assert sent == list(range(start + 1, desk.log.head + 1))
+
+
+@pytest.mark.parametrize(
+    ("head", "first", "after", "recovered", "position"),
+    [
+        (0, 1, 0, True, 0),
+        (0, 1, None, True, 0),
+        (5, 1, None, True, 5),
+        (5, 1, 0, True, 0),
+        (5, 1, 5, True, 5),
+        (5, 1, 6, False, 5),
+        (5, 3, 2, True, 2),
+        (5, 3, 1, False, 5),
+        (5, 6, 4, False, 5),
+        (5, 6, 5, True, 5),
+        (REPLAY_LIMIT, 1, 0, True, 0),
+        (REPLAY_LIMIT + 1, 1, 0, False, REPLAY_LIMIT + 1),
+        (0, 1, 1, False, 0),
+    ],
+)
+async def test_start_recovers_what_the_log_still_has(
+    head: int, first: int, after: int | None, recovered: bool, position: int
+) -> None:
+    desk = Desk(Log(head=head, first=first))
+    listener = desk.listener()
+    assert await desk.connections.start(listener, desk.log.user(), after) is recovered
+    assert listener.position == position
+    assert listener.behind is (position < head)
+
+
+async def test_check_finds_who_lacks_something() -> None:
+    desk = Desk(Log(head=3))
+    listener = await desk.started()
+    await desk.connections.check()
+    assert not listener.behind
+    desk.log.head = 4
+    await desk.connections.check()
+    assert await desk.all_sent(listener) == [4]
+
+
+async def test_check_of_a_database_that_is_away_does_nothing() -> None:
+    desk = Desk(Log(head=3))
+    listener = await desk.started()
+    desk.log.is_away = True
+    await desk.connections.check()
+    assert not listener.behind
+
+
+async def test_too_much_waiting_closes_the_listener_and_lets_go_of_it_all() -> None:
+    desk = Desk(max_bytes=25)
+    listener = await desk.started()
+    desk.deliver(a_notice(1), a_notice(2))
+    assert (listener.closing, listener.queued_bytes, desk.connections.queued_bytes) == (None, 20, 20)
+    desk.deliver(a_notice(3))
+    assert listener.closing is not None
+    assert listener.closing.code == TOO_SLOW
+    assert listener.take() == []
+    desk.deliver(a_notice(4))
+    assert listener.queued_bytes == 0
+
+
+async def test_what_was_taken_no_longer_waits() -> None:
+    desk = Desk(max_bytes=25)
+    listener = await desk.started()
+    for sequence in range(1, 10):
+        desk.deliver(a_notice(sequence))
+        assert [notice.sequence for notice in listener.take()] == [sequence]
+    assert listener.closing is None
+
+
+async def test_live_events_of_a_listener_that_never_reads_its_log_are_bounded() -> None:
+    desk = Desk(Log(head=1))
+    listener = await desk.started(after=0)
+    for sequence in range(2, HELD_LIMIT * 2):
+        desk.log.head = sequence
+        desk.deliver(a_notice(sequence))
+    assert len(listener._held) == HELD_LIMIT
+    assert await desk.all_sent(listener) == list(range(1, HELD_LIMIT * 2))
+
+
+async def test_listeners_of_a_user_are_limited_and_others_are_not() -> None:
+    desk = Desk(max_per_user=2)
+    first, _ = desk.listener(), desk.listener()
+    with pytest.raises(TooManyListeners):
+        desk.listener()
+    desk.connections.add("another", "history", "token:2")
+    assert len(desk.connections) == 3
+    desk.connections.remove(first)
+    desk.connections.remove(first)
+    desk.listener()
+
+
+async def test_revoked_credential_closes_its_listeners_only() -> None:
+    desk = Desk()
+    ended, other = desk.listener(credential="token:1"), desk.listener(credential="session:1")
+    desk.deliver(Revoked("token:1"), Revoked("token:unknown"))
+    assert ended.closing is not None
+    assert ended.closing.code == NOT_AUTHENTICATED
+    assert other.closing is None
+
+
+async def test_first_reason_to_close_counts() -> None:
+    listener = Desk().listener()
+    listener.close(NOT_AUTHENTICATED, "revoked")
+    listener.close(GOING_DOWN, "going down")
+    assert listener.closing is not None
+    assert listener.closing.code == NOT_AUTHENTICATED
+
+
+async def test_event_of_one_user_reaches_no_other() -> None:
+    desk = Desk()
+    listener = await desk.started()
+    desk.deliver(a_notice(1, user_id="somebody else"))
+    assert await desk.all_sent(listener) == []
+    assert not listener.behind
+
+
+async def test_account_that_is_gone_closes_its_listeners() -> None:
+    desk = Desk(Log(head=1))
+    listener = await desk.started(after=0)
+
+    async def nobody(_user_id: str) -> None:
+        return None
+
+    cast(Any, desk.log).get = nobody
+    await desk.connections.catch_up(listener)
+    assert listener.closing is not None
+    assert listener.closing.code == NOT_AUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    ("count", "at_once", "lasts"),
+    [(0, 0, 0.0), (1, 1, 0.08), (20, 1, 1.6), (50, 1, 4.0), (51, 2, 2.08), (200, 4, 4.0), (999, 20, 4.0)],
+)
+async def test_drain_closes_everybody_spread_over_the_time_it_has(count: int, at_once: int, lasts: float) -> None:
+    desk = Desk(max_per_user=1000)
+    listeners = [desk.listener() for _ in range(count)]
+    slept: list[float] = []
+    closed = [0]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        closed.append(sum(listener.closing is not None for listener in listeners))
+
+    await desk.connections.drain(4.0, sleep)
+    assert sum(slept) == pytest.approx(lasts)
+    assert max((after - before for before, after in pairwise(closed)), default=0) == at_once
+    assert [listener.closing for listener in listeners] == [Closing(GOING_DOWN, "the server is going down")] * count
+
+
+async def test_listener_that_comes_while_draining_is_closed_at_once() -> None:
+    desk = Desk()
+    await desk.connections.drain(0)
+    late = desk.listener()
+    assert late.closing is not None
+    assert late.closing.code == GOING_DOWN
+
+
+async def test_wait_ends_with_the_silence_or_with_what_breaks_it() -> None:
+    desk = Desk()
+    listener = await desk.started()
+    assert not await listener.wait(0.01)
+    waiting = asyncio.create_task(listener.wait(10))
+    await asyncio.sleep(0)
+    desk.deliver(a_notice(1))
+    assert await waiting
+    assert await listener.wait(10)

@@ -1,0 +1,25 @@
+"""Connections whose credential is gone: closed also where the bus did not say so."""
+
+from __future__ import annotations
+
+from hub.live.connections import NOT_AUTHENTICATED
+from tests.processes import eventually
+from tests.test_connections import Desk, Log
+
+
+async def test_check_closes_whose_credential_is_gone_though_no_bus_said_so() -> None:
+    desk = Desk(Log(head=3))
+    gone, kept = await desk.started(), desk.listener(credential="token:2")
+    desk.log.revoked.add("token:1")
+    await desk.connections.check()
+    assert gone.closing is not None
+    assert gone.closing.code == NOT_AUTHENTICATED
+    assert kept.closing is None
+
+
+async def test_resync_looks_at_credentials_too() -> None:
+    desk = Desk()
+    listener = await desk.started()
+    desk.log.revoked.add("token:1")
+    desk.connections.resync()
+    await eventually(lambda: listener.closing is not None)
