@@ -1,0 +1,218 @@
+"""A batch: hits judged together, and everything their transaction is to write.
+
+Promise: pure. What the recorder read goes in, what it has to insert, count, remember, correct and tell
+comes out; a hit is judged with those before it in the same batch in view, as if they had come alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from hub import policy
+from hub.model import (
+    COUNTABLE,
+    Count,
+    Event,
+    Hit,
+    LastSeen,
+    Message,
+    Open,
+    Recipient,
+    User,
+    Verdict,
+    Withheld,
+)
+from hub.tracking.classify import Context, Sighting, classify, reconsider
+from hub.tracking.rules import DELIVERY_WINDOW_MS
+
+Pixel = tuple[str, int]
+
+
+def is_early(message: Message, at: int) -> bool:
+    """Whether a hit at `at` is so soon after sending that a burst may still turn it."""
+    return message.sent_at is not None and 0 <= at - message.sent_at <= DELIVERY_WINDOW_MS
+
+
+@dataclass(slots=True)
+class Known:
+    """What was read for a batch, in its transaction.
+
+    `early` are each pixel's opens of the delivery window with their client hashes, `last_seen` when each
+    (message, position, client) was last taken for a person.
+    """
+
+    users: Mapping[str, User]
+    messages: Mapping[str, Message]
+    recipients: Mapping[Pixel, Recipient] = field(default_factory=dict)
+    last_seen: Mapping[tuple[str, int, str], int] = field(default_factory=dict)
+    early: Mapping[Pixel, Sequence[tuple[Open, str]]] = field(default_factory=dict)
+    viewings: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+class Batch:
+    """The judgement of a batch. Build it with the hits in order, then read its results."""
+
+    def __init__(self, hits: Iterable[Hit], known: Known, repeat_ms: int) -> None:
+        """`repeat_ms` is how long after a person's hit another of the same client is its repeat."""
+        self._known = known
+        self._repeat_ms = repeat_ms
+        self._last_seen: dict[tuple[str, int, str], tuple[int, ...]] = {
+            key: (at,) for key, at in known.last_seen.items()
+        }
+        self._opens: dict[str, Open] = {}
+        self._client_hashes: dict[str, str] = {}
+        self._sightings: dict[Pixel, list[Sighting]] = {
+            pixel: [_sighting(open_, client) for open_, client in opens] for pixel, opens in known.early.items()
+        }
+        self._before = {open_.id: open_ for opens in known.early.values() for open_, _ in opens}
+        self._corrected: dict[str, Open] = {}
+        self.seen: dict[tuple[str, int, str], LastSeen] = {}
+        for hit in hits:
+            self._judge(hit)
+
+    @property
+    def opens(self) -> list[tuple[Open, str | None]]:
+        """The opens to insert, each with the client hash to keep, if any."""
+        return [
+            (replace(open_, told=self._withheld(open_) is None), self._client_hashes.get(open_.id))
+            for open_ in self._opens.values()
+        ]
+
+    @property
+    def corrected(self) -> list[Open]:
+        """Opens of earlier batches, as they are to be from now on."""
+        return list(self._corrected.values())
+
+    def counts(self) -> list[Count]:
+        """What the new opens add to messages (position 0) and to recipients."""
+        counts: dict[Pixel, Count] = {}
+        for open_ in self._opens.values():
+            for position in {0, open_.position}:
+                count = counts.setdefault((open_.message_id, position), Count(open_.message_id, position))
+                count.hits += 1
+                if open_.counted:
+                    count.opens += 1
+                    count.first = open_.at if count.first is None else min(count.first, open_.at)
+                    count.last = open_.at if count.last is None else max(count.last, open_.at)
+        return list(counts.values())
+
+    def events(self, now: int) -> list[Event]:
+        """The events, numbered on from where each user's log stands; `now` is when opens are corrected."""
+        sequences = {user_id: user.sequence for user_id, user in self._known.users.items()}
+        opens = {message_id: message.opens for message_id, message in self._known.messages.items()}
+        events = []
+        for open_ in self._opens.values():
+            opens[open_.message_id] += open_.counted
+            events.append(self._event("open.recorded", open_, sequences, opens))
+        for open_ in self._corrected.values():
+            opens[open_.message_id] += open_.counted - self._before[open_.id].counted
+        for open_ in self._corrected.values():
+            event = self._event("open.reclassified", open_, sequences, opens)
+            events.append(taken_back(event, self._before[open_.id], now))
+        return events
+
+    def _judge(self, hit: Hit) -> None:
+        message = self._known.messages[hit.message_id]
+        pixel = (hit.message_id, hit.position)
+        sightings = self._sightings.setdefault(pixel, [])
+        context = Context(
+            sent_at=message.sent_at,
+            viewings=self._known.viewings.get(message.id, ()),
+            others=sightings,
+            clients=hit.clients,
+            sharers=1 if hit.position else message.recipient_count,
+        )
+        verdict = classify(hit.evidence, hit.at, context)
+        open_ = Open(
+            id=hit.id,
+            user_id=message.user_id,
+            message_id=message.id,
+            position=hit.position,
+            at=hit.at,
+            verdict=verdict,
+            counted=False,
+            repeat=self._is_repeat(hit, verdict),
+            told=False,
+            place=hit.evidence.place,
+            device=hit.evidence.device,
+        )
+        self._opens[hit.id] = _counted(open_)
+        if verdict.verdict in COUNTABLE:
+            key = (*pixel, hit.clients[0])
+            # A spooled hit comes late: it has its own repeats beside it, and takes nothing back.
+            latest = max((*self._last_seen.get(key, ()), hit.at))
+            self._last_seen[key] = (latest, hit.at)
+            self.seen[key] = LastSeen(*key, latest)
+        if is_early(message, hit.at):
+            self._client_hashes[hit.id] = hit.clients[0]
+            sightings.append(_sighting(open_, hit.clients[0]))
+            self._reconsider(pixel, context)
+
+    def _withheld(self, open_: Open) -> Withheld | None:
+        message, user = self._known.messages[open_.message_id], self._known.users[open_.user_id]
+        return policy.withheld(counted=open_.counted, message=message, settings=user.settings)
+
+    def _is_repeat(self, hit: Hit, verdict: Verdict) -> bool:
+        if verdict.verdict not in COUNTABLE or not self._repeat_ms:
+            return False
+        pixel = (hit.message_id, hit.position)
+        before = [at for client in hit.clients for at in self._last_seen.get((*pixel, client), ())]
+        # Either way round: a spool is replayed after hits that came later.
+        return any(abs(hit.at - at) <= self._repeat_ms for at in before)
+
+    def _reconsider(self, pixel: Pixel, context: Context) -> None:
+        sightings = self._sightings[pixel]
+        for open_id, verdict in reconsider(sightings, context):
+            if open_id in self._opens:
+                self._opens[open_id] = _counted(replace(self._opens[open_id], verdict=verdict))
+            else:
+                self._corrected[open_id] = _counted(replace(self._before[open_id], verdict=verdict))
+            place = next(place for place, sighting in enumerate(sightings) if sighting.id == open_id)
+            sightings[place] = replace(sightings[place], verdict=verdict)
+
+    def _event(self, type_: str, open_: Open, sequences: dict[str, int], opens: Mapping[str, int]) -> Event:
+        user = self._known.users[open_.user_id]
+        message = replace(self._known.messages[open_.message_id], opens=opens[open_.message_id])
+        sequences[user.id] += 1
+        return recorded(
+            type_, open_, message, self._known.recipients.get((message.id, open_.position)), user, sequences[user.id]
+        )
+
+
+def recorded(
+    type_: str, open_: Open, message: Message, recipient: Recipient | None, user: User, sequence: int
+) -> Event:
+    """The event that tells of an open, withheld or not as the policy says."""
+    reason = policy.withheld(counted=open_.counted, message=message, settings=user.settings)
+    return Event(
+        user_id=user.id,
+        sequence=sequence,
+        type=type_,  # type: ignore[arg-type]
+        at=open_.at,
+        notified=reason is None,
+        withheld=reason,
+        open=open_,
+        message=message,
+        recipient=recipient,
+    )
+
+
+def taken_back(event: Event, before: Open, now: int) -> Event:
+    """The `open.reclassified` event for an open that was `before`: sent to whoever was told of it."""
+    return replace(event, at=now, notified=before.told, was=before.verdict.verdict)
+
+
+def corrected(open_: Open, verdict: Verdict) -> Open:
+    """The open with another verdict, counted or not as that says."""
+    return _counted(replace(open_, verdict=verdict))
+
+
+def _counted(open_: Open) -> Open:
+    return replace(open_, counted=open_.verdict.verdict in COUNTABLE and not open_.repeat)
+
+
+def _sighting(open_: Open, client: str) -> Sighting:
+    return Sighting(open_.id, open_.at, client, open_.verdict)

@@ -1,0 +1,337 @@
+"""The recorder, the heart: hits in, one transaction a batch, events out.
+
+Promise: when `record` returns, the hit is committed, or, if the database is away, on disk in the spool; a
+spooled hit is committed once, in its order, when the database is back or at the next start. What a batch
+changes (opens, counters, the users' logs) commits together or not at all, and only then is anybody told.
+
+While the recorder spools, every hit goes to the spool, so that none overtakes another; it goes back to
+the database when the spool is empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from hub.batch import Batch, Known, is_early
+from hub.config import Config
+from hub.live.bus import Bus, Notice
+from hub.model import Clock, Event, Hit, Message, User, Visit, new_id
+from hub.spool import Spool
+from hub.store.database import Database, DatabaseAway, Held
+from hub.store.events import Events
+from hub.store.messages import Messages
+from hub.store.opens import Opens
+from hub.store.users import Users
+from hub.tracking.classify import examine
+from hub.tracking.datasets import Datasets
+from hub.tracking.rules import VIEWING_MS
+from hub.tracking.token import Keys
+from hub.wire import Renderer
+
+logger = logging.getLogger(__name__)
+
+BATCH = 512
+GATHER_SECONDS = 0.001
+REPLAY_SECONDS = 10.0
+STRANDED_LIMIT = 100_000
+DAY_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class Measures:
+    """What the recorder tells its observers: called after each commit, and for each verdict."""
+
+    committed: Callable[[int, float], None] = lambda _hits, _seconds: None
+    verdict: Callable[[str], None] = lambda _verdict: None
+
+
+@dataclass(slots=True)
+class _Taken:
+    """A segment of the spool that is being replayed, and how many of its hits are committed."""
+
+    segment: Path
+    hits: list[Hit]
+    committed: int = 0
+
+
+class Recorder:
+    """Records hits. `start` it before the first, `stop` it after the last."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        renderer: Renderer,
+        keys: Keys,
+        datasets: Datasets,
+        spool: Spool,
+        config: Config,
+        *,
+        clock: Clock,
+        measures: Measures | None = None,
+    ) -> None:
+        self._database = database
+        self._users = Users(database)
+        self._messages = Messages(database)
+        self._opens = Opens(database)
+        self._events = Events(database)
+        self._bus = bus
+        self._renderer = renderer
+        self._keys = keys
+        self._datasets = datasets
+        self._spool = spool
+        self._repeat_ms = config.repeat_seconds * 1000
+        self._commit_seconds = config.commit_seconds
+        self._clock = clock
+        self._measures = measures or Measures()
+        self._waiting: deque[tuple[Hit, asyncio.Future[None]]] = deque()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._gate = asyncio.Lock()
+        self._loop: asyncio.Task[None] | None = None
+        self._replaying: asyncio.Task[None] | None = None
+        self._taken: _Taken | None = None
+        self._stranded: deque[Hit] = deque(maxlen=STRANDED_LIMIT)
+        self._spool_failed = False
+
+    @property
+    def spooling(self) -> bool:
+        """Whether hits go to the spool now, because the database is away."""
+        return self._replaying is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps hits from being committed now, or None."""
+        if self._loop is None or self._loop.done():
+            return "the recorder is not running"
+        if self._spool_failed:
+            return "the spool cannot be written"
+        return "the database is away; hits go to the spool" if self.spooling else None
+
+    @property
+    def spool_depth(self) -> int:
+        """Hits that wait in the spool."""
+        return self._spool.depth + len(self._stranded)
+
+    async def start(self) -> None:
+        """Begin to record; what an earlier process left in the spool is replayed first."""
+        self._loop = asyncio.create_task(self._run(), name="recorder")
+        self.adopt()
+
+    async def stop(self) -> None:
+        """Record what still waits, and end. What cannot be committed now stays in the spool."""
+        self._stopping = True
+        self._wake.set()
+        if self._loop is not None:
+            await self._loop
+        if self._replaying is not None:
+            self._replaying.cancel()
+            await asyncio.wait([self._replaying])
+        await self._save_stranded()
+        self._spool.close()
+
+    async def record(self, visit: Visit) -> None:
+        """Record a hit; returns when it is safe."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((self.hit(visit), future))
+        self._wake.set()
+        await future
+
+    def hit(self, visit: Visit) -> Hit:
+        """The hit to record for a visit. Here the address and the User-Agent are let go."""
+        day, since_midnight = divmod(visit.at, DAY_MS)
+        # Just after midnight a client may repeat what it did under yesterday's key.
+        days = (day, day - 1) if since_midnight <= self._repeat_ms else (day,)
+        return Hit(
+            id=new_id(),
+            message_id=visit.message_id,
+            position=visit.position,
+            at=visit.at,
+            clients=tuple(self._keys.client_hash(visit.address, visit.user_agent, d) for d in days),
+            evidence=examine(visit, self._datasets),
+        )
+
+    def adopt(self) -> None:
+        """Replay what is in the spool, of this process or of one that is gone."""
+        if self._replaying is None and self._spool.pending():
+            self._replaying = asyncio.create_task(self._replay(), name="spool replay")
+
+    async def _run(self) -> None:
+        gathering = False
+        while self._waiting or not self._stopping:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if gathering:
+                # Under load, what was just answered asks again at once: a moment makes one batch of it.
+                await asyncio.sleep(GATHER_SECONDS)
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            gathering = len(batch) > 1
+            notices = await self._keep([hit for hit, _ in batch])
+            for _, future in batch:
+                if not future.done():
+                    future.set_result(None)
+            await self._bus.publish(notices)
+
+    async def _keep(self, hits: Sequence[Hit]) -> Sequence[Notice]:
+        """Commit hits, or spool them; never raises, for somebody waits for each."""
+        async with self._gate:
+            return await self._commit_or_spool(hits)
+
+    async def _commit_or_spool(self, hits: Sequence[Hit]) -> Sequence[Notice]:
+        if not self.spooling:
+            try:
+                async with asyncio.timeout(self._commit_seconds):
+                    return await self._commit(hits, again=False)
+            except (DatabaseAway, TimeoutError) as error:
+                logger.error("the database is away (%s): hits go to the spool", str(error) or "it does not answer")
+            except Exception:
+                logger.exception("a batch could not be committed: its hits go to the spool")
+        try:
+            await self._spool.append(hits)
+            self._spool_failed = False
+        except OSError as error:
+            # Nothing is left to make the promise on but memory; readyz says so.
+            self._spool_failed = True
+            self._stranded.extend(hits)
+            logger.critical("the spool cannot be written (%s): %d hits are in memory only", error, len(hits))
+        if self._replaying is None:
+            self._replaying = asyncio.create_task(self._replay(), name="spool replay")
+        return ()
+
+    async def _replay(self) -> None:
+        delay, answering = 0.1, False
+        while self._stranded or self._taken or self._spool.pending():
+            try:
+                if answering:
+                    # Hits that come meanwhile wait for each step, or they could come faster than they are replayed.
+                    async with self._gate, asyncio.timeout(self._commit_seconds):
+                        await self._replay_step()
+                else:
+                    await self._replay_step()
+                delay, answering = 0.1, True
+            except (DatabaseAway, TimeoutError, OSError) as error:
+                logger.warning("the spool waits for the database: %s", str(error) or "it does not answer")
+                answering = False
+                await asyncio.sleep(random.uniform(delay / 2, delay))
+                delay = min(delay * 2, 2.0)
+        self._replaying = None
+        self._spool_failed = False
+        logger.info("the spool is replayed; hits go to the database again")
+
+    async def _save_stranded(self) -> None:
+        """A last attempt to put on disk what is in memory only."""
+        if not self._stranded:
+            return
+        try:
+            await self._spool.append(self._stranded)
+            self._stranded.clear()
+        except OSError as error:
+            logger.critical("the spool cannot be written (%s): %d hits are lost", error, len(self._stranded))
+
+    async def _replay_step(self) -> None:
+        """Commit a batch of what is stranded or in the spool's oldest segment that is for us."""
+        if self._stranded:
+            hits = list(islice(self._stranded, BATCH))
+            await self._replay_batch(hits)
+            for _ in hits:
+                self._stranded.popleft()
+            return
+        if self._taken is None:
+            segment = await self._spool.take()
+            self._taken = segment and _Taken(*segment)
+        if self._taken is None:
+            return
+        taken = self._taken
+        await self._replay_batch(taken.hits[taken.committed : taken.committed + BATCH])
+        taken.committed = min(taken.committed + BATCH, len(taken.hits))
+        if taken.committed == len(taken.hits):
+            await self._spool.done(taken.segment, len(taken.hits))
+            self._taken = None
+
+    async def _replay_batch(self, hits: Sequence[Hit]) -> None:
+        try:
+            async with asyncio.timeout(REPLAY_SECONDS):
+                notices = await self._commit(hits, again=True)
+        except (DatabaseAway, TimeoutError):
+            raise
+        except Exception:
+            if len(hits) > 1:
+                for hit in hits:
+                    await self._replay_batch([hit])
+                return
+            logger.exception("a spooled hit cannot be recorded; it is put aside in the spool's folder")
+            await self._spool.reject(hits[0])
+            return
+        await self._bus.publish(notices)
+
+    async def _commit(self, hits: Sequence[Hit], *, again: bool) -> list[Notice]:
+        """One transaction. With `again`, hits that are recorded already are left out."""
+        began = time.perf_counter()
+        async with self._database.write() as tx:
+            message_ids = {hit.message_id for hit in hits}
+            users = await self._users.lock_owners(tx, message_ids)
+            known = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
+            messages = await self._messages.states(tx, message_ids)
+            ours = [hit for hit in hits if hit.message_id in messages and hit.id not in known]
+            if len(ours) + len(known) < len(hits):
+                logger.warning("%d hits are on messages that are gone", len(hits) - len(ours) - len(known))
+            if not ours:
+                return []
+            batch = Batch(ours, await self._read(tx, ours, users, messages), self._repeat_ms)
+            events = await self._write(tx, batch)
+        self._measures.committed(len(ours), time.perf_counter() - began)
+        for open_, _ in batch.opens:
+            self._measures.verdict(open_.verdict.verdict)
+        committed_at = self._clock()
+        return [self._notice(event, users[event.user_id], committed_at) for event in events]
+
+    async def _read(self, tx: Held, hits: Sequence[Hit], users: dict[str, User], messages: dict[str, Message]) -> Known:
+        known = Known(users=users, messages=messages)
+        pixels = {(hit.message_id, hit.position) for hit in hits}
+        known.recipients = await self._messages.recipients_at(tx, [pixel for pixel in pixels if pixel[1]])
+        if self._repeat_ms:
+            known.last_seen = await self._opens.last_seen(
+                tx, {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
+            )
+        early = {(h.message_id, h.position) for h in hits if is_early(known.messages[h.message_id], h.at)}
+        known.early = {pixel: await self._opens.early(tx, *pixel) for pixel in early}
+        known.viewings = await self._viewings(tx, hits, known)
+        return known
+
+    async def _viewings(self, tx: Held, hits: Sequence[Hit], known: Known) -> dict[str, list[int]]:
+        times: dict[str, list[int]] = {}
+        for hit in hits:
+            viewed_at = known.messages[hit.message_id].viewed_at
+            if viewed_at is not None and viewed_at >= hit.at - VIEWING_MS:
+                times.setdefault(hit.message_id, []).append(hit.at)
+        return {
+            message_id: await self._messages.viewings(tx, message_id, min(at) - VIEWING_MS, max(at) + VIEWING_MS)
+            for message_id, at in times.items()
+        }
+
+    async def _write(self, tx: Held, batch: Batch) -> list[Event]:
+        await self._opens.add(tx, batch.opens)
+        await self._messages.count(tx, batch.counts())
+        if batch.seen:
+            await self._opens.see(tx, batch.seen.values())
+        if batch.corrected:
+            await self._opens.correct(tx, batch.corrected)
+            await self._messages.recount(tx, {open_.message_id for open_ in batch.corrected})
+        events = batch.events(self._clock())
+        await self._events.add(tx, events)
+        await self._users.advance(tx, {event.user_id: event.sequence for event in events})
+        return events
+
+    def _notice(self, event: Event, user: User, committed_at: int) -> Notice:
+        rendered = self._renderer.event(event, user.settings)
+        return Notice(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at)

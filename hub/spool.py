@@ -1,0 +1,189 @@
+"""The spool: hits that could not be committed, kept on disk until they can be.
+
+Promise: when `append` returns, the hits are on disk (fsynced), and every one of them will be read back, in
+the order it came, by this process or the next that starts. A hit cut off by a crash in the middle of its
+own append was never answered, and is dropped. There is neither an address nor a User-Agent in it.
+
+A spool is a folder of segments, `<id>.spool`, in the order of their ids. A line is a CRC-32 in hex, a
+space, and a hit in JSON. The process that writes a segment holds a lock on it, so that another, or the
+next, takes only what nobody writes any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from hub.model import Hit, new_id
+
+logger = logging.getLogger(__name__)
+
+REJECTED = "rejected.jsonl"
+_decode = msgspec.json.Decoder(Hit).decode
+
+
+class Spool:
+    """The spool in `directory`. One process may use it beside others."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._active: BinaryIO | None = None
+        self._appending = asyncio.Lock()
+        self._entries = 0
+
+    def open(self) -> None:
+        """Make the folder and see that it can be written. Raises OSError."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        probe = self._directory / f".{new_id()}.probe"
+        probe.touch()
+        probe.unlink()
+
+    @property
+    def depth(self) -> int:
+        """How many hits this process has put here and not seen committed yet."""
+        return self._entries
+
+    def pending(self) -> bool:
+        """Whether there is, or is about to be, anything for this process to replay."""
+        return self._appending.locked() or self._active is not None or any(map(_is_free, self._segments()))
+
+    async def append(self, hits: Sequence[Hit]) -> None:
+        """Put hits on disk, all of them or, if it raises OSError, none that will be answered for."""
+        lines = b"".join(_line(hit) for hit in hits)
+        async with self._appending:
+            await asyncio.to_thread(self._write, lines)
+            self._entries += len(hits)
+
+    async def take(self) -> tuple[Path, list[Hit]] | None:
+        """The oldest segment that no other process writes, and its hits; None if there is none.
+
+        What is appended meanwhile goes to a new segment.
+        """
+        async with self._appending:
+            self._close_active()
+        return await asyncio.to_thread(self._take)
+
+    async def done(self, segment: Path, hits: int) -> None:
+        """Forget a segment whose hits are all committed."""
+        await asyncio.to_thread(segment.unlink, missing_ok=True)
+        self._entries = max(0, self._entries - hits)
+
+    async def reject(self, hit: Hit) -> None:
+        """Put aside a hit that the database will not take for a reason of its own, for a person to see."""
+        await asyncio.to_thread(self._append_rejected, msgspec.json.encode(hit) + b"\n")
+
+    def close(self) -> None:
+        """Let go of the segment being written; what is in it stays for the next start."""
+        self._close_active()
+
+    def _segments(self) -> list[Path]:
+        try:
+            return sorted(self._directory.glob("*.spool"))
+        except OSError:
+            return []
+
+    def _write(self, lines: bytes) -> None:
+        if self._active is None:
+            self._active = self._new_segment()
+        start = self._active.tell()
+        try:
+            written = self._active.write(lines)
+            if written != len(lines):
+                raise OSError(f"only {written} of {len(lines)} bytes could be written")
+            os.fsync(self._active.fileno())
+        except OSError:
+            self._abandon(start)
+            raise
+
+    def _new_segment(self) -> BinaryIO:
+        """A segment that is locked before it has the name by which others look for it."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        name = new_id()
+        unnamed = self._directory / f".{name}"
+        segment = unnamed.open("xb", buffering=0)
+        try:
+            fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unnamed.rename(self._directory / f"{name}.spool")
+            _sync_directory(self._directory)
+        except OSError:
+            segment.close()
+            unnamed.unlink(missing_ok=True)
+            raise
+        return segment
+
+    def _abandon(self, start: int) -> None:
+        """Cut off a half-written append, so that nothing unanswered is replayed beside its retry."""
+        if self._active is None:
+            return
+        try:
+            self._active.truncate(start)
+        except OSError as error:
+            logger.error("a spool segment could not be cut back: %s", error)
+        self._close_active()
+
+    def _close_active(self) -> None:
+        if self._active is not None:
+            self._active.close()
+            self._active = None
+
+    def _take(self) -> tuple[Path, list[Hit]] | None:
+        for path in self._segments():
+            try:
+                with path.open("rb") as segment:
+                    fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return path, list(_hits(path, segment))
+            except FileNotFoundError:
+                continue
+            except BlockingIOError:
+                continue
+        return None
+
+    def _append_rejected(self, line: bytes) -> None:
+        with (self._directory / REJECTED).open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _is_free(segment: Path) -> bool:
+    """Whether no process is writing the segment."""
+    try:
+        with segment.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _line(hit: Hit) -> bytes:
+    body = msgspec.json.encode(hit)
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _hits(path: Path, lines: BinaryIO) -> Iterator[Hit]:
+    for number, line in enumerate(lines, 1):
+        checksum, _, body = line.rstrip(b"\n").partition(b" ")
+        try:
+            whole = line.endswith(b"\n") and int(checksum, 16) == zlib.crc32(body)
+            if whole:
+                yield _decode(body)
+                continue
+        except (ValueError, msgspec.ValidationError):
+            pass
+        logger.warning("line %d of spool segment %s is cut or damaged and was left out", number, path.name)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,341 @@
+"""A batch: hits judged purely, whatever their order, and everything that follows from it, against a plain model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from hub.batch import Batch, Known, is_early
+from hub.model import COUNTABLE, Count, Event, Hit, Message, Open, Recipient, Settings, User, Verdict, new_id
+from hub.tracking.rules import DELIVERY_WINDOW_MS, VIEWING_MS
+from tests.factories import CRAWLER, GMAIL, T0, a_hit
+from tests.samples import a_message
+
+REPEAT_MS = 30_000
+USER = User("user", "sender@example.com", "A Sender", "user", Settings(), 10, 0)
+OTHER = replace(USER, id="other")
+MESSAGE = a_message(user_id=USER.id, sent_at=T0 - 3_600_000)
+FRESH = a_message(user_id=USER.id, sent_at=T0)
+"""`MESSAGE` was sent an hour ago; `FRESH` just now, so that a burst can turn its hits."""
+
+
+def judge(hits: Sequence[Hit], message: Message = MESSAGE, user: User = USER, **known: object) -> Batch:
+    return Batch(hits, Known({user.id: user}, {message.id: message}, **known), REPEAT_MS)  # type: ignore[arg-type]
+
+
+def outcomes(batch: Batch) -> list[tuple[str, bool, bool]]:
+    """Of each open its verdict, whether it is counted and whether it is a repeat."""
+    return [(open_.verdict.verdict, open_.counted, open_.repeat) for open_, _ in batch.opens]
+
+
+PERSON, REPEAT = ("human", True, False), ("human", False, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([0], [PERSON]),
+        ([0, 30], [PERSON, REPEAT]),
+        ([0, 30.001], [PERSON, PERSON]),
+        ([0, 0], [PERSON, REPEAT]),
+        ([0, 20, 40, 60, 80], [PERSON, REPEAT, REPEAT, REPEAT, REPEAT]),
+        ([0, 20, 40, 71], [PERSON, REPEAT, REPEAT, PERSON]),
+        ([10, 0], [PERSON, REPEAT]),
+    ],
+    ids=str,
+)
+def test_repeat_is_one_hit_within_the_window_of_the_last_which_slides(
+    seconds: list[float], expected: list[tuple[str, bool, bool]]
+) -> None:
+    hits = [a_hit(MESSAGE, at=T0 + int(second * 1000), client="a client") for second in seconds]
+    assert outcomes(judge(hits)) == expected
+    assert outcomes_one_by_one(hits) == expected
+
+
+def outcomes_one_by_one(hits: Sequence[Hit]) -> list[tuple[str, bool, bool]]:
+    """The same, each hit in a batch of its own, remembering between them what the store would."""
+    found: list[tuple[str, bool, bool]] = []
+    last_seen: dict[tuple[str, int, str], int] = {}
+    for hit in hits:
+        batch = judge([hit], last_seen=dict(last_seen))
+        last_seen.update({key: seen.at for key, seen in batch.seen.items()})
+        found += outcomes(batch)
+    return found
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_hit(MESSAGE, client="another client"),
+        a_hit(MESSAGE, 2, client="a client"),
+    ],
+)
+def test_another_client_or_pixel_repeats_nothing(other: Hit) -> None:
+    assert outcomes(judge([a_hit(MESSAGE, client="a client"), other])) == [PERSON, PERSON]
+
+
+def test_another_message_repeats_nothing() -> None:
+    other = a_message(id=new_id(), user_id=USER.id, sent_at=T0 - 3_600_000)
+    hits = [a_hit(MESSAGE, client="a client"), a_hit(other, client="a client")]
+    known = Known({USER.id: USER}, {MESSAGE.id: MESSAGE, other.id: other})
+    assert outcomes(Batch(hits, known, REPEAT_MS)) == [PERSON, PERSON]
+
+
+def test_machine_is_no_repeat_and_is_repeated_by_nobody() -> None:
+    hits = [
+        a_hit(MESSAGE, client="a client", evidence=CRAWLER),
+        a_hit(MESSAGE, client="a client"),
+        a_hit(MESSAGE, client="a client", evidence=CRAWLER),
+    ]
+    batch = judge(hits)
+    assert outcomes(batch) == [("bot", False, False), PERSON, ("bot", False, False)]
+    assert {seen.at for seen in batch.seen.values()} == {T0}
+
+
+def test_proxy_counts_and_repeats_as_a_person() -> None:
+    hits = [a_hit(MESSAGE, client="a client", evidence=GMAIL) for _ in range(2)]
+    assert outcomes(judge(hits)) == [("proxy", True, False), ("proxy", False, True)]
+
+
+def test_repeat_is_seen_across_midnight_under_yesterdays_key() -> None:
+    before = a_hit(MESSAGE, client="a client, yesterday")
+    after = replace(a_hit(MESSAGE, at=T0 + 1000), clients=("a client, today", "a client, yesterday"))
+    later = replace(a_hit(MESSAGE, at=T0 + 2000), clients=("a client, today",))
+    assert outcomes(judge([before, after, later])) == [PERSON, REPEAT, REPEAT]
+    known = {(MESSAGE.id, 1, "a client, yesterday"): T0}
+    assert outcomes(judge([after], last_seen=known)) == [REPEAT]
+
+
+def test_nothing_repeats_where_repeats_are_off() -> None:
+    hits = [a_hit(MESSAGE, client="a client") for _ in range(3)]
+    batch = Batch(hits, Known({USER.id: USER}, {MESSAGE.id: MESSAGE}), 0)
+    assert outcomes(batch) == [PERSON] * 3
+
+
+def test_spooled_hits_that_come_late_find_their_repeats_and_take_nothing_back() -> None:
+    key = (MESSAGE.id, 1, "a client")
+    late = [a_hit(MESSAGE, at=T0 + at, client="a client") for at in (-60_000, -50_000)]
+    batch = judge([*late, a_hit(MESSAGE, at=T0 + 5000, client="a client")], last_seen={key: T0})
+    assert outcomes(batch) == [PERSON, REPEAT, REPEAT]
+    assert [seen.at for seen in batch.seen.values()] == [T0 + 5000]
+    assert [seen.at for seen in judge(late, last_seen={key: T0}).seen.values()] == [T0]
+
+
+def test_hit_before_sending_or_while_looking_is_the_senders_own() -> None:
+    draft = a_message(user_id=USER.id, sent_at=None)
+    assert outcomes(judge([a_hit(draft)], draft)) == [("self", False, False)]
+    viewed = {MESSAGE.id: [T0]}
+    near = [a_hit(MESSAGE, at=T0 + offset) for offset in (-VIEWING_MS - 1, -VIEWING_MS, VIEWING_MS, VIEWING_MS + 1)]
+    own = ("self", False, False)
+    assert outcomes(judge(near, viewings=viewed)) == [PERSON, own, own, PERSON]
+
+
+# Bursts
+
+
+def test_burst_inside_a_batch_turns_what_came_before_it() -> None:
+    batch = judge([a_hit(FRESH, at=T0 + n * 1000) for n in range(4)], FRESH)
+    assert outcomes(batch) == [("scanner", False, False)] * 4
+    assert batch.corrected == []
+    assert [event.type for event in batch.events(T0)] == ["open.recorded"] * 4
+    assert batch.counts() == [Count(FRESH.id, 0, 0, 4), Count(FRESH.id, 1, 0, 4)]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_burst_across_batches_corrects_and_takes_back(told: bool) -> None:
+    user = replace(USER, settings=Settings(realtime_notifications=told))
+    first = judge([a_hit(FRESH, at=T0 + n) for n in range(2)], FRESH, user)
+    assert outcomes(first) == [PERSON] * 2
+    message = replace(FRESH, opens=2, hits=2)
+    early = {(FRESH.id, 1): [(open_, hash_ or "") for open_, hash_ in first.opens]}
+    second = judge([a_hit(FRESH, at=T0 + 5)], message, replace(USER, sequence=12), early=early)
+    assert outcomes(second) == [("scanner", False, False)]
+    assert [(open_.id, open_.verdict.verdict, open_.counted) for open_ in second.corrected] == [
+        (open_.id, "scanner", False) for open_, _ in first.opens
+    ]
+    events = second.events(T0 + 9)
+    assert [(event.type, event.sequence, event.was, event.at) for event in events] == [
+        ("open.recorded", 13, None, T0 + 5),
+        ("open.reclassified", 14, "human", T0 + 9),
+        ("open.reclassified", 15, "human", T0 + 9),
+    ]
+    assert [event.notified for event in events[1:]] == [told, told], "to be taken back is what was told, and only that"
+    assert {event.message.opens for event in events[1:] if event.message} == {0}
+
+
+def test_one_client_by_two_hashes_at_midnight_is_no_burst() -> None:
+    hits = [
+        a_hit(FRESH, client="yesterday"),
+        replace(a_hit(FRESH, at=T0 + 1), clients=("today", "yesterday")),
+        a_hit(FRESH, at=T0 + 2, client="another"),
+    ]
+    assert [verdict for verdict, _, _ in outcomes(judge(hits[:2], FRESH))] == ["human"] * 2
+
+
+def test_hits_after_the_delivery_window_are_no_burst() -> None:
+    late = [a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1 + n) for n in range(9)]
+    batch = judge(late, FRESH)
+    assert outcomes(batch) == [PERSON] * 9
+    assert all(client_hash is None for _, client_hash in batch.opens), "kept only while a burst may turn it"
+
+
+def test_client_hash_is_kept_only_in_the_delivery_window() -> None:
+    batch = judge([a_hit(FRESH, at=T0, client="early"), a_hit(FRESH, at=T0 + 60_000, client="late")], FRESH)
+    assert [client_hash for _, client_hash in batch.opens] == ["early", None]
+
+
+@pytest.mark.parametrize(
+    ("message", "at", "early"),
+    [
+        (FRESH, T0 - 1, False),
+        (FRESH, T0, True),
+        (FRESH, T0 + DELIVERY_WINDOW_MS, True),
+        (FRESH, T0 + DELIVERY_WINDOW_MS + 1, False),
+        (replace(FRESH, sent_at=None), T0, False),
+    ],
+)
+def test_early_is_within_the_delivery_window(message: Message, at: int, early: bool) -> None:
+    assert is_early(message, at) is early
+
+
+# Events
+
+
+@pytest.mark.parametrize(
+    ("settings", "muted", "withheld"),
+    [
+        (Settings(), None, None),
+        (Settings(), True, "muted"),
+        (Settings(realtime_notifications=False), None, "realtime_off"),
+        (Settings(muted_all_at=T0, muted_all_sequence=9), None, "muted"),
+        (Settings(muted_all_at=T0, muted_all_sequence=2), None, None),
+    ],
+)
+def test_event_and_open_say_whether_the_sender_is_told(
+    settings: Settings, muted: bool | None, withheld: str | None
+) -> None:
+    message = replace(MESSAGE, muted=muted, muted_set_sequence=7 if muted else 0)
+    batch = judge([a_hit(MESSAGE)], message, replace(USER, settings=settings))
+    [event] = batch.events(T0)
+    assert (event.notified, event.withheld) == (withheld is None, withheld)
+    assert [open_.told for open_, _ in batch.opens] == [withheld is None]
+
+
+def test_events_tell_each_open_with_its_recipient_and_the_count_so_far() -> None:
+    ada = Recipient("ada@example.com", "Ada")
+    hits = [a_hit(MESSAGE), a_hit(MESSAGE, evidence=CRAWLER), a_hit(MESSAGE, 0)]
+    events = judge(hits, replace(MESSAGE, opens=5), recipients={(MESSAGE.id, 1): ada}).events(T0)
+    assert [event.sequence for event in events] == [11, 12, 13]
+    assert [event.recipient for event in events] == [ada, ada, None]
+    assert [event.message.opens for event in events if event.message] == [6, 6, 7]
+    assert [event.open.id for event in events if event.open] == [hit.id for hit in hits]
+
+
+# Any history
+
+
+@dataclass
+class Ledger:
+    """What the store would hold after some batches, kept by the plainest means."""
+
+    users: dict[str, User] = field(default_factory=lambda: {USER.id: USER, OTHER.id: OTHER})
+    messages: dict[str, Message] = field(default_factory=dict)
+    opens: dict[str, tuple[Open, str | None]] = field(default_factory=dict)
+    counts: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    last_seen: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    viewings: dict[str, list[int]] = field(default_factory=dict)
+
+    def take(self, hits: Sequence[Hit]) -> None:
+        """Judge a batch and write what it says."""
+        early: dict[tuple[str, int], list[tuple[Open, str]]] = {}
+        for open_, client in self.opens.values():
+            if client is not None:
+                early.setdefault((open_.message_id, open_.position), []).append((open_, client))
+        messages = {key: replace(message, opens=self.counts[key, 0, "opens"]) for key, message in self.messages.items()}
+        known = Known(self.users, messages, {}, self.last_seen, early, self.viewings)
+        batch = Batch(hits, known, REPEAT_MS)
+        events = batch.events(T0)
+        for open_, client in batch.opens:
+            assert open_.id not in self.opens
+            self.opens[open_.id] = (open_, client)
+        for count in batch.counts():
+            self.counts[count.id, count.position, "opens"] += count.opens
+            self.counts[count.id, count.position, "hits"] += count.hits
+        for open_ in batch.corrected:
+            before, client = self.opens[open_.id]
+            self.opens[open_.id] = (open_, client)
+            for position in {0, open_.position}:
+                self.counts[open_.message_id, position, "opens"] += open_.counted - before.counted
+        self.last_seen.update({key: seen.at for key, seen in batch.seen.items()})
+        self.events += events
+        for event in events:
+            self.users[event.user_id] = replace(self.users[event.user_id], sequence=event.sequence)
+
+
+SENT = {"old": T0 - 3_600_000, "fresh": T0, "shared": T0, "draft": None, "other": T0 - 1000}
+MESSAGES = {
+    name: a_message(id=new_id(), user_id="other" if name == "other" else "user", sent_at=at, recipient_count=2)
+    for name, at in SENT.items()
+}
+HITS = st.builds(
+    lambda name, position, at, client, evidence: a_hit(
+        MESSAGES[name], 0 if name == "shared" else position, T0 + at, client, evidence=evidence
+    ),
+    st.sampled_from(sorted(MESSAGES)),
+    st.integers(1, 2),
+    st.integers(-5_000, 60_000),
+    st.sampled_from("abcde"),
+    st.sampled_from([a_hit(MESSAGE).evidence, GMAIL, CRAWLER]),
+)
+VIEWED = st.tuples(st.sampled_from(sorted(MESSAGES)), st.integers(-5_000, 60_000))
+
+
+@given(st.lists(st.lists(HITS, min_size=1, max_size=12), max_size=5), st.lists(VIEWED, max_size=2))
+def test_any_history_adds_up(batches: list[list[Hit]], viewed: list[tuple[str, int]]) -> None:
+    ledger = Ledger(messages={message.id: message for message in MESSAGES.values()})
+    for name, at in viewed:
+        ledger.viewings.setdefault(MESSAGES[name].id, []).append(T0 + at)
+    for hits in batches:
+        ledger.take(hits)
+    opens = [open_ for open_, _ in ledger.opens.values()]
+    assert len(opens) == sum(map(len, batches)), "every hit is an open, whatever it was"
+    for open_ in opens:
+        assert open_.counted == (open_.verdict.verdict in COUNTABLE and not open_.repeat)
+    recount: Counter[tuple[str, int, str]] = Counter()
+    for open_ in opens:
+        for position in {0, open_.position}:
+            recount[open_.message_id, position, "hits"] += 1
+            recount[open_.message_id, position, "opens"] += open_.counted
+    assert +ledger.counts == +recount
+    for user in ledger.users.values():
+        numbers = [event.sequence for event in ledger.events if event.user_id == user.id]
+        assert numbers == list(range(11, user.sequence + 1)), "gapless, in order, from where the log stood"
+    recorded = [event.open.id for event in ledger.events if event.type == "open.recorded" and event.open]
+    assert sorted(recorded) == sorted(ledger.opens)
+    for event in ledger.events:
+        if event.type == "open.reclassified":
+            assert event.open
+            assert event.open.verdict.verdict != event.was
+
+
+@given(st.lists(HITS, max_size=12), st.integers(0, 12))
+def test_batches_can_be_cut_anywhere(hits: list[Hit], cut: int) -> None:
+    """What is known in the end does not depend on which hits happened to be judged together."""
+    whole = Ledger(messages={message.id: message for message in MESSAGES.values()})
+    parts = Ledger(messages=dict(whole.messages))
+    whole.take(hits)
+    for part in (hits[:cut], hits[cut:]):
+        parts.take(part)
+
+    def told_apart(ledger: Ledger) -> dict[str, tuple[Verdict, bool, bool]]:
+        return {key: (open_.verdict, open_.counted, open_.repeat) for key, (open_, _) in ledger.opens.items()}
+
+    assert told_apart(parts) == told_apart(whole)
+    assert +parts.counts == +whole.counts

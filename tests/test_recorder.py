@@ -1,0 +1,170 @@
+"""The recorder while all is well: a hit is committed when it is answered, with everything that follows from it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from hub.live.bus import Item
+from hub.model import Message
+from hub.recorder import DAY_MS
+from hub.spool import Spool
+from hub.store.urls import sqlite_path
+from tests.absence import times
+from tests.factories import (
+    T0,
+    Store,
+    a_hit,
+    a_recorder,
+    a_visit,
+    audit,
+    make_recorder,
+    open_store,
+    together,
+)
+from tests.processes import eventually
+from tests.servers import Postgres
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+@pytest.fixture
+async def message(store: Store) -> Message:
+    return await store.message(await store.sender())
+
+
+@pytest.fixture
+def spool_dir(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+async def test_hit_is_committed_when_record_returns(store: Store, message: Message, spool_dir: Path) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        await recorder.record(a_visit(message))
+        assert await times(store) == [T0]
+        assert recorder.trouble is None
+        assert recorder.spool_depth == 0
+    await audit(store.database)
+
+
+def count_opens(store: Store, request: pytest.FixtureRequest) -> int:
+    """How many opens another connection sees, asked without a turn of the event loop."""
+    if store.database.embedded:
+        with closing(sqlite3.connect(sqlite_path(store.url))) as other:
+            return int(other.execute("SELECT count(*) FROM opens").fetchone()[0])
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return int(postgres.run("SELECT count(*) FROM opens", urlsplit(store.url).path[1:]))
+
+
+async def test_events_are_published_after_the_commit_and_once(
+    store: Store, message: Message, spool_dir: Path, request: pytest.FixtureRequest
+) -> None:
+    seen: list[int] = []
+
+    def look(_: Sequence[Item]) -> None:
+        seen.append(count_opens(store, request))
+
+    async with a_recorder(store, spool_dir) as recorder:
+        store.bus.items.clear()
+        store.bus.on_publish = look
+        await recorder.record(a_visit(message))
+        await recorder.record(a_visit(message, at=T0 + 1))
+        await eventually(lambda: len(store.bus.notices) == 2)
+    assert seen == [1, 2]
+    logged = [
+        store.renderer.event(event, (await store.user(message.user_id)).settings)
+        for event in await store.events.after(message.user_id, 1, 10)
+    ]
+    live = [msgspec.json.decode(notice.event) for notice in store.bus.notices]
+    assert [event["sequence"] for event in live] == ["2", "3"]
+    assert live[1] == msgspec.json.decode(logged[1])
+
+
+async def test_hits_that_wait_together_are_one_transaction(store: Store, message: Message, spool_dir: Path) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        batches: list[int] = []
+        recorder._measures.committed = lambda hits, _seconds: batches.append(hits)
+        await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(300)))
+    assert sum(batches) == 300
+    assert len(batches) < 10
+    assert await times(store) == [T0 + n for n in range(300)]
+    await audit(store.database)
+
+
+async def test_hit_on_a_message_that_is_gone_is_answered(
+    store: Store, message: Message, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        gone = replace(message, id=a_hit(message).id)
+        await together(recorder.record(a_visit(gone)), recorder.record(a_visit(message)))
+        assert not recorder.spooling
+    assert await times(store) == [T0]
+    assert "1 hits are on messages that are gone" in caplog.text
+
+
+async def test_repeat_is_seen_in_another_batch_by_client_and_not_by_network_address(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        for address, at in (("198.18.1.1", 0), ("198.18.1.1", 29_000), ("198.18.1.2", 29_000), ("198.18.1.1", 60_000)):
+            await recorder.record(a_visit(message, address=address, at=T0 + at))
+    rows = await store.database.fetch("SELECT repeat FROM opens ORDER BY id")
+    assert [bool(row["repeat"]) for row in rows] == [False, True, False, False]
+    await audit(store.database)
+
+
+async def test_client_hash_changes_at_midnight_and_is_bridged_just_after_it(store: Store, spool_dir: Path) -> None:
+    recorder = make_recorder(store, Spool(spool_dir))
+    midnight = T0 // DAY_MS * DAY_MS
+    message = await store.message(await store.sender())
+
+    def clients(at: int) -> tuple[str, ...]:
+        return recorder.hit(a_visit(message, address="198.18.1.1", at=midnight + at)).clients
+
+    [before] = clients(-1)
+    today, yesterday = clients(0)
+    assert yesterday == before != today
+    assert clients(30_000) == (today, before)
+    assert clients(30_001) == (today,)
+
+
+async def test_repeat_across_midnight_is_seen(store: Store, message: Message, spool_dir: Path) -> None:
+    midnight = T0 // DAY_MS * DAY_MS + DAY_MS
+    async with a_recorder(store, spool_dir) as recorder:
+        for at in (-1000, 1000):
+            await recorder.record(a_visit(message, address="198.18.1.1", at=midnight + at))
+    rows = await store.database.fetch("SELECT repeat FROM opens ORDER BY at")
+    assert [bool(row["repeat"]) for row in rows] == [False, True]
+
+
+async def test_burst_over_many_batches_takes_back_what_was_told_on_each_message(store: Store, spool_dir: Path) -> None:
+    user, other = await store.sender(), await store.sender()
+    fresh = [await store.message(owner, sent_at=T0) for owner in (user, user, other)]
+    async with a_recorder(store, spool_dir) as recorder:
+        for n in range(2):
+            await together(*(recorder.record(a_visit(each, at=T0 + n)) for each in fresh))
+        assert [(await store.reload(each)).opens for each in fresh] == [2, 2, 2]
+        await together(*(recorder.record(a_visit(each, at=T0 + 5)) for each in fresh))
+    for each in fresh:
+        now = await store.reload(each)
+        assert (now.opens, now.hits, now.first_opened_at) == (0, 3, None)
+        assert [recipient.opens for recipient in now.recipients] == [0]
+        log = await store.log(await store.user(each.user_id))
+        back = [
+            event
+            for event in log
+            if event.type == "open.reclassified" and event.message and event.message.id == each.id
+        ]
+        assert [(event.was, event.notified) for event in back] == [("human", True)] * 2
+    await audit(store.database)

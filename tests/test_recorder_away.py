@@ -1,0 +1,315 @@
+"""The recorder while its database is away: a hit it answered for is recorded once, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hub.model import Hit, Message
+from hub.recorder import Recorder
+from hub.spool import REJECTED, Spool
+from hub.store.database import Held
+from tests.absence import Lock, times
+from tests.factories import (
+    T0,
+    Stopwatch,
+    Store,
+    a_hit,
+    a_recorder,
+    a_visit,
+    audit,
+    make_recorder,
+    open_store,
+    together,
+)
+from tests.processes import eventually
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+@pytest.fixture
+async def message(store: Store) -> Message:
+    return await store.message(await store.sender())
+
+
+@pytest.fixture
+def spool_dir(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def away(store: Store, request: pytest.FixtureRequest) -> Lock:
+    """`async with away.held(): …`: the database is away for as long as the block."""
+    return Lock(store, None if store.database.embedded else request.getfixturevalue("postgres"))
+
+
+async def test_database_that_is_away_costs_no_hit_and_no_second(
+    store: Store, message: Message, spool_dir: Path, away: Lock
+) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        await recorder.record(a_visit(message, at=T0))
+        async with away.held():
+            for n in range(1, 4):
+                with Stopwatch() as watch:
+                    await together(*(recorder.record(a_visit(message, at=T0 + 10 * n + m)) for m in range(3)))
+                assert watch.seconds < 1
+            assert recorder.spooling
+            assert recorder.trouble == "the database is away; hits go to the spool"
+            assert recorder.spool_depth == 9
+        await eventually(lambda: not recorder.spooling)
+        assert recorder.trouble is None
+        assert recorder.spool_depth == 0
+        await recorder.record(a_visit(message, at=T0 + 99))
+    assert await times(store) == [T0, *(T0 + 10 * n + m for n in range(1, 4) for m in range(3)), T0 + 99]
+    assert not Spool(spool_dir).pending()
+    await audit(store.database)
+
+
+async def test_hits_while_the_spool_is_replayed_do_not_overtake_it(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    put = [a_hit(message, at=T0 + n) for n in range(700)]
+    dead = Spool(spool_dir)
+    await dead.append(put)
+    dead.close()
+    async with a_recorder(store, spool_dir) as recorder:
+        assert recorder.spooling
+        await recorder.record(a_visit(message, at=T0 + 1000))
+        await eventually(lambda: not recorder.spooling)
+        await recorder.record(a_visit(message, at=T0 + 2000))
+    assert await times(store) == [*(T0 + n for n in range(700)), T0 + 1000, T0 + 2000]
+    await audit(store.database)
+
+
+async def test_spool_is_left_again_though_hits_never_stop_coming(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    dead = Spool(spool_dir)
+    await dead.append([a_hit(message, at=T0 - 1000 + n) for n in range(1000)])
+    dead.close()
+    answered: list[int] = []
+    ended = asyncio.Event()
+
+    async def hit(lane: int) -> None:
+        at = T0 + lane * 1_000_000
+        while not ended.is_set():
+            at += 1
+            await recorder.record(a_visit(message, at=at))
+            answered.append(at)
+
+    async with a_recorder(store, spool_dir) as recorder:
+        lanes = [asyncio.create_task(hit(lane)) for lane in range(20)]
+        await eventually(lambda: not recorder.spooling)
+        ended.set()
+        await together(*lanes)
+    found = await times(store)
+    assert found[:1000] == [T0 - 1000 + n for n in range(1000)]
+    assert sorted(found[1000:]) == sorted(answered)
+    for lane in range(20):
+        ours = [at for at in found[1000:] if T0 + lane * 1_000_000 < at <= T0 + (lane + 1) * 1_000_000]
+        assert ours == sorted(ours), "none of a lane overtook another"
+    await audit(store.database)
+
+
+async def test_stop_records_what_waits(store: Store, message: Message, spool_dir: Path) -> None:
+    recorder = make_recorder(store, Spool(spool_dir))
+    await recorder.start()
+    waiting = [asyncio.create_task(recorder.record(a_visit(message, at=T0 + n))) for n in range(600)]
+    await asyncio.sleep(0)
+    await recorder.stop()
+    await together(*waiting)
+    assert len(await times(store)) == 600
+    assert recorder.trouble == "the recorder is not running"
+
+
+async def test_stop_while_the_database_is_away_leaves_the_hits_to_the_next_start(
+    store: Store, message: Message, spool_dir: Path, away: Lock
+) -> None:
+    async with away.held(), a_recorder(store, spool_dir) as recorder:
+        await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(3)))
+    assert await times(store) == []
+    async with a_recorder(store, spool_dir) as recorder:
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0, T0 + 1, T0 + 2]
+    await audit(store.database)
+
+
+def files_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_commit_whose_answer_never_came_is_not_repeated(
+    store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = Held.fetch
+    lost = iter([True])
+
+    async def lose_the_answer(self: Held, sql: str, *args: object) -> object:
+        rows = await fetch(self, sql, *args)
+        if sql == "COMMIT" and next(lost, False):
+            raise ConnectionResetError("the answer was lost")
+        return rows
+
+    async with a_recorder(store, spool_dir) as recorder:
+        monkeypatch.setattr(Held, "fetch", lose_the_answer)
+        await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(3)))
+        await eventually(lambda: not recorder.spooling)
+    assert next(lost, None) is None
+    assert files_in(spool_dir) == [], "nothing is left and nothing was put aside"
+    assert await times(store) == [T0, T0 + 1, T0 + 2]
+    await audit(store.database)
+
+
+async def test_database_that_does_not_answer_in_time_is_away_and_the_log_says_so(
+    store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch = Held.fetch
+    silent = asyncio.Event()
+
+    async def hang(self: Held, sql: str, *args: object) -> object:
+        if not silent.is_set() and sql.startswith("SELECT"):
+            await silent.wait()
+        return await fetch(self, sql, *args)
+
+    async with a_recorder(store, spool_dir, commit_seconds=0.1) as recorder:
+        monkeypatch.setattr(Held, "fetch", hang)
+        with Stopwatch() as watch:
+            await recorder.record(a_visit(message))
+        assert watch.seconds < 1
+        assert "the database is away (it does not answer): hits go to the spool" in caplog.text
+        silent.set()
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0]
+    await audit(store.database)
+
+
+async def poison(store: Store, at: int) -> None:
+    """Have the database refuse any open at this time, for a reason of its own."""
+    async with store.database.write() as tx:
+        if store.database.embedded:
+            await tx.fetch(
+                f"CREATE TRIGGER poison BEFORE INSERT ON opens WHEN NEW.at = {at}"
+                " BEGIN SELECT RAISE(ABORT, 'poisoned'); END"
+            )
+        else:
+            await tx.fetch(f"ALTER TABLE opens ADD CONSTRAINT poison CHECK (at <> {at})")
+
+
+async def test_poisoned_hit_is_put_aside_and_blocks_nobody(
+    store: Store, message: Message, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await poison(store, T0 + 2)
+    async with a_recorder(store, spool_dir) as recorder:
+        await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(5)))
+        await eventually(lambda: not recorder.spooling)
+        await recorder.record(a_visit(message, at=T0 + 9))
+        assert recorder.trouble is None
+    assert await times(store) == [T0, T0 + 1, T0 + 3, T0 + 4, T0 + 9]
+    [aside] = (spool_dir / REJECTED).read_bytes().splitlines()
+    assert msgspec.json.decode(aside, type=Hit).at == T0 + 2
+    assert "put aside" in caplog.text
+    await audit(store.database)
+
+
+def block(spool_dir: Path) -> None:
+    spool_dir.write_text("a file where the folder should be")
+
+
+def unblock(spool_dir: Path) -> None:
+    spool_dir.unlink()
+
+
+async def test_spool_that_cannot_be_written_keeps_hits_in_memory_and_says_so(
+    store: Store, message: Message, spool_dir: Path, away: Lock, caplog: pytest.LogCaptureFixture
+) -> None:
+    block(spool_dir)
+    async with a_recorder(store, spool_dir) as recorder:
+        async with away.held():
+            await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(3)))
+            assert recorder.trouble == "the spool cannot be written"
+            assert recorder.spool_depth == 3
+        await eventually(lambda: not recorder.spooling)
+        assert recorder.trouble is None
+    assert await times(store) == [T0, T0 + 1, T0 + 2]
+    assert [each.levelno for each in caplog.records if "in memory only" in each.message] == [logging.CRITICAL]
+    await audit(store.database)
+
+
+async def test_stop_puts_on_disk_what_was_in_memory_only(
+    store: Store, message: Message, spool_dir: Path, away: Lock
+) -> None:
+    block(spool_dir)
+    async with away.held(), a_recorder(store, spool_dir) as recorder:
+        await recorder.record(a_visit(message))
+        unblock(spool_dir)
+    async with a_recorder(store, spool_dir) as recorder:
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0]
+
+
+async def test_spool_of_a_dead_process_is_adopted_while_running(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        recorder.adopt()
+        assert not recorder.spooling
+        dead = Spool(spool_dir)
+        await dead.append([a_hit(message, at=T0 + n) for n in range(3)])
+        recorder.adopt()
+        assert not recorder.spooling, "it is not dead yet"
+        dead.close()
+        recorder.adopt()
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0, T0 + 1, T0 + 2]
+
+
+async def test_spool_adopted_by_two_at_once_is_recorded_once(
+    store: Store, message: Message, spool_dir: Path, migrated_url: str
+) -> None:
+    dead = Spool(spool_dir)
+    await dead.append([a_hit(message, at=T0 + n) for n in range(600)])
+    dead.close()
+    async with (
+        open_store(migrated_url) as other,
+        a_recorder(store, spool_dir) as first,
+        a_recorder(other, spool_dir) as second,
+    ):
+        await eventually(lambda: not first.spooling and not second.spooling)
+    assert await times(store) == [T0 + n for n in range(600)]
+    await audit(store.database)
+
+
+async def test_flapping_database_loses_and_doubles_nothing(
+    store: Store, message: Message, spool_dir: Path, away: Lock
+) -> None:
+    answered: list[int] = []
+    ended = asyncio.Event()
+
+    async def hit(recorder: Recorder, lane: int) -> None:
+        at = T0 + lane * 1_000_000
+        while not ended.is_set():
+            at += 1
+            await recorder.record(a_visit(message, at=at))
+            answered.append(at)
+            await asyncio.sleep(0.002)
+
+    async with a_recorder(store, spool_dir) as recorder:
+        lanes = [asyncio.create_task(hit(recorder, lane)) for lane in range(5)]
+        for _ in range(3):
+            async with away.held():
+                await eventually(lambda: recorder.spooling)
+            await eventually(lambda: not recorder.spooling)
+        ended.set()
+        await together(*lanes)
+        await eventually(lambda: not recorder.spooling)
+    assert sorted(await times(store)) == sorted(answered)
+    await audit(store.database)
