@@ -1,0 +1,253 @@
+"""The actions: everything a sender can do that others have to be told of.
+
+Promise: each is one transaction, a change and its event together, and is told to the bus only when it is
+committed. These and the recorder are the only places that events leave from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.batch import corrected, recorded, taken_back
+from hub.live.bus import Bus, Notice, Revoked
+from hub.model import (
+    Clock,
+    Crm,
+    Event,
+    EventType,
+    Message,
+    Open,
+    Provider,
+    Recipient,
+    Settings,
+    User,
+    new_id,
+)
+from hub.store.database import Database, Held
+from hub.store.events import Events
+from hub.store.idempotency import IdempotencyKeys
+from hub.store.messages import Messages, encode_or_none
+from hub.store.opens import Opens
+from hub.store.users import Users
+from hub.tracking.classify import Context, Sighting, reconsider
+from hub.tracking.rules import VIEWING_MS
+from hub.wire import Renderer
+
+
+class NotFound(LookupError):
+    """There is no such thing, or it is somebody else's."""
+
+
+class BeyondTheLog(ValueError):
+    """A sequence that the user's log has not reached."""
+
+
+class Draft(Struct, frozen=True):
+    """A message to register. `sent_at` is None while it is being written."""
+
+    subject: str
+    recipients: tuple[Recipient, ...]
+    template: str | None
+    format: str
+    shared: bool
+    sent_at: int | None
+    provider: Provider | None
+    crm: Crm | None
+
+
+class Claim(Struct, frozen=True):
+    """An idempotency key, the hash of the body it came with, and how the first answer is made."""
+
+    key: str
+    body_hash: str
+    answer: Callable[[Message, Settings], str]
+
+
+class Actions:
+    """The verbs. `base_url` is what pixel addresses in the events begin with, as the asker sees the hub."""
+
+    def __init__(self, database: Database, bus: Bus, renderer: Renderer, *, clock: Clock) -> None:
+        self._database = database
+        self._users = Users(database)
+        self._messages = Messages(database)
+        self._opens = Opens(database)
+        self._events = Events(database)
+        self._keys = IdempotencyKeys(database)
+        self._bus = bus
+        self._renderer = renderer
+        self._clock = clock
+
+    async def register(
+        self, user_id: str, draft: Draft, base_url: str, claim: Claim | None = None
+    ) -> tuple[Message, Settings] | str:
+        """Register a message. With a claim that came before, the answer it was given instead.
+
+        Raises `KeyReused` if the key came before with another body.
+        """
+        now = self._clock()
+        async with self._database.write() as tx:
+            user = await self._users.bump(tx, user_id)
+            if claim is not None:
+                earlier = await self._keys.claim(tx, user_id, claim.key, claim.body_hash, now)
+                if earlier is not None:
+                    # The number taken for the event that will not be goes back before the commit.
+                    await self._users.advance(tx, {user_id: user.sequence - 1})
+                    return earlier
+            message = _registered(draft, user, now)
+            await self._messages.add(tx, message)
+            event = self._event(user, "message.registered", now, message=message)
+            await self._events.add(tx, [event])
+            if claim is not None:
+                await self._keys.keep(tx, user_id, claim.key, claim.answer(message, user.settings))
+        await self._publish([event], user, base_url)
+        return message, user.settings
+
+    async def change_message(
+        self, user_id: str, message_id: str, values: Mapping[str, Any], base_url: str
+    ) -> tuple[Message, Settings]:
+        """Set any of `muted`, `sent_at` (ms or None), `provider` and `crm`. Raises `NotFound`."""
+        now = self._clock()
+        async with self._database.write() as tx:
+            user = await self._users.bump(tx, user_id)
+            columns = {
+                name: encode_or_none(value) if name in ("provider", "crm") else value for name, value in values.items()
+            }
+            if "muted" in columns:
+                columns["muted_set_sequence"] = user.sequence
+            if not await self._messages.change(tx, user_id, message_id, columns):
+                raise NotFound(message_id)
+            message = await self._messages.read(tx, message_id)
+            event = self._event(user, "message.updated", now, message=message)
+            await self._events.add(tx, [event])
+        await self._publish([event], user, base_url)
+        return message, user.settings
+
+    async def mute_all(self, user_id: str) -> Settings:
+        """Silence every message registered so far, whatever its speaker said until now."""
+        now = self._clock()
+
+        async def change(tx: Held, user: User) -> User:
+            return await self._users.set(tx, user_id, muted_all_at=now, muted_all_sequence=user.sequence)
+
+        return await self._change_settings(user_id, "messages.muted", now, change)
+
+    async def set_realtime(self, user_id: str, on: bool) -> Settings:
+        """Turn real-time notifications on or off."""
+
+        async def change(tx: Held, _user: User) -> User:
+            return await self._users.set(tx, user_id, realtime_notifications=on)
+
+        return await self._change_settings(user_id, "settings.updated", self._clock(), change)
+
+    async def mark_seen(self, user_id: str, sequence: int) -> None:
+        """Mark the notifications up to `sequence` as read, on every device. Raises `BeyondTheLog`."""
+        before = await self._users.get(user_id)
+        if before is not None and sequence <= before.seen_sequence:
+            return
+        async with self._database.write() as tx:
+            user = await self._users.bump(tx, user_id)
+            if sequence >= user.sequence:
+                raise BeyondTheLog(sequence)
+            if sequence <= user.seen_sequence:
+                await self._users.advance(tx, {user_id: user.sequence - 1})
+                return
+            await self._users.set(tx, user_id, seen_sequence=sequence)
+            event = self._event(user, "notifications.seen", self._clock(), seen=sequence)
+            await self._events.add(tx, [event])
+        await self._publish([event], user)
+
+    async def view(self, user_id: str, message_id: str) -> None:
+        """The sender is looking at this message now: hits close by are theirs. Raises `NotFound`."""
+        if not await self._messages.owned(user_id, message_id):
+            raise NotFound(message_id)
+        now = self._clock()
+        async with self._database.write() as tx:
+            user = (await self._users.lock_owners(tx, [message_id]))[user_id]
+            await self._messages.add_viewing(tx, message_id, now)
+            events = await self._take_back(tx, user, message_id, now)
+        await self._publish(events, user)
+
+    async def revoke(self, credentials: Sequence[str]) -> None:
+        """Have the sockets closed that were opened with these credentials, on every process."""
+        await self._bus.publish([Revoked(key) for key in credentials])
+
+    async def _take_back(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
+        """Turn what was taken for people while the sender was looking into the sender's own."""
+        opens = {open_.id: open_ for open_ in await self._opens.between(tx, message_id, now - VIEWING_MS, now)}
+        message = await self._messages.read(tx, message_id)
+        context = Context(sent_at=message.sent_at, viewings=(now,))
+        sightings = [Sighting(open_.id, open_.at, "", open_.verdict) for open_ in opens.values()]
+        changed = [corrected(opens[open_id], verdict) for open_id, verdict in reconsider(sightings, context)]
+        if not changed:
+            return []
+        await self._opens.correct(tx, changed)
+        await self._messages.recount(tx, [message_id])
+        await self._opens.forget_seen(tx, message_id)
+        message = await self._messages.read(tx, message_id)
+        events = [
+            self._reclassified(user, number, opens[open_.id], open_, message, now)
+            for number, open_ in enumerate(changed, 1)
+        ]
+        await self._events.add(tx, events)
+        await self._users.advance(tx, {user.id: user.sequence + len(events)})
+        return events
+
+    def _reclassified(self, user: User, number: int, before: Open, after: Open, message: Message, now: int) -> Event:
+        own = message.recipients[after.position - 1] if after.position else None
+        event = recorded("open.reclassified", after, message, own, user, user.sequence + number)
+        return taken_back(event, before, now)
+
+    async def _change_settings(
+        self,
+        user_id: str,
+        type_: EventType,
+        now: int,
+        change: Callable[[Held, User], Awaitable[User]],
+    ) -> Settings:
+        async with self._database.write() as tx:
+            user = await change(tx, await self._users.bump(tx, user_id))
+            event = self._event(user, type_, now, settings=user.settings)
+            await self._events.add(tx, [event])
+        await self._publish([event], user)
+        return user.settings
+
+    def _event(self, user: User, type_: EventType, now: int, **facts: Any) -> Event:
+        return Event(user_id=user.id, sequence=user.sequence, type=type_, at=now, **facts)
+
+    async def _publish(self, events: Sequence[Event], user: User, base_url: str | None = None) -> None:
+        notices, committed_at = [], self._clock()
+        for event in events:
+            rendered = self._renderer.event(event, user.settings, base_url)
+            notices.append(Notice(user.id, event.sequence, event.type, event.notified, rendered, committed_at))
+        await self._bus.publish(notices)
+
+
+def _registered(draft: Draft, user: User, now: int) -> Message:
+    recipients = draft.recipients
+    if draft.format == "html" and not draft.shared:
+        recipients = tuple(replace(recipient, opens=0) for recipient in recipients)
+    return Message(
+        id=new_id(),
+        user_id=user.id,
+        created_at=now,
+        registered_sequence=user.sequence,
+        subject=draft.subject,
+        template=draft.template,
+        format="plain" if draft.format == "plain" else "html",
+        shared=draft.shared,
+        sent_at=draft.sent_at,
+        provider=draft.provider,
+        crm=draft.crm,
+        muted=None,
+        muted_set_sequence=0,
+        opens=0,
+        hits=0,
+        first_opened_at=None,
+        last_opened_at=None,
+        recipient_count=len(recipients),
+        recipients=recipients,
+    )

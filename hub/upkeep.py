@@ -1,0 +1,77 @@
+"""Upkeep: what a hub does by itself, now and then.
+
+Promise: nothing here is on anybody's path. Whatever fails is logged and tried again at its next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from hub.live.connections import Connections
+from hub.model import Clock
+from hub.recorder import Recorder
+from hub.store.database import DatabaseAway
+from hub.store.retention import Retention
+from hub.tracking.datasets import Datasets
+
+logger = logging.getLogger(__name__)
+
+DATASETS_SECONDS = 60.0
+SWEEP_SECONDS = 600.0
+ADOPT_SECONDS = 30.0
+
+
+class Upkeep:
+    """Runs the regular tasks of one process while it is entered."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        recorder: Recorder,
+        retention: Retention,
+        datasets: Datasets,
+        *,
+        log_check_seconds: float,
+        clock: Clock,
+    ) -> None:
+        async def adopt() -> None:
+            recorder.adopt()
+
+        async def reload() -> None:
+            if await asyncio.to_thread(datasets.reload_if_changed):
+                logger.info("data sets were loaded anew")
+
+        async def sweep() -> None:
+            removed = await retention.sweep(clock())
+            if removed:
+                logger.info("%d rows whose time was over were deleted", removed)
+
+        self._turns: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
+            ("the check of the log", log_check_seconds, connections.check),
+            ("the look for spools left behind", ADOPT_SECONDS, adopt),
+            ("the reload of data sets", DATASETS_SECONDS, reload),
+            ("the sweep of old rows", SWEEP_SECONDS, sweep),
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Upkeep:
+        self._tasks = [asyncio.create_task(_every(*turn), name=turn[0]) for turn in self._turns]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _every(name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except DatabaseAway as error:
+            logger.warning("%s waits for the database: %s", name, error)
+        except Exception:
+            logger.exception("%s failed", name)

@@ -1,0 +1,383 @@
+"""The actions: each a change and its event in one transaction, told when it is committed, and once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from hub import policy
+from hub.actions import Actions, BeyondTheLog, Claim, NotFound
+from hub.live.bus import Revoked
+from hub.model import Crm, Message, Open, Provider, Settings
+from hub.spool import Spool
+from hub.store.events import Events
+from hub.store.idempotency import KeyReused
+from hub.tracking.rules import VIEWING_MS
+from tests.factories import (
+    BASE_URL,
+    CRAWLER,
+    T0,
+    Store,
+    a_draft,
+    a_hit,
+    a_recorder,
+    a_visit,
+    audit,
+    make_recorder,
+    open_store,
+    seeded,
+    together,
+)
+
+Verb = Callable[[Actions, Message], Awaitable[Any]]
+
+VERBS: dict[str, tuple[Verb, str]] = {
+    "register": (lambda actions, m: actions.register(m.user_id, a_draft(), BASE_URL), "message.registered"),
+    "mute": (lambda actions, m: actions.change_message(m.user_id, m.id, {"muted": True}, BASE_URL), "message.updated"),
+    "unmute": (
+        lambda actions, m: actions.change_message(m.user_id, m.id, {"muted": False}, BASE_URL),
+        "message.updated",
+    ),
+    "mute all": (lambda actions, m: actions.mute_all(m.user_id), "messages.muted"),
+    "realtime off": (lambda actions, m: actions.set_realtime(m.user_id, False), "settings.updated"),
+    "seen": (lambda actions, m: actions.mark_seen(m.user_id, 1), "notifications.seen"),
+}
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+@pytest.fixture
+async def message(store: Store) -> Message:
+    return await store.message(await store.sender())
+
+
+async def is_muted(store: Store, message: Message) -> bool:
+    return policy.is_muted(await store.reload(message), (await store.user(message.user_id)).settings)
+
+
+async def opens_of(store: Store, message: Message) -> list[Open]:
+    page = await store.opens.page(message.user_id, limit=100, message_id=message.id, before=None, uncounted=True)
+    return [open_ for open_, _ in page[::-1]]
+
+
+# What holds for every one of them
+
+
+@pytest.mark.parametrize("name", VERBS)
+async def test_verb_logs_its_event_and_tells_it_once_committed(store: Store, message: Message, name: str) -> None:
+    verb, type_ = VERBS[name]
+    user = await store.user(message.user_id)
+    store.bus.items.clear()
+    await verb(store.actions, message)
+    [event] = await store.log(user, after=user.sequence)
+    assert (event.type, event.sequence, event.at) == (type_, user.sequence + 1, T0)
+    [notice] = store.bus.notices
+    assert (notice.user_id, notice.sequence, notice.type, notice.notified) == (user.id, event.sequence, type_, True)
+    settings = (await store.user(user.id)).settings
+    assert msgspec.json.decode(notice.event) == msgspec.json.decode(store.renderer.event(event, settings))
+    await audit(store.database)
+
+
+@pytest.mark.parametrize("name", VERBS)
+async def test_verb_that_fails_at_its_event_changes_nothing_and_tells_nobody(
+    store: Store, message: Message, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await store.user(message.user_id)
+    before = (await store.reload(message), user, len(await store.messages.page(user.id, limit=9)))
+    store.bus.items.clear()
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("no event")
+
+    monkeypatch.setattr(Events, "add", fail)
+    with pytest.raises(RuntimeError, match="no event"):
+        await VERBS[name][0](store.actions, message)
+    after = (await store.reload(message), await store.user(user.id), len(await store.messages.page(user.id, limit=9)))
+    assert after == before
+    assert store.bus.items == []
+
+
+async def test_verbs_on_what_is_a_strangers_find_nothing_and_change_nothing(store: Store, message: Message) -> None:
+    stranger = await store.sender()
+    before = await store.reload(message)
+    for verb in (
+        store.actions.change_message(stranger.id, message.id, {"muted": True}, BASE_URL),
+        store.actions.view(stranger.id, message.id),
+        store.actions.view(message.user_id, "none"),
+        store.actions.change_message(message.user_id, "none", {"muted": True}, BASE_URL),
+    ):
+        with pytest.raises(NotFound):
+            await verb
+    assert await store.reload(message) == before
+    assert (await store.user(stranger.id)).sequence == 0
+    await audit(store.database)
+
+
+# Registering
+
+
+async def test_message_is_registered_where_its_event_stands_in_the_log(store: Store) -> None:
+    user = await store.sender()
+    first, second = await store.message(user), await store.message(user)
+    assert (first.registered_sequence, second.registered_sequence) == (1, 2)
+    assert [event.message for event in await store.log(user)] == [first, second]
+
+
+async def test_key_that_came_before_gives_its_answer_and_changes_nothing(store: Store) -> None:
+    user = await store.sender()
+
+    def claim(body: str, answer: str) -> Claim:
+        return Claim("key", body, lambda message, _settings: f"{answer} {message.id}")
+
+    first = await store.actions.register(user.id, a_draft(), BASE_URL, claim("body", "first"))
+    assert not isinstance(first, str)
+    again = await store.actions.register(user.id, a_draft(), BASE_URL, claim("body", "second"))
+    assert again == f"first {first[0].id}"
+    with pytest.raises(KeyReused):
+        await store.actions.register(user.id, a_draft(), BASE_URL, claim("another", "third"))
+    assert len(await store.messages.page(user.id, limit=9)) == 1
+    assert len(store.bus.notices) == 1
+    await audit(store.database)
+
+
+async def test_key_used_by_many_at_once_registers_one_message(store: Store, migrated_url: str) -> None:
+    user = await store.sender()
+    claim = Claim("key", "body", lambda message, _settings: message.id)
+    async with open_store(migrated_url) as other:
+        answers = await together(
+            *(each.actions.register(user.id, a_draft(), BASE_URL, claim) for each in (store, other) for _ in range(8))
+        )
+    ids = {answer if isinstance(answer, str) else answer[0].id for answer in answers}
+    assert len(ids) == 1
+    assert [message.id for message in await store.messages.page(user.id, limit=9)] == list(ids)
+    await audit(store.database)
+
+
+# Changing
+
+
+async def test_change_sets_what_it_names(store: Store, message: Message) -> None:
+    provider, crm = Provider("gmail", "<1@example.com>"), Crm("hubspot", "7")
+    await store.actions.change_message(message.user_id, message.id, {"provider": provider, "sent_at": None}, BASE_URL)
+    changed, _ = await store.actions.change_message(message.user_id, message.id, {"crm": crm}, BASE_URL)
+    assert (changed.provider, changed.sent_at, changed.crm, changed.muted) == (provider, None, crm, None)
+    assert await store.reload(message) == changed
+
+
+MUTES = {
+    "": (False, False),
+    "speaker off": (True, False),
+    "speaker off, speaker on": (False, False),
+    "all": (True, False),
+    "all, speaker on": (False, False),
+    "all, speaker on, all": (True, True),
+    "speaker on, all": (True, True),
+    "all, speaker on, speaker off": (True, False),
+    "speaker off, all, speaker on": (False, True),
+    "all, all": (True, True),
+}
+"""What was done, to the first of two messages; then whether it is muted, and the one registered after the first act."""
+
+
+async def test_whichever_mute_came_later_in_the_log_wins_within_one_millisecond(store: Store) -> None:
+    for done, expected in MUTES.items():
+        user = await store.sender()
+        first = await store.message(user)
+        second: Message | None = None
+        for act in filter(None, done.split(", ")):
+            if act == "all":
+                await store.actions.mute_all(user.id)
+            else:
+                muted = act == "speaker off"
+                await store.actions.change_message(user.id, first.id, {"muted": muted}, BASE_URL)
+            second = second or await store.message(user)
+        second = second or await store.message(user)
+        assert (await is_muted(store, first), await is_muted(store, second)) == expected, done
+
+
+async def test_mute_all_and_a_message_registered_at_the_same_moment_agree_with_the_log(store: Store) -> None:
+    user = await store.sender()
+    made = await together(store.actions.mute_all(user.id), *(store.message(user) for _ in range(6)))
+    settings = (await store.user(user.id)).settings
+    for message in made[1:]:
+        silent = message.registered_sequence < settings.muted_all_sequence
+        assert await is_muted(store, message) == silent
+
+
+async def test_mute_all_is_one_row_and_says_when(store: Store, message: Message) -> None:
+    store.clock.forward(5)
+    settings = await store.actions.mute_all(message.user_id)
+    assert settings == Settings(True, T0 + 5, 2)
+    assert (await store.reload(message)).muted is None
+    assert settings == (await store.user(message.user_id)).settings
+
+
+@pytest.mark.parametrize("act", ["mute", "mute all", "realtime off"])
+async def test_open_after_the_act_is_recorded_and_not_told(
+    store: Store, message: Message, tmp_path: Path, act: str
+) -> None:
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message))
+        await VERBS[act][0](store.actions, message)
+        await recorder.record(a_visit(message, at=T0 + 60_000))
+    told = [event for event in await store.log(await store.user(message.user_id)) if event.type == "open.recorded"]
+    withheld = "realtime_off" if act == "realtime off" else "muted"
+    assert [(event.notified, event.withheld) for event in told] == [(True, None), (False, withheld)]
+    assert (await store.reload(message)).opens == 2
+
+
+# Seen
+
+
+async def test_seen_only_goes_forward_and_is_told_only_then(store: Store, message: Message) -> None:
+    user_id = message.user_id
+    for _ in range(3):
+        await store.actions.set_realtime(user_id, True)
+    store.bus.items.clear()
+    for sequence in (2, 2, 1, 0, 4):
+        await store.actions.mark_seen(user_id, sequence)
+    assert (await store.user(user_id)).seen_sequence == 4
+    seen = [event.seen for event in await store.log(await store.user(user_id)) if event.type == "notifications.seen"]
+    assert seen == [2, 4]
+    assert len(store.bus.notices) == 2
+    await audit(store.database)
+
+
+async def test_seen_beyond_the_log_is_refused(store: Store, message: Message) -> None:
+    for sequence in (2, 3, 2**53):
+        with pytest.raises(BeyondTheLog):
+            await store.actions.mark_seen(message.user_id, sequence)
+    await store.actions.mark_seen(message.user_id, 1)
+    assert (await store.user(message.user_id)).seen_sequence == 1
+    await audit(store.database)
+
+
+async def test_seen_by_many_devices_at_once_is_told_once(store: Store, message: Message) -> None:
+    await together(*(store.actions.mark_seen(message.user_id, 1) for _ in range(10)))
+    assert (await store.user(message.user_id)).sequence == 2
+    await audit(store.database)
+
+
+# Viewing
+
+
+@pytest.mark.parametrize(
+    ("before", "own"), [(0, True), (1, True), (VIEWING_MS, True), (VIEWING_MS + 1, False), (60_000, False)]
+)
+async def test_viewing_takes_back_what_came_up_to_ten_seconds_before(
+    store: Store, message: Message, tmp_path: Path, before: int, own: bool
+) -> None:
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message, at=T0 - before))
+        store.bus.items.clear()
+        await store.actions.view(message.user_id, message.id)
+    [open_] = await opens_of(store, message)
+    reloaded = await store.reload(message)
+    log = await store.log(await store.user(message.user_id), after=2)
+    if own:
+        assert (open_.verdict.verdict, open_.verdict.reasons, open_.counted) == ("self", ("viewing",), False)
+        assert (reloaded.opens, reloaded.hits, reloaded.first_opened_at) == (0, 1, None)
+        assert reloaded.recipients[0].opens == 0
+        assert [(event.type, event.was, event.notified, event.at) for event in log] == [
+            ("open.reclassified", "human", True, T0)
+        ]
+        assert log[0].recipient == msgspec.structs.replace(reloaded.recipients[0], opens=None)
+    else:
+        assert (open_.verdict.verdict, reloaded.opens) == ("human", 1)
+        assert log == []
+    assert len(store.bus.notices) == len(log)
+    await audit(store.database)
+
+
+@pytest.mark.parametrize(("after", "verdict"), [(0, "self"), (VIEWING_MS, "self"), (VIEWING_MS + 1, "human")])
+async def test_viewing_marks_what_comes_up_to_ten_seconds_after(
+    store: Store, message: Message, tmp_path: Path, after: int, verdict: str
+) -> None:
+    await store.actions.view(message.user_id, message.id)
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message, at=T0 + after))
+    assert [open_.verdict.verdict for open_ in await opens_of(store, message)] == [verdict]
+    await audit(store.database)
+
+
+async def test_viewing_is_of_one_message_only(store: Store, message: Message, tmp_path: Path) -> None:
+    other = await store.message(await store.user(message.user_id))
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(other))
+        await store.actions.view(message.user_id, message.id)
+        await recorder.record(a_visit(other, at=T0 + 60_000))
+    assert [open_.verdict.verdict for open_ in await opens_of(store, other)] == ["human"] * 2
+
+
+async def test_viewing_tells_to_take_back_only_what_was_told(store: Store, message: Message, tmp_path: Path) -> None:
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message))
+        await store.actions.change_message(message.user_id, message.id, {"muted": True}, BASE_URL)
+        await recorder.record(a_visit(message))
+        crawler = make_recorder(store, Spool(tmp_path / "other"))
+        await crawler._commit([a_hit(message, evidence=CRAWLER)], again=False)
+        await store.actions.view(message.user_id, message.id)
+    log = await store.log(await store.user(message.user_id))
+    back = [(event.was, event.notified) for event in log if event.type == "open.reclassified"]
+    assert sorted(back) == [("bot", False), ("human", False), ("human", True)]
+    await audit(store.database)
+
+
+async def test_viewing_makes_the_readers_next_hit_no_repeat_of_the_senders_own(
+    store: Store, message: Message, tmp_path: Path
+) -> None:
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message, address="198.18.1.1"))
+        await store.actions.view(message.user_id, message.id)
+        await recorder.record(a_visit(message, address="198.18.1.1", at=T0 + 15_000))
+    assert [(open_.verdict.verdict, open_.counted) for open_ in await opens_of(store, message)] == [
+        ("self", False),
+        ("human", True),
+    ]
+
+
+async def test_viewing_again_changes_nothing_more(store: Store, message: Message, tmp_path: Path) -> None:
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message))
+    for _ in range(3):
+        await store.actions.view(message.user_id, message.id)
+        store.clock.forward(1000)
+    assert (await store.user(message.user_id)).sequence == 3
+    await audit(store.database)
+
+
+async def test_viewings_and_hits_at_once_leave_every_hit_the_senders_own(
+    store: Store, message: Message, tmp_path: Path
+) -> None:
+    """Whichever is first in the log, a hit this close to a viewing is never left a person's."""
+    chance = seeded()
+
+    async def hits() -> None:
+        for _ in range(10):
+            await asyncio.sleep(chance.random() / 100)
+            await recorder.record(a_visit(message))
+
+    async def views() -> None:
+        for _ in range(5):
+            await asyncio.sleep(chance.random() / 50)
+            await store.actions.view(message.user_id, message.id)
+
+    async with a_recorder(store, tmp_path) as recorder:
+        await together(*(hits() for _ in range(4)), *(views() for _ in range(2)))
+    assert {open_.verdict.verdict for open_ in await opens_of(store, message)} == {"self"}
+    assert (await store.reload(message)).opens == 0
+    await audit(store.database)
+
+
+async def test_revoked_credentials_are_told_on_the_bus(store: Store) -> None:
+    await store.actions.revoke(["token:1", "session:2"])
+    assert store.bus.items == [Revoked("token:1"), Revoked("session:2")]

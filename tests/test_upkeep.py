@@ -1,0 +1,115 @@
+"""Upkeep: what a hub does by itself, each thing at its turn, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from hub.live.connections import Connections
+from hub.spool import Spool
+from hub.store.database import DatabaseAway
+from hub.store.retention import DAY_MS, Retention
+from hub.tracking.datasets import Datasets
+from hub.upkeep import Upkeep
+from tests.factories import T0, Store, a_hit, a_recorder, open_store
+from tests.processes import eventually
+
+
+class Checked:
+    """Stands for the connections and the data sets: counts its turns, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.failure: Callable[[], Exception] | None = None
+        self.changed = False
+
+    async def check(self) -> None:
+        self.reload_if_changed()
+
+    def reload_if_changed(self) -> bool:
+        self.turns += 1
+        if self.failure is not None:
+            raise self.failure()
+        return self.changed
+
+
+class Kept:
+    """An upkeep whose turns come every few milliseconds, and the parts it keeps up."""
+
+    def __init__(self, store: Store, upkeep: Upkeep, connections: Checked, datasets: Checked) -> None:
+        self.store, self.upkeep, self.connections, self.datasets = store, upkeep, connections, datasets
+
+
+@pytest.fixture
+async def kept(migrated_sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kept]:
+    for name in ("DATASETS", "SWEEP", "ADOPT"):
+        monkeypatch.setattr(f"hub.upkeep.{name}_SECONDS", 0.005)
+    connections, datasets = Checked(), Checked()
+    async with open_store(migrated_sqlite_url) as store, a_recorder(store, tmp_path / "spool") as recorder:
+        upkeep = Upkeep(
+            cast(Connections, connections),
+            recorder,
+            Retention(store.database, 30),
+            cast(Datasets, datasets),
+            log_check_seconds=0.005,
+            clock=store.clock,
+        )
+        yield Kept(store, upkeep, connections, datasets)
+
+
+async def test_every_task_has_its_turns(kept: Kept, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    user = await kept.store.sender()
+    message = await kept.store.message(user)
+    dead = Spool(tmp_path / "spool")
+    await dead.append([a_hit(message)])
+    dead.close()
+    kept.datasets.changed = True
+    async with kept.upkeep:
+        await eventually(lambda: kept.connections.turns > 2 and kept.datasets.turns > 2)
+        await eventually(lambda: _hits(kept.store, 1))
+        kept.store.clock.forward(31 * DAY_MS)
+        await eventually(lambda: _log_is_empty(kept.store))
+        await eventually(lambda: "rows whose time was over were deleted" in caplog.text)
+    assert "data sets were loaded anew" in caplog.text
+
+
+async def _hits(store: Store, number: int) -> bool:
+    row = await store.database.fetch_one("SELECT sum(hits) AS hits FROM messages")
+    return row is not None and row["hits"] == number
+
+
+async def _log_is_empty(store: Store) -> bool:
+    return not await store.database.fetch("SELECT 1 FROM events")
+
+
+@pytest.mark.parametrize(
+    ("failure", "level"),
+    [(lambda: DatabaseAway("it is away"), logging.WARNING), (lambda: ValueError("a mistake"), logging.ERROR)],
+    ids=["away", "mistake"],
+)
+async def test_task_that_fails_says_so_and_is_tried_again_at_its_next_turn(
+    kept: Kept, failure: Callable[[], Exception], level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.connections.failure = failure
+    async with kept.upkeep:
+        await eventually(lambda: kept.connections.turns > 2)
+        assert kept.datasets.turns > 0
+    said = [record for record in caplog.records if "the check of the log" in record.getMessage()]
+    assert len(said) > 1
+    assert {record.levelno for record in said} == {level}
+    assert all((record.exc_info is None) == (level == logging.WARNING) for record in said)
+
+
+async def test_nothing_has_a_turn_before_or_after(kept: Kept) -> None:
+    async with kept.upkeep:
+        assert kept.connections.turns == 0, "the first turn comes after the first wait"
+        await eventually(lambda: kept.connections.turns > 0)
+    turns = kept.connections.turns
+    await kept.store.sender()
+    assert kept.connections.turns == turns
+    assert kept.store.clock() == T0
