@@ -1,0 +1,82 @@
+"""The pixel: a hit is answered when it is safe, and always with the same image.
+
+Promise: the answer is byte for byte the same for a good, a forged, an old and an opted-out token, and
+leaves only after the hit is recorded. Nothing that goes wrong on the way shows in a mail.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Sequence
+
+from starlette.types import Receive, Scope, Send
+
+from hub.model import Clock, Network
+from hub.recorder import Recorder
+from hub.tracking.token import BadToken, Keys
+from hub.tracking.visit import read_visit
+
+logger = logging.getLogger(__name__)
+
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+"""One transparent pixel, 42 bytes."""
+
+HEADERS = [
+    (b"content-type", b"image/gif"),
+    (b"content-length", str(len(GIF)).encode()),
+    (b"cache-control", b"no-store, no-cache, must-revalidate, private, max-age=0"),
+    (b"pragma", b"no-cache"),
+    (b"expires", b"0"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"access-control-allow-origin", b"*"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-robots-tag", b"noindex"),
+]
+PREFIX, SUFFIX = "/o/", ".gif"
+
+
+class Pixel:
+    """The ASGI endpoint behind every pixel's address."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        recorder: Recorder,
+        trusted_proxies: Sequence[Network],
+        clock: Clock,
+        on_hit: Callable[[str], None] = lambda _result: None,
+    ) -> None:
+        """`on_hit` is told what became of each hit: "safe", "forged" or "failed"."""
+        self._keys = keys
+        self._recorder = recorder
+        self._trusted_proxies = trusted_proxies
+        self._clock = clock
+        self._on_hit = on_hit
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            try:
+                self._on_hit(await self._record(scope))
+            except Exception:
+                self._on_hit("failed")
+                logger.exception("a hit could not be recorded")
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        body = GIF if scope["method"] == "GET" else b""
+        await send({"type": "http.response.body", "body": body})
+
+    async def _record(self, scope: Scope) -> str:
+        token = scope["path"].removeprefix(PREFIX).removesuffix(SUFFIX)
+        try:
+            message_id, position = self._keys.verify(token)
+        except BadToken:
+            return "forged"
+        visit = read_visit(
+            scope,
+            message_id=message_id,
+            position=position,
+            at=self._clock(),
+            trusted_proxies=self._trusted_proxies,
+        )
+        await self._recorder.record(visit)
+        return "safe"
