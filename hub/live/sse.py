@@ -1,0 +1,117 @@
+"""Server-sent events: the same streams for what cannot open a WebSocket.
+
+Promise: as the WebSocket's, with `Last-Event-ID` in the place of `after`. A stream ends by itself after
+about ten minutes, so that a deployment looks like any other reconnect, and at once when the server stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hub.api.asked import MAX_NUMBER, Query
+from hub.api.auth import Auth
+from hub.api.problems import Problem, invalid
+from hub.config import Config
+from hub.live.connections import Connections, Listener, TooManyListeners, drop
+from hub.model import Stream
+from hub.store.database import DatabaseAway
+
+RETRY_MS = 2000
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class Streams:
+    """The endpoint of `GET /stream`."""
+
+    def __init__(self, auth: Auth, connections: Connections, config: Config) -> None:
+        self._auth = auth
+        self._connections = connections
+        self._config = config
+
+    async def stream(self, request: Request) -> Response:
+        """A stream of the asker's events."""
+        credential = await self._auth.require(request)
+        query = Query(request, "stream", "last_event_id")
+        stream = _stream(query.text("stream"))
+        after = _after(request.headers.get("last-event-id") or query.text("last_event_id"))
+        if request.method == "HEAD":
+            # The stream would never begin, and so never end: its listener would stay for ever.
+            return Response(media_type="text/event-stream", headers=HEADERS)
+        try:
+            base_url = self._auth.base_url(request)
+            listener = self._connections.add(credential.user.id, stream, credential.key, base_url)
+        except TooManyListeners:
+            raise Problem(
+                429, "too-many-streams", "This user has too many streams open.", headers={"retry-after": "10"}
+            ) from None
+        try:
+            current = await self._auth.again(credential)
+            if current is None:
+                raise Problem(401, "unauthenticated", "The credential was revoked.")
+            recovered = await self._connections.start(listener, current.user, after)
+        except BaseException:
+            self._connections.remove(listener)
+            raise
+        return _Stream(
+            self._events(listener, recovered, current.user.sequence),
+            headers=HEADERS,
+            ping=round(self._config.heartbeat_seconds) or 1,
+            ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
+            send_timeout=self._config.send_seconds,
+        )
+
+    async def _events(self, listener: Listener, recovered: bool, head: int) -> AsyncIterator[bytes]:
+        ends = asyncio.get_running_loop().time() + self._config.stream_seconds * random.uniform(0.9, 1.1)
+        try:
+            yield b"retry: %d\n\n" % RETRY_MS
+            if not recovered:
+                yield b'id: %d\nevent: reset\ndata: {"sequence":%d}\n\n' % (head, head)
+            while (left := ends - asyncio.get_running_loop().time()) > 0:
+                await listener.wait(left)
+                if listener.closing is not None:
+                    return
+                if listener.behind:
+                    try:
+                        await self._connections.catch_up(listener)
+                    except DatabaseAway:
+                        await asyncio.sleep(1)
+                for notice in listener.take():
+                    yield notice.sse
+        finally:
+            self._connections.remove(listener)
+
+
+class _Stream(EventSourceResponse):
+    """A stream that cuts off a client that does not read it, as a WebSocket does."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            drop(scope)
+            # Until the server knows that the client is gone, it would complain of an answer without an end.
+            await receive()
+
+
+def _stream(text: str | None) -> Stream:
+    if text is None or text == "notifications":
+        return "notifications"
+    if text == "history":
+        return "history"
+    raise invalid("stream", "must be notifications or history")
+
+
+def _after(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 16) or int(text) > MAX_NUMBER:
+        raise invalid("last_event_id", "must be the id of an event that came before")
+    return int(text)

@@ -1,0 +1,265 @@
+"""The WebSocket: `glimpse.v1`, as `docs/protocol.md` describes it.
+
+Promise: a socket is sent every event of its stream once and in order, whatever its client does; a client
+that says something that cannot be used is told so and harms nobody; one that cannot keep up is let go,
+and comes back to what it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from hub.actions import Actions, BeyondTheLog, NotFound
+from hub.api.auth import Auth
+from hub.api.problems import Problem, unavailable
+from hub.config import Config
+from hub.live.connections import (
+    NOT_AUTHENTICATED,
+    NOT_THE_PROTOCOL,
+    TOO_MANY_SOCKETS,
+    TOO_SLOW,
+    Connections,
+    Listener,
+    TooManyListeners,
+    drop,
+)
+from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing, decode
+from hub.model import Clock, User, is_id
+from hub.store.credentials import Credential
+from hub.store.database import DatabaseAway
+from hub.wire import encode, settings_view
+
+logger = logging.getLogger(__name__)
+
+SUBPROTOCOL = "glimpse.v1"
+NO_CONNECT = 4408
+TOO_MANY_FRAMES = 4429
+FRAMES_PER_SECOND = 20
+FRAMES_AT_ONCE = 100
+RETRY_SECONDS = 1.0
+
+
+class CloseSocket(Exception):
+    """The socket is to be closed with this code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Disconnected(Exception):
+    """The client is gone."""
+
+
+class Sockets:
+    """The ASGI endpoint of the WebSocket."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        actions: Actions,
+        connections: Connections,
+        config: Config,
+        *,
+        clock: Clock,
+        on_close: Callable[[int], None] = lambda _code: None,
+        on_sent: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """`on_close` is told each socket's close code, `on_sent` the seconds from each live event's commit."""
+        self._auth = auth
+        self._actions = actions
+        self._connections = connections
+        self._config = config
+        self._clock = clock
+        self._on_close = on_close
+        self._on_sent = on_sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        try:
+            credential, claimed = await self._auth.of_socket(websocket)
+        except Problem as problem:
+            await websocket.send_denial_response(problem.response())
+            return
+        except DatabaseAway:
+            await websocket.send_denial_response(unavailable("The database is away; come back in a moment.").response())
+            return
+        offered = scope["subprotocols"]
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        socket = _Socket(websocket, self._config.send_seconds)
+        try:
+            if offered and SUBPROTOCOL not in offered:
+                raise CloseSocket(NOT_THE_PROTOCOL, f"offer the subprotocol {SUBPROTOCOL}")
+            if claimed and credential is None:
+                raise CloseSocket(NOT_AUTHENTICATED, "the token is not valid")
+            await self._serve(socket, credential, self._auth.base_url(websocket))
+        except CloseSocket as closing:
+            self._on_close(closing.code)
+            await socket.close(closing.code, closing.reason)
+        except Disconnected:
+            self._on_close(1005)
+        except TimeoutError:
+            self._on_close(TOO_SLOW)
+            socket.abort()
+        except DatabaseAway:
+            self._on_close(1013)
+            await socket.close(1013, "try again in a moment")
+
+    async def _serve(self, socket: _Socket, credential: Credential | None, base_url: str) -> None:
+        try:
+            async with asyncio.timeout(self._config.connect_seconds):
+                frame = await socket.receive()
+        except TimeoutError:
+            raise CloseSocket(NO_CONNECT, "no connect frame came") from None
+        try:
+            connect = decode(frame or "")
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise CloseSocket(NOT_THE_PROTOCOL, f"not a connect frame: {error}") from None
+        if not isinstance(connect, Connect):
+            raise CloseSocket(NOT_THE_PROTOCOL, "the first frame must be connect")
+        if connect.token is not None:
+            credential = await self._auth.by_token(connect.token)
+        if credential is None:
+            raise CloseSocket(NOT_AUTHENTICATED, "no valid token, and no session")
+        try:
+            listener = self._connections.add(credential.user.id, connect.stream, credential.key, base_url)
+        except TooManyListeners:
+            raise CloseSocket(TOO_MANY_SOCKETS, "this user has too many sockets open") from None
+        try:
+            await self._follow(socket, listener, credential, connect.after)
+        finally:
+            self._connections.remove(listener)
+
+    async def _follow(self, socket: _Socket, listener: Listener, credential: Credential, after: int | None) -> None:
+        # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
+        current = await self._auth.again(credential)
+        if current is None:
+            raise CloseSocket(NOT_AUTHENTICATED, "the credential was revoked")
+        user = current.user
+        recovered = await self._connections.start(listener, user, after)
+        await socket.send(encode(_connected(user, recovered, self._config.heartbeat_seconds)))
+        reader = asyncio.create_task(self._read(socket, user))
+        writer = asyncio.create_task(self._write(socket, listener))
+        try:
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reader.cancel()
+            writer.cancel()
+            ended = await asyncio.gather(reader, writer, return_exceptions=True)
+        # The writer's reason first: it knows why the server wants to end.
+        for result in reversed(ended):
+            if isinstance(result, Exception):
+                raise result
+
+    async def _write(self, socket: _Socket, listener: Listener) -> None:
+        while True:
+            woke = await listener.wait(self._config.heartbeat_seconds)
+            if listener.closing is not None:
+                raise CloseSocket(listener.closing.code, listener.closing.reason)
+            if listener.behind:
+                try:
+                    await self._connections.catch_up(listener)
+                except DatabaseAway:
+                    await asyncio.sleep(RETRY_SECONDS)
+            notices = listener.take()
+            for notice in notices:
+                await socket.send(notice.frame)
+                if notice.committed_at:
+                    self._on_sent((self._clock() - notice.committed_at) / 1000)
+            if not woke:
+                await socket.send(encode(Heartbeat(listener.position)))
+
+    async def _read(self, socket: _Socket, user: User) -> None:
+        budget, last = float(FRAMES_AT_ONCE), time.monotonic()
+        while True:
+            frame = await socket.receive()
+            now = time.monotonic()
+            budget, last = min(FRAMES_AT_ONCE, budget + (now - last) * FRAMES_PER_SECOND), now
+            budget -= 1
+            if budget < 0:
+                raise CloseSocket(TOO_MANY_FRAMES, f"more than {FRAMES_PER_SECOND} frames a second")
+            error = await self._use(frame, user)
+            if error is not None:
+                await socket.send(encode(error))
+
+    async def _use(self, frame: str | None, user: User) -> Error | None:
+        """Do what a frame asks; the error to answer, if it could not be used."""
+        if frame is None:
+            return Error("bad_frame", "binary frames are not part of the protocol")
+        try:
+            said = decode(frame)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            return Error("bad_frame", str(error))
+        try:
+            if isinstance(said, Viewing):
+                if not is_id(said.message_id):
+                    raise NotFound(said.message_id)
+                await self._actions.view(user.id, said.message_id)
+            elif isinstance(said, Seen):
+                await self._actions.mark_seen(user.id, said.sequence)
+            else:
+                return Error("bad_frame", "this socket is connected already")
+        except NotFound:
+            return Error("not_found", "there is no such message")
+        except BeyondTheLog:
+            return Error("beyond_the_log", "the log has not come to that sequence")
+        except DatabaseAway:
+            return Error("unavailable", "the database is away; say it again in a moment")
+        return None
+
+
+class _Socket:
+    """One WebSocket with a deadline on every send."""
+
+    def __init__(self, websocket: WebSocket, send_seconds: float) -> None:
+        self._websocket = websocket
+        self._send_seconds = send_seconds
+
+    async def receive(self) -> str | None:
+        """The next frame's text; None for a binary one. Raises `Disconnected`."""
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise Disconnected
+        text: str | None = message.get("text")
+        return text
+
+    async def send(self, frame: bytes) -> None:
+        """Send a text frame. Raises `Disconnected`, or TimeoutError if the client does not read."""
+        async with asyncio.timeout(self._send_seconds):
+            try:
+                await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
+            except (RuntimeError, OSError):
+                raise Disconnected from None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a code; a client that does not even read that is cut off."""
+        try:
+            async with asyncio.timeout(min(2.0, self._send_seconds)):
+                await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
+        except TimeoutError:
+            self.abort()
+        except (RuntimeError, OSError):
+            pass
+
+    def abort(self) -> None:
+        """Drop the connection at once, with what is still buffered for it, where the server lets us."""
+        drop(self._websocket.scope)
+
+
+def _connected(user: User, recovered: bool, heartbeat: float) -> Connected:
+    return Connected(
+        user={"id": user.id, "email": user.email, "name": user.name},
+        settings=settings_view(user.settings),
+        sequence=user.sequence,
+        seen_sequence=user.seen_sequence,
+        recovered=recovered,
+        heartbeat=int(heartbeat) if heartbeat == int(heartbeat) else heartbeat,
+    )

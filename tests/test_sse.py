@@ -1,0 +1,260 @@
+"""Server-sent events: the same streams as the WebSocket's, for what cannot open one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket as sockets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sse_starlette.sse import AppStatus, _get_shutdown_state
+
+from hub.live.connections import REPLAY_LIMIT
+from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
+from tests.processes import eventually
+
+Told = dict[str, str]
+
+
+class Stream:
+    """A stream as an EventSource reads it."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    async def block(self) -> Told:
+        """The next block of lines: its fields; a comment is under ""."""
+        block: Told = {}
+        async with asyncio.timeout(10):
+            async for line in self._lines:
+                if not line:
+                    return block
+                name, _, value = line.partition(":")
+                block[name] = value.removeprefix(" ")
+        raise EOFError
+
+    async def event(self) -> Told:
+        """The next block that is an event."""
+        while "event" not in (block := await self.block()):
+            pass
+        return block
+
+    async def ended(self) -> bool:
+        """Wait for the end, passing over what still comes."""
+        try:
+            while True:
+                await self.block()
+        except EOFError:
+            return True
+
+
+@asynccontextmanager
+async def streamed(client: httpx.AsyncClient, headers: Told | None = None, **query: Any) -> AsyncIterator[Stream]:
+    async with client.stream("GET", "/stream", params=query, headers=headers) as response:
+        assert response.status_code == 200, await response.aread()
+        yield Stream(response)
+
+
+async def test_stream_says_what_it_is_and_when_to_come_back(sender: Sender) -> None:
+    async with streamed(sender.http) as stream:
+        headers = stream.response.headers
+        assert headers["content-type"].startswith("text/event-stream")
+        assert "no-store" in headers["cache-control"]
+        assert headers["x-accel-buffering"] == "no"
+        assert int((await stream.block())["retry"]) >= 1000
+
+
+async def test_event_is_the_one_of_the_log(sender: Sender) -> None:
+    async with streamed(sender.http, stream="history") as stream:
+        message = await sender.register()
+        await sender.hit(message)
+        registered, opened = await stream.event(), await stream.event()
+    assert (registered["id"], registered["event"]) == ("1", "message.registered")
+    assert (opened["id"], opened["event"]) == ("2", "open.recorded")
+    data = json.loads(opened["data"])
+    [_, logged] = (await sender.get("/events"))["items"]
+    assert data | {"source": ""} == logged | {"source": ""}
+
+
+async def test_streams_carry_what_they_are_for(sender: Sender) -> None:
+    message = await sender.register()
+    async with (
+        streamed(sender.http, stream="notifications") as told,
+        streamed(sender.http, stream="history") as all_,
+        streamed(sender.http) as unnamed,
+    ):
+        await sender.hit(message, user_agent=MACHINE)
+        await sender.hit(message)
+        assert (await all_.event())["id"] == "2"
+        assert (await all_.event())["id"] == "3"
+        assert (await told.event())["id"] == "3"
+        assert (await unnamed.event())["id"] == "3"
+
+
+async def test_cookie_is_enough_and_needs_no_origin(sender: Sender) -> None:
+    browser = await sender.log_in()
+    async with streamed(browser) as stream:
+        await sender.register()
+        assert (await stream.event())["event"] == "message.registered"
+
+
+@pytest.mark.parametrize("way", ["header", "query"])
+async def test_last_event_id_resumes_by_header_or_query(hub: Hub, sender: Sender, way: str) -> None:
+    await hub.fill_log(sender, 5)
+    headers = {"last-event-id": "3"} if way == "header" else None
+    query = {"last_event_id": "3"} if way == "query" else {}
+    async with streamed(sender.http, headers, **query) as stream:
+        assert [(await stream.event())["id"] for _ in range(2)] == ["4", "5"]
+        await sender.register()
+        assert (await stream.event())["id"] == "6"
+
+
+async def test_last_event_id_of_the_header_goes_first_for_it_is_the_newer(hub: Hub, sender: Sender) -> None:
+    await hub.fill_log(sender, 5)
+    async with streamed(sender.http, {"last-event-id": "4"}, last_event_id="1") as stream:
+        assert (await stream.event())["id"] == "5"
+
+
+@pytest.mark.parametrize("after", ["0", ""])
+async def test_last_event_id_of_nothing_yet(hub: Hub, sender: Sender, after: str) -> None:
+    await hub.fill_log(sender, 2)
+    async with streamed(sender.http, {"last-event-id": after}) as stream:
+        await sender.register()
+        first = await stream.event()
+        assert first["id"] == ("1" if after == "0" else "3")
+
+
+@pytest.mark.parametrize("lost", [0, REPLAY_LIMIT + 2])
+async def test_reset_says_where_the_log_stands_when_the_rest_cannot_be_replayed(
+    hub: Hub, sender: Sender, lost: int
+) -> None:
+    await hub.fill_log(sender, REPLAY_LIMIT + 1)
+    async with streamed(sender.http, last_event_id=lost) as stream:
+        reset = await stream.event()
+        assert (reset["event"], reset["id"]) == ("reset", str(REPLAY_LIMIT + 1))
+        assert json.loads(reset["data"]) == {"sequence": REPLAY_LIMIT + 1}
+        await sender.register()
+        assert (await stream.event())["id"] == str(REPLAY_LIMIT + 2)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "field"),
+    [
+        ({"stream": "everything"}, {}, "stream"),
+        ({"stream": ""}, {}, "stream"),
+        ({"after": "1"}, {}, "after"),
+        ({"last_event_id": "-1"}, {}, "last_event_id"),
+        ({"last_event_id": "x"}, {}, "last_event_id"),
+        ({}, {"last-event-id": "1.5"}, "last_event_id"),
+        ({}, {"last-event-id": "9" * 16}, "last_event_id"),
+        ({"token": "x"}, {}, "token"),
+    ],
+)
+async def test_stream_with_a_wrong_query_is_a_422(sender: Sender, query: Told, headers: Told, field: str) -> None:
+    body = assert_problem(await sender.http.get("/stream", params=query, headers=headers), 422)
+    assert [error["field"] for error in body["errors"]] == [field]
+
+
+async def test_stream_over_the_limit_of_a_user_is_a_429(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url, max_sockets_per_user=1) as hub:
+        sender = await hub.add_sender()
+        async with sender.socket():
+            answer = await sender.http.get("/stream")
+            assert_problem(answer, 429)
+            assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_comment_comes_in_silence_and_the_stream_ends_by_itself(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    settings = {"heartbeat_seconds": 1.0, "stream_seconds": 1.8}
+    async with running_hub(tmp_path, migrated_sqlite_url, **settings) as hub:
+        sender = await hub.add_sender()
+        async with streamed(sender.http) as stream:
+            await stream.block()
+            assert (await stream.block())[""] == "heartbeat"
+            assert await stream.ended()
+        assert "glimpse_sockets 0.0" in (await hub.http.get("/metrics")).text
+
+
+async def test_stream_ends_when_the_server_goes_down(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        sender = await hub.add_sender()
+        async with streamed(sender.http) as stream:
+            await hub.drain()
+            assert await stream.ended()
+
+
+async def test_stream_goes_on_after_the_signal_until_it_is_drained(
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sse-starlette hears the signal by itself, and would cut the stream off."""
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        sender = await hub.add_sender()
+        message = await sender.register()
+        async with streamed(sender.http) as stream:
+            await stream.block()
+            monkeypatch.setattr(AppStatus, "should_exit", True)
+            await eventually(lambda: not _get_shutdown_state().watcher_started, what="it has heard the signal")
+            await sender.hit(message)
+            assert (await stream.event())["event"] == "open.recorded"
+            await hub.drain()
+            assert await stream.ended()
+
+
+async def test_head_of_a_stream_is_answered_and_holds_no_place(sender: Sender) -> None:
+    for _ in range(30):
+        answer = await sender.http.head("/stream")
+        assert (answer.status_code, answer.content) == (200, b"")
+    async with streamed(sender.http) as stream:
+        await sender.register()
+        await stream.event()
+
+
+async def test_client_that_is_gone_before_its_stream_begins_holds_no_place(hub: Hub, sender: Sender) -> None:
+    request = f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.token}\r\n\r\n"
+    for number in range(30):
+        _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        writer.write(request.encode())
+        for _ in range(number):
+            await asyncio.sleep(0)
+        writer.transport.abort()
+    await eventually(lambda: has_room(sender), what="room for a stream")
+
+
+async def test_client_that_never_reads_is_let_go_in_silence(
+    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"send_seconds": 0.5, "max_queue_bytes": 1 << 18}
+    async with running_hub(tmp_path, migrated_sqlite_url, **settings) as hub:
+        sender = await hub.add_sender()
+        message = await sender.register(*(f"r{n}@example.com" for n in range(500)), pixels="per_recipient")
+        narrow = sockets.socket()
+        narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        narrow.connect(("127.0.0.1", hub.port))
+        with narrow:
+            path = "/api/v1/stream?stream=history"
+            narrow.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.token}\r\n\r\n".encode())
+            await eventually(lambda: has_streams(hub, 1))
+            for number in range(40):
+                await sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
+            await eventually(lambda: has_streams(hub, 0), what="the client that does not read is let go")
+            await eventually(lambda: not waiting_bytes(hub), 3, "nothing waits for it any more")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def waiting_bytes(hub: Hub) -> int:
+    return sum(each.transport.get_write_buffer_size() for each in hub.server.server_state.connections)
+
+
+async def has_streams(hub: Hub, count: int) -> bool:
+    return f"glimpse_sockets {count}.0\n" in (await hub.http.get("/metrics")).text
+
+
+async def has_room(sender: Sender) -> bool:
+    async with sender.http.stream("GET", "/stream") as response:
+        return response.status_code == 200

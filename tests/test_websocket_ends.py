@@ -1,0 +1,194 @@
+"""The WebSocket's limits, and every way it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket as sockets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from hub.store.credentials import Credentials
+from hub.store.database import DatabaseAway
+from hub.store.messages import Messages
+from hub.transport import HubWebSocket
+from tests.api import MACHINE, Hub, Sender, Socket, running_hub
+from tests.processes import eventually
+
+Frame = dict[str, Any]
+
+
+@pytest.fixture
+async def strict_hub(tmp_path: Path, migrated_sqlite_url: str) -> AsyncIterator[Hub]:
+    """A hub that loses its patience at once."""
+    settings = {"connect_seconds": 0.2, "heartbeat_seconds": 0.1, "send_seconds": 0.5, "max_queue_bytes": 1 << 18}
+    async with running_hub(tmp_path, migrated_sqlite_url, **settings) as hub:
+        yield hub
+
+
+async def test_client_that_never_connects_is_closed_with_4408(strict_hub: Hub) -> None:
+    async with strict_hub.socket() as socket:
+        assert await socket.closed() == 4408
+
+
+async def test_heartbeats_come_in_silence_and_say_where_the_log_stands(strict_hub: Hub) -> None:
+    sender = await strict_hub.add_sender()
+    async with sender.socket() as (socket, connected):
+        assert connected["heartbeat"] == 0.1
+        for _ in range(3):
+            assert await socket.hear() == {"type": "heartbeat", "sequence": 0}
+        message = await sender.register()
+        await socket.event("message.registered")
+        assert await socket.hear() == {"type": "heartbeat", "sequence": 1}
+        # What this stream does not carry moves the head all the same.
+        await sender.hit(message, user_agent=MACHINE)
+        await eventually(lambda: heard(socket, {"type": "heartbeat", "sequence": 2}))
+
+
+async def heard(socket: Socket, frame: Frame) -> bool:
+    return await socket.hear() == frame
+
+
+async def test_21st_socket_of_a_user_is_closed_with_4409_and_no_other(hub: Hub, sender: Sender) -> None:
+    async with hub.socket() as extra:
+        for _ in range(20):
+            socket = await connect(hub.ws_url)
+            hub.clients.push_async_callback(socket.close)
+            await Socket(socket).say(type="connect", token=sender.token)
+            assert (await Socket(socket).hear())["type"] == "connected"
+        await extra.say(type="connect", token=sender.token)
+        assert await extra.closed() == 4409
+        await sender.register()
+        assert (await Socket(socket).event())["type"] == "message.registered"
+        await socket.close()
+        await eventually(lambda: is_let_in(hub, sender), what="room for another socket")
+
+
+async def is_let_in(hub: Hub, sender: Sender) -> bool:
+    async with hub.socket() as socket:
+        await socket.say(type="connect", token=sender.token)
+        try:
+            return bool((await socket.hear())["type"] == "connected")
+        except ConnectionClosed:
+            return False
+
+
+async def test_server_that_goes_down_closes_with_4001_and_takes_no_more(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        sender = await hub.add_sender()
+        async with sender.socket() as (one, _), sender.socket(stream="history") as (two, _):
+            await hub.drain()
+            assert [await one.closed(), await two.closed()] == [4001, 4001]
+        async with hub.socket() as late:
+            await late.say(type="connect", token=sender.token)
+            assert await late.closed() == 4001
+        assert (await hub.http.get("/readyz")).status_code == 503
+        message = await sender.register()
+        await sender.hit(message)
+        assert (await sender.get(f"/messages/{message['id']}"))["opens"] == 1
+
+
+async def test_client_that_never_reads_is_let_go_and_harms_nobody(strict_hub: Hub) -> None:
+    sender = await strict_hub.add_sender()
+    recipients = [{"address": f"r{number}@example.com"} for number in range(500)]
+    message = await sender.register(recipients=recipients, pixels="per_recipient")
+    narrow = sockets.socket()
+    narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", strict_hub.port))
+    # A client that takes one frame and then stops reading its connection.
+    async with (
+        strict_hub.socket(sock=narrow, max_queue=1, ping_interval=None) as stuck,
+        sender.socket(stream="history") as (reader, _),
+    ):
+        await stuck.say(type="connect", token=sender.token, stream="history")
+        assert (await stuck.hear())["type"] == "connected"
+        for number in range(60):
+            await sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
+            await reader.event("message.updated")
+            if await closes(strict_hub, 4008):
+                break
+        await eventually(lambda: closes(strict_hub, 4008), what="the client that does not read is let go")
+        assert (await strict_hub.http.get("/metrics")).text.count("glimpse_sockets 1.0") == 1
+        sockets_left = [each for each in strict_hub.server.server_state.connections if isinstance(each, HubWebSocket)]
+        assert len(sockets_left) == 1, "the connection is dropped at once, with all that waits in it"
+        stuck.connection.transport.resume_reading()
+        assert await stuck.closed() == 1006, "it is cut off, for it would not read a close either"
+        await sender.register()
+        await reader.event("message.registered")
+
+
+async def closes(hub: Hub, code: int) -> bool:
+    return f'glimpse_socket_closes_total{{code="{code}"}} 1.0' in (await hub.http.get("/metrics")).text
+
+
+async def test_client_for_whom_too_much_waits_is_closed_with_4008_and_comes_back_to_it(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url, max_queue_bytes=100) as hub:
+        sender = await hub.add_sender()
+        async with sender.socket() as (socket, _):
+            await sender.register()
+            assert await socket.closed() == 4008
+        async with sender.socket(after=0) as (socket, connected):
+            assert connected["recovered"]
+            assert (await socket.event())["sequence"] == "1"
+
+
+@pytest.mark.parametrize("round_", range(10))
+async def test_token_revoked_while_its_socket_opens_leaves_no_socket(hub: Hub, sender: Sender, round_: int) -> None:
+    made = await sender.post("/tokens", {"name": "plugin"})
+
+    async def revoke() -> None:
+        for _ in range(round_ * 3):
+            await asyncio.sleep(0)
+        await sender.http.delete(f"/tokens/{made['id']}")
+
+    async with hub.socket() as socket:
+        revoking = asyncio.create_task(revoke())
+        await socket.say(type="connect", token=made["token"], stream="history")
+        assert await socket.closed() == 4401
+        await revoking
+
+
+async def away(*_: object) -> None:
+    raise DatabaseAway("gone")
+
+
+async def test_database_that_is_away_refuses_the_upgrade_for_now(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Credentials, "by_token", away)
+    with pytest.raises(InvalidStatus) as refused:
+        async with hub.socket(additional_headers={"authorization": f"Bearer {sender.token}"}):
+            pass
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.headers["retry-after"]
+
+
+@pytest.mark.parametrize("method", ["by_token", "reload"])
+async def test_database_that_goes_away_closes_with_1013(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(Credentials, method, away)
+    async with hub.socket() as socket:
+        await socket.say(type="connect", token=sender.token)
+        assert await socket.closed() == 1013
+
+
+async def test_database_that_is_away_for_a_moment_is_said_and_the_socket_stays(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await sender.register()
+    async with sender.socket() as (socket, _):
+        with monkeypatch.context() as broken:
+            broken.setattr(Messages, "owned", away)
+            await socket.say(type="viewing", message_id=message["id"])
+            assert (await socket.hear())["code"] == "unavailable"
+        await sender.register()
+        await socket.event("message.registered")
