@@ -1,0 +1,163 @@
+"""What is asked: bodies and queries, read strictly.
+
+Promise: what comes out is what the contract describes; anything else is a 422 that names the field, or a
+413. Unknown fields and parameters are errors, so that a misspelt one is not quietly ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from hub.api.problems import FieldError, Problem, invalid, invalid_fields
+from hub.model import is_id
+
+MAX_BODY_BYTES = 256 * 1024
+DRAINED_BYTES = 16 * 1024 * 1024
+BODY_SECONDS = 30.0
+MAX_LIMIT = 1000
+MAX_NUMBER = 2**53
+
+_AT = re.compile(r"^(?P<what>.*) - at `(?P<path>[^`]*)`$", re.DOTALL)
+_NAMED = re.compile(r"(unknown|missing required) field `(?P<name>[^`]*)`")
+
+T = TypeVar("T", bound=Struct)
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(value), status, {"cache-control": "no-store"}, "application/json")
+
+
+async def read_bytes(request: Request) -> bytes:
+    """The body. Raises a 413 `Problem` if it is over 256 KiB, a 408 if it does not end.
+
+    What is too much is read and thrown away up to a bound, because a client that is still sending when the
+    connection closes never sees the answer.
+    """
+    body, size = bytearray(), 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= MAX_BODY_BYTES:
+                    body += chunk
+                elif size > DRAINED_BYTES:
+                    break
+    except ClientDisconnect:
+        raise Problem(400, "incomplete", "The body ended early.") from None
+    except TimeoutError:
+        raise Problem(408, "too-slow", f"The body took more than {BODY_SECONDS:g} s.") from None
+    if size > MAX_BODY_BYTES:
+        raise Problem(413, "too-large", "A body may have 256 KiB at the most.")
+    return bytes(body)
+
+
+async def refuse_too_much(request: Request) -> None:
+    """Raise a 413 `Problem` for a request that announces more than a body may have, whether it is read or not."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        await read_bytes(request)
+
+
+async def read_body(request: Request, type_: type[T]) -> T:
+    """The body as a `type_`. Raises a 413 or 422 `Problem`."""
+    return decode_body(await read_bytes(request), type_)
+
+
+def decode_body(body: bytes, type_: type[T]) -> T:
+    """`body` as a `type_`. Raises a 422 `Problem` that names the field."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except msgspec.ValidationError as error:
+        raise invalid(*_field_and_detail(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise invalid("body", "is not valid JSON in UTF-8") from None
+
+
+def _field_and_detail(text: str) -> tuple[str, str]:
+    match = _AT.match(text)
+    detail, path = (match["what"], match["path"].removeprefix("$").lstrip(".")) if match else (text, "")
+    if named := _NAMED.search(detail):
+        path = f"{path}.{named['name']}".lstrip(".")
+    return path or "body", detail
+
+
+class Checks:
+    """Collects what is wrong with the fields of a body, to answer all of it at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[FieldError] = []
+
+    def text(self, field: str, value: str | None, most: int, least: int = 0) -> None:
+        """`value` must have between `least` and `most` characters, and no NUL, which PostgreSQL cannot keep."""
+        if value is None:
+            return
+        if not least <= len(value) <= most:
+            self.wrong(field, f"has {len(value)} characters; it may have {least} to {most}")
+        elif "\0" in value:
+            self.wrong(field, "has a NUL character")
+
+    def wrong(self, field: str, detail: str) -> None:
+        """Note an error."""
+        self._errors.append(FieldError(field, detail))
+
+    def done(self) -> None:
+        """Raise a 422 `Problem` if anything was wrong."""
+        if self._errors:
+            raise invalid_fields(self._errors)
+
+
+class Query:
+    """The parameters of a query, each read once."""
+
+    def __init__(self, request: Request, *allowed: str) -> None:
+        """Raises a 422 `Problem` for a parameter that is not `allowed`, or is given twice."""
+        items = request.query_params.multi_items()
+        names = [name for name, _ in items]
+        for name in names:
+            if name not in allowed:
+                raise invalid(name[:100], f"is not a parameter here; there are: {', '.join(allowed) or 'none'}")
+            if names.count(name) > 1:
+                raise invalid(name, "is given more than once")
+        self._values = dict(items)
+
+    def whole(self, name: str, default: int, *, least: int = 0, most: int = MAX_NUMBER) -> int:
+        """A whole number between `least` and `most`."""
+        text = self._values.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 16) or not least <= int(text) <= most:
+            raise invalid(name, f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    def limit(self, default: int = 50) -> int:
+        """How many items a page is to have."""
+        return self.whole("limit", default, least=1, most=MAX_LIMIT)
+
+    def flag(self, name: str) -> bool | None:
+        """`true`, `false`, or None if it is not given."""
+        text = self._values.get(name)
+        if text not in (None, "true", "false"):
+            raise invalid(name, "must be true or false")
+        return None if text is None else text == "true"
+
+    def text(self, name: str, most: int = 200) -> str | None:
+        """A text, or None if it is not given."""
+        value = self._values.get(name)
+        if value is not None and (len(value) > most or "\0" in value):
+            raise invalid(name, f"may have {most} characters, and no NUL")
+        return value
+
+    def cursor(self) -> str | None:
+        """Where a page begins, as an earlier answer's `next` said."""
+        value = self._values.get("cursor")
+        if value is not None and not is_id(value):
+            raise invalid("cursor", "is not one that an answer gave as `next`")
+        return value

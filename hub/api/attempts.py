@@ -1,0 +1,118 @@
+"""Log-in attempts: how often a key (an account, an address) may be tried before it has to wait.
+
+Promise: guessing is slow, on one process and on many, also when many guesses come at once. With Redis the
+count is shared; while Redis is away each process counts for itself, so that nobody is let loose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import math
+from typing import Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from hub.model import Clock
+
+logger = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 300
+MOST_KEPT = 10_000
+REDIS_SECONDS = 0.5
+
+
+class Attempts(Protocol):
+    """Counts attempts by key over five minutes."""
+
+    async def begin(self, key: str, most: int) -> int:
+        """Count an attempt at `key`, which allows `most`; the seconds to wait if it may not be made now, or 0."""
+
+    async def succeeded(self, key: str) -> None:
+        """Forget the attempts at `key`."""
+
+    async def give_back(self, key: str) -> None:
+        """Uncount one attempt at `key`: it was no guess."""
+
+
+class LocalAttempts:
+    """The count of one process, in a bounded memory."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._made: dict[str, list[int]] = {}
+
+    async def begin(self, key: str, most: int) -> int:
+        """As `Attempts.begin`."""
+        now = self._clock()
+        recent = [at for at in self._made.pop(key, ()) if at > now - WINDOW_SECONDS * 1000]
+        # Put back last, so that what is pushed out of a full memory is what was not tried for longest.
+        self._made[key] = recent
+        if len(recent) >= most:
+            return max(1, math.ceil((recent[-most] - now) / 1000 + WINDOW_SECONDS))
+        recent.append(now)
+        if len(self._made) > MOST_KEPT:
+            self._made.pop(next(iter(self._made)))
+        return 0
+
+    async def succeeded(self, key: str) -> None:
+        """As `Attempts.succeeded`."""
+        self._made.pop(key, None)
+
+    async def give_back(self, key: str) -> None:
+        """As `Attempts.give_back`."""
+        if made := self._made.get(key):
+            made.pop()
+
+
+class SharedAttempts:
+    """The count of all processes, in Redis, under names that tell nobody whose they are."""
+
+    def __init__(self, redis: Redis, local: LocalAttempts) -> None:
+        self._redis = redis
+        self._local = local
+
+    async def begin(self, key: str, most: int) -> int:
+        """As `Attempts.begin`; refused if all processes together, or this one alone, have had enough."""
+        own = await self._local.begin(key, most)
+        if own:
+            return own
+        name = _name(key)
+        try:
+            async with asyncio.timeout(REDIS_SECONDS), self._redis.pipeline(transaction=True) as pipe:
+                pipe.incr(name)
+                pipe.expire(name, WINDOW_SECONDS, nx=True)
+                pipe.ttl(name)
+                made, _, left = await pipe.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("log-in attempts are counted by this process alone: %s", type(error).__name__)
+            return 0
+        return max(1, int(left)) if int(made) > most else 0
+
+    async def succeeded(self, key: str) -> None:
+        """As `Attempts.succeeded`, in Redis and here."""
+        await self._local.succeeded(key)
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                await self._redis.delete(_name(key))
+        except (RedisError, OSError, TimeoutError):
+            logger.debug("a count of log-in attempts was not cleared in Redis")
+
+    async def give_back(self, key: str) -> None:
+        """As `Attempts.give_back`, in Redis and here."""
+        await self._local.give_back(key)
+        name = _name(key)
+        try:
+            async with asyncio.timeout(REDIS_SECONDS), self._redis.pipeline(transaction=True) as pipe:
+                pipe.decr(name)
+                # Its time may just have been over: what is made anew then must not stay for ever.
+                pipe.expire(name, WINDOW_SECONDS, nx=True)
+                await pipe.execute()
+        except (RedisError, OSError, TimeoutError):
+            logger.debug("a log-in attempt was not given back in Redis")
+
+
+def _name(key: str) -> str:
+    return f"glimpse:attempts:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"

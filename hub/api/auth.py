@@ -1,0 +1,186 @@
+"""Who is asking: an API token, or the session cookie with an Origin of ours.
+
+Promise: a credential is looked up at every request, so a revoked one is refused at once. A cookie is
+believed only where a foreign page cannot have sent it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from hub.api.problems import Problem
+from hub.model import Clock, Network
+from hub.store.credentials import SESSION_MS, Credential, Credentials
+from hub.store.database import DatabaseAway
+from hub.tracking.visit import forwarded_proto
+
+TOKEN_PREFIX = "glimpse_"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+TOUCH_MS = 60_000
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def new_secret(prefix: str = "") -> str:
+    """A new secret of 256 random bits."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def secret_hash(secret: str) -> str:
+    """What is kept of a secret, and what it is found by."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Auth:
+    """Tells who is asking, and where they see the hub."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        public_url: str | None,
+        trusted_proxies: Sequence[Network],
+        clock: Clock,
+    ) -> None:
+        self._credentials = credentials
+        self._public_url = public_url
+        self._trusted_proxies = trusted_proxies
+        self._clock = clock
+
+    async def require(self, request: Request) -> Credential:
+        """Who is asking. Raises a 401 or 403 `Problem`."""
+        header = request.headers.get("authorization")
+        cookie = self._cookie(request)
+        if header is not None:
+            credential = await self.by_header(header)
+        elif cookie is not None:
+            if request.method not in SAFE_METHODS:
+                self.check_origin(request)
+            credential = await self.by_cookie(cookie)
+        else:
+            credential = None
+        if credential is None:
+            raise Problem(
+                401,
+                "unauthenticated",
+                "Log in, or send a valid API token as `Authorization: Bearer …`.",
+                headers={"www-authenticate": "Bearer"},
+            )
+        return credential
+
+    async def by_header(self, header: str) -> Credential | None:
+        """Whose `Authorization` header this is."""
+        scheme, _, token = header.partition(" ")
+        return await self.by_token(token.strip()) if scheme.lower() == "bearer" else None
+
+    async def by_token(self, token: str) -> Credential | None:
+        """Whose API token this is."""
+        return await self._used(await self._credentials.by_token(secret_hash(token)))
+
+    async def by_cookie(self, cookie: str) -> Credential | None:
+        """Whose session cookie this is."""
+        return await self._used(await self._credentials.by_session(secret_hash(cookie), self._clock()))
+
+    async def again(self, credential: Credential) -> Credential | None:
+        """The same credential as it is now, or None if it has been revoked."""
+        return await self._credentials.reload(credential, self._clock())
+
+    async def of_socket(self, connection: HTTPConnection) -> tuple[Credential | None, bool]:
+        """Who opens a socket, as far as its headers say, and whether they said anything.
+
+        Raises a 403 `Problem` for a cookie with an Origin that is not ours, or none.
+        """
+        header = connection.headers.get("authorization")
+        if header is not None:
+            return await self.by_header(header), True
+        cookie = self._cookie(connection)
+        if cookie is None:
+            return None, False
+        if not self._is_ours(connection.headers.get("origin"), connection):
+            raise _wrong_origin()
+        return await self.by_cookie(cookie), False
+
+    def check_origin(self, request: Request) -> None:
+        """Raise a 403 `Problem` if a foreign page sent this.
+
+        Browsers send `Origin` with every unsafe request, and `Sec-Fetch-Site` with all; what sends neither
+        is no browser and carries no cookie it was not given on purpose.
+        """
+        origin = request.headers.get("origin")
+        if origin is None and request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none"):
+            return
+        if not self._is_ours(origin, request):
+            raise _wrong_origin()
+
+    def set_cookie(self, request: Request, response: Response, secret: str) -> None:
+        """Give the browser its session."""
+        self._write_cookie(request, response, secret, SESSION_MS // 1000)
+
+    def clear_cookie(self, request: Request, response: Response) -> None:
+        """Take the browser's session away."""
+        self._write_cookie(request, response, "", 0)
+
+    def base_url(self, connection: HTTPConnection) -> str:
+        """What addresses of the hub begin with: as configured, or as the asker sees it."""
+        if self._public_url is not None:
+            return self._public_url
+        host = connection.headers.get("host", "")
+        if not host or any(c in host for c in "\"'<>\\/@?# \t"):
+            server = connection.scope.get("server") or ("localhost", 80)
+            host = f"{server[0]}:{server[1]}"
+        return f"{self._scheme(connection)}://{host}"
+
+    def _scheme(self, connection: HTTPConnection) -> str:
+        return forwarded_proto(connection.scope, self._trusted_proxies)
+
+    def _is_ours(self, origin: str | None, connection: HTTPConnection) -> bool:
+        ours = {_origin(f"{self._scheme(connection)}://{connection.headers.get('host', '')}")}
+        if self._public_url is not None:
+            ours.add(_origin(self._public_url))
+        return origin is not None and _origin(origin) in ours - {None}
+
+    def _cookie_name(self, connection: HTTPConnection) -> str:
+        # A browser keeps `__Host-` only over https, so that plain http and subdomains cannot plant it.
+        return "__Host-glimpse" if self._scheme(connection) == "https" else "glimpse"
+
+    def _cookie(self, connection: HTTPConnection) -> str | None:
+        return connection.cookies.get(self._cookie_name(connection))
+
+    def _write_cookie(self, request: Request, response: Response, value: str, max_age: int) -> None:
+        response.set_cookie(
+            self._cookie_name(request),
+            value,
+            max_age=max_age,
+            path="/",
+            secure=self._scheme(request) == "https",
+            httponly=True,
+            samesite="lax",
+        )
+
+    async def _used(self, credential: Credential | None) -> Credential | None:
+        now = self._clock()
+        if credential is not None and (credential.last_used_at or 0) < now - TOUCH_MS:
+            with contextlib.suppress(DatabaseAway):
+                await self._credentials.touch(credential, now)
+        return credential
+
+
+def _origin(text: str) -> tuple[str, str, int] | None:
+    try:
+        parts = urlsplit(text)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if not parts.hostname or port is None or parts.path not in ("", "/"):
+        return None
+    return parts.scheme, parts.hostname, port
+
+
+def _wrong_origin() -> Problem:
+    return Problem(403, "wrong-origin", "This came from a page that is not the hub's own.")

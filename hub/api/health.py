@@ -1,0 +1,151 @@
+"""Health: whether the process lives, whether it can do its work, and how it is doing.
+
+Promise: `/readyz` is green only when a hit that comes now is committed and told, and says what is missing
+when it is not. `/metrics` is shown to the machine itself and to admins only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.api.asked import answer
+from hub.api.auth import Auth
+from hub.api.problems import Problem
+from hub.live.bus import Bus
+from hub.live.connections import Connections
+from hub.model import Network
+from hub.recorder import Measures, Recorder
+from hub.store.database import Database, DatabaseAway
+from hub.tracking.visit import client_address
+
+PROBE_SECONDS = 2.0
+
+
+class Metrics:
+    """The counters of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.opens = Counter("glimpse_opens_total", "Hits recorded, by verdict.", ["verdict"], registry=self.registry)
+        self.hits = Counter(
+            "glimpse_hits_total",
+            "Pixels answered: the hit is safe, its token was forged, or recording it failed.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.delivery = Histogram(
+            "glimpse_delivery_seconds",
+            "Seconds from a live event's commit to its frame on a WebSocket.",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+            registry=self.registry,
+        )
+        self.batch = Histogram(
+            "glimpse_batch_hits",
+            "Hits in a committed batch.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+            registry=self.registry,
+        )
+        self.commit = Histogram(
+            "glimpse_commit_seconds",
+            "Seconds a batch's transaction took.",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+            registry=self.registry,
+        )
+        self.closes = Counter(
+            "glimpse_socket_closes_total", "WebSockets ended, by close code.", ["code"], registry=self.registry
+        )
+
+    def measures(self) -> Measures:
+        """What the recorder calls."""
+
+        def committed(hits: int, seconds: float) -> None:
+            self.batch.observe(hits)
+            self.commit.observe(seconds)
+
+        return Measures(committed, lambda verdict: self.opens.labels(verdict).inc())
+
+    def hit(self, result: str) -> None:
+        """A pixel was answered."""
+        self.hits.labels(result).inc()
+
+    def closed(self, code: int) -> None:
+        """A WebSocket ended with this code."""
+        self.closes.labels(str(code)).inc()
+
+    def watch(self, name: str, help_: str, read: Callable[[], float]) -> None:
+        """Show what `read` returns, whenever somebody asks."""
+        Gauge(name, help_, registry=self.registry).set_function(read)
+
+
+class HealthApi:
+    """`/healthz`, `/readyz` and `/metrics`."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        database: Database,
+        recorder: Recorder,
+        bus: Bus,
+        connections: Connections,
+        metrics: Metrics,
+        *,
+        trusted_proxies: Sequence[Network],
+        draining: Callable[[], bool],
+    ) -> None:
+        self._auth = auth
+        self._database = database
+        self._recorder = recorder
+        self._bus = bus
+        self._metrics = metrics
+        self._trusted_proxies = trusted_proxies
+        self._draining = draining
+        metrics.watch("glimpse_sockets", "Open WebSockets and streams.", lambda: len(connections))
+        metrics.watch("glimpse_queue_bytes", "Bytes waiting for slow clients.", lambda: connections.queued_bytes)
+        metrics.watch("glimpse_spool_hits", "Hits waiting in the spool.", lambda: recorder.spool_depth)
+        metrics.watch("glimpse_bus_up", "1 if the bus works.", lambda: float(bus.up))
+        metrics.watch("glimpse_bus_generation", "Links to the bus so far.", lambda: bus.generation)
+
+    async def alive(self, _request: Request) -> Response:
+        """`GET /healthz`."""
+        return answer({"status": "ok"})
+
+    async def ready(self, _request: Request) -> Response:
+        """`GET /readyz`."""
+        checks = {
+            "database": await self._database_trouble(),
+            "recorder": self._recorder.trouble,
+            "bus": None if self._bus.up else "the bus is not connected",
+            "server": "the server is going down" if self._draining() else None,
+        }
+        ready = not any(checks.values())
+        body = {"status": "ok" if ready else "unavailable", "checks": {k: v or "ok" for k, v in checks.items()}}
+        return answer(body, 200 if ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """`GET /metrics`."""
+        if not _is_loopback(client_address(request.scope, self._trusted_proxies)):
+            user = (await self._auth.require(request)).user
+            if user.role != "admin":
+                raise Problem(403, "forbidden", "Metrics are for admins and for the machine itself.")
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _database_trouble(self) -> str | None:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._database.fetch("SELECT 1 AS one")
+        except (DatabaseAway, TimeoutError):
+            return "the database does not answer"
+        return None
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

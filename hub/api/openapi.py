@@ -1,0 +1,197 @@
+"""The OpenAPI 3.1 document of the REST API, made from the same types that read and write it.
+
+Promise: a body or answer here is the type the code uses, so the document cannot say what the code does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.api.asked import MAX_LIMIT, MAX_NUMBER
+from hub.api.messages import MessageBody, MessagePage, MessagePatch
+from hub.api.opens import EventPage, OpenPage
+from hub.api.problems import MEDIA_TYPE, ProblemView
+from hub.api.session import LoginBody
+from hub.api.settings import (
+    MePatch,
+    SeenBody,
+    SessionPage,
+    SettingsPatch,
+    TokenBody,
+    TokenPage,
+    TokenView,
+)
+from hub.model import ID_CHARACTERS
+from hub.wire import EVENT_DATA, MessageView, MeView, MutedData, SettingsView
+
+VERSION = "1.0.0"
+NO_CONTENT = None
+
+Operation = tuple[str, str, str, tuple[str, ...], Any, int, Any]
+
+OPERATIONS: tuple[Operation, ...] = (
+    # method, path, summary, query parameters, body, status, answer
+    ("get", "/me", "Who is asking", (), None, 200, MeView),
+    ("patch", "/me", "Change the name or the password", (), MePatch, 200, MeView),
+    ("patch", "/settings", "Turn real-time notifications on or off", (), SettingsPatch, 200, SettingsView),
+    ("post", "/session", "Log in", (), LoginBody, 200, MeView),
+    ("delete", "/session", "Log out", (), None, 204, NO_CONTENT),
+    ("post", "/messages", "Register a message", (), MessageBody, 201, MessageView),
+    (
+        "get",
+        "/messages",
+        "Messages, newest first",
+        ("limit", "cursor", "q", "opened", "template"),
+        None,
+        200,
+        MessagePage,
+    ),
+    ("get", "/messages/{id}", "One message", (), None, 200, MessageView),
+    ("patch", "/messages/{id}", "Mute a message, or set what is learned later", (), MessagePatch, 200, MessageView),
+    ("post", "/messages/mute-all", "Silence everything registered so far", (), None, 200, MutedData),
+    ("post", "/messages/{id}/viewing", "The sender is looking at this message", (), None, 204, NO_CONTENT),
+    (
+        "get",
+        "/messages/{id}/opens",
+        "The opens of a message, newest first",
+        ("limit", "cursor", "all"),
+        None,
+        200,
+        OpenPage,
+    ),
+    ("get", "/opens", "The opens of all messages, newest first", ("limit", "cursor", "all"), None, 200, OpenPage),
+    ("get", "/events", "The log after a sequence", ("after", "limit"), None, 200, EventPage),
+    ("post", "/seen", "Mark notifications as read", (), SeenBody, 204, NO_CONTENT),
+    ("get", "/tokens", "API tokens", (), None, 200, TokenPage),
+    ("post", "/tokens", "Make an API token, shown this once", (), TokenBody, 201, TokenView),
+    ("delete", "/tokens/{id}", "Revoke an API token", (), None, 204, NO_CONTENT),
+    ("get", "/sessions", "Where one is logged in", (), None, 200, SessionPage),
+    ("delete", "/sessions/{id}", "End a session", (), None, 204, NO_CONTENT),
+)
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    "cursor": {"type": "string", "minLength": ID_CHARACTERS, "maxLength": ID_CHARACTERS},
+    "q": {"type": "string", "maxLength": 200},
+    "template": {"type": "string", "maxLength": 200},
+    "opened": {"type": "boolean"},
+    "all": {"type": "boolean", "default": False},
+    "after": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0},
+    "stream": {"type": "string", "enum": ["notifications", "history"], "default": "notifications"},
+    "last_event_id": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
+}
+PROBLEMS = {
+    401: "No credentials, or none that are valid",
+    403: "A cookie from a page that is not the hub's own",
+    404: "No such thing, or somebody else's",
+    413: "A body over 256 KiB",
+    422: "A body or query that is wrong; `errors` names the fields",
+    429: "Too many; `Retry-After` says when to try again",
+    503: "The database is away; try again",
+}
+
+
+class OpenApi:
+    """Makes the document once and serves it."""
+
+    def __init__(self) -> None:
+        self._document = msgspec.json.encode(document())
+
+    async def document(self, _request: Request) -> Response:
+        """`GET /openapi.json`."""
+        return Response(self._document, media_type="application/json", headers={"cache-control": "no-cache"})
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document."""
+    types: list[type[Struct]] = []
+    for _, _, _, _, body, _, reply in OPERATIONS:
+        types += [type_ for type_ in (body, reply) if type_ is not None and type_ not in types]
+    extra: tuple[type[Struct], ...] = (ProblemView, *EVENT_DATA)
+    types += [type_ for type_ in extra if type_ not in types]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    refs = dict(zip(types, schemas, strict=True))
+    components["EventView"]["properties"]["data"] = {"anyOf": [refs[type_] for type_ in EVENT_DATA]}
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, summary, query, body, status, reply in OPERATIONS:
+        paths.setdefault(path, {})[method] = _operation(method, path, summary, query, body, status, reply, refs)
+    paths["/stream"] = {"get": _stream(refs)}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Glimpse",
+            "version": VERSION,
+            "description": "Tells a sender, at once, that a mail was opened. For the WebSocket see docs/protocol.md.",
+        },
+        "servers": [{"url": "/api/v1"}],
+        "security": [{"token": []}, {"session": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-glimpse"},
+            },
+        },
+    }
+
+
+def _operation(
+    method: str,
+    path: str,
+    summary: str,
+    query: tuple[str, ...],
+    body: Any,
+    status: int,
+    reply: Any,
+    refs: dict[Any, Any],
+) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": PARAMETERS[name]} for name in query]
+    if "{id}" in path:
+        own: dict[str, Any] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+        parameters.insert(0, own)
+    if (method, path) == ("post", "/messages"):
+        schema = {"type": "string", "minLength": 1, "maxLength": 200}
+        parameters.append({"name": "Idempotency-Key", "in": "header", "schema": schema})
+    success: dict[str, Any] = {"description": summary}
+    if reply is not None:
+        success["content"] = {"application/json": {"schema": refs[reply]}}
+    operation: dict[str, Any] = {
+        "operationId": f"{method}{''.join(part.strip('{}').title() for part in path.replace('-', '/').split('/'))}",
+        "summary": summary,
+        "parameters": parameters,
+        "responses": {str(status): success, **_problems(refs)},
+    }
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[body]}}}
+    if (method, path) == ("post", "/session"):
+        operation["security"] = []
+    return operation
+
+
+def _stream(refs: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        "operationId": "getStream",
+        "summary": "Events as they happen, as server-sent events",
+        "parameters": [
+            *({"name": name, "in": "query", "schema": PARAMETERS[name]} for name in ("stream", "last_event_id")),
+            {"name": "Last-Event-ID", "in": "header", "schema": PARAMETERS["last_event_id"]},
+        ],
+        "responses": {
+            "200": {
+                "description": "A stream that ends after about ten minutes; come back with Last-Event-ID",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
+            **_problems(refs),
+        },
+    }
+
+
+def _problems(refs: dict[Any, Any]) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": refs[ProblemView]}}
+    return {str(status): {"description": text, "content": content} for status, text in PROBLEMS.items()}

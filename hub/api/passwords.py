@@ -1,0 +1,62 @@
+"""Passwords: argon2id, off the event loop, and never more than a few at once.
+
+A hash takes tens of milliseconds and 64 MiB by design (RFC 9106, second recommended option): on the event
+loop it would stop every socket, and unbounded it would be a way to exhaust the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+AT_ONCE = 2
+LEAST_CHARACTERS = 8
+MOST_CHARACTERS = 256
+
+T = TypeVar("T")
+
+
+def password_problem(password: str) -> str | None:
+    """What is wrong with a new password, or None."""
+    if len(password) < LEAST_CHARACTERS:
+        return f"must have at least {LEAST_CHARACTERS} characters"
+    if len(password) > MOST_CHARACTERS:
+        return f"may have {MOST_CHARACTERS} characters at the most"
+    return None
+
+
+class Passwords:
+    """Hashes and verifies passwords in a few threads of its own."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._threads = ThreadPoolExecutor(AT_ONCE, "passwords")
+        self._nobodys = self._hasher.hash("nobody's password")
+
+    async def hash(self, password: str) -> str:
+        """The hash to keep."""
+        return await self._run(self._hasher.hash, password)
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password fits. With no hash it takes as long and is False: who has an account stays unsaid."""
+        if len(password) > MOST_CHARACTERS:
+            return False
+        return await self._run(self._verify, password_hash or self._nobodys, password) and password_hash is not None
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False)
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, function: Callable[..., T], *args: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)

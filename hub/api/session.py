@@ -1,0 +1,119 @@
+"""Logging in and out.
+
+Promise: guessing is slow. Failed log-ins are limited for an account and for an address; a wrong address
+and a wrong password cannot be told apart, not even by how long the answer takes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.actions import Actions
+from hub.api.asked import answer, read_body
+from hub.api.attempts import Attempts
+from hub.api.auth import Auth, new_secret, secret_hash
+from hub.api.passwords import Passwords
+from hub.api.problems import Problem
+from hub.model import Clock, Network
+from hub.store.credentials import Credentials
+from hub.store.events import Events
+from hub.store.users import Users
+from hub.tracking.device import read_device
+from hub.tracking.visit import client_address
+from hub.wire import me_view
+
+ACCOUNT_ATTEMPTS = 10
+ADDRESS_ATTEMPTS = 50
+"""Failed attempts allowed in five minutes. Many people may share an address."""
+
+
+class LoginBody(Struct, forbid_unknown_fields=True):
+    """Who wants to log in."""
+
+    email: str
+    password: str
+
+
+class SessionApi:
+    """The endpoint `/session`."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        users: Users,
+        credentials: Credentials,
+        events: Events,
+        actions: Actions,
+        passwords: Passwords,
+        attempts: Attempts,
+        *,
+        trusted_proxies: Sequence[Network],
+        clock: Clock,
+    ) -> None:
+        self._auth = auth
+        self._users = users
+        self._credentials = credentials
+        self._events = events
+        self._actions = actions
+        self._passwords = passwords
+        self._attempts = attempts
+        self._trusted_proxies = trusted_proxies
+        self._clock = clock
+
+    async def log_in(self, request: Request) -> Response:
+        """`POST /session`."""
+        self._auth.check_origin(request)
+        body = await read_body(request, LoginBody)
+        account = f"account:{body.email.lower()[:254]}"
+        address = f"address:{_site(client_address(request.scope, self._trusted_proxies))}"
+        # The address first: one that is refused must not use up what the account allows.
+        wait = await self._attempts.begin(address, ADDRESS_ATTEMPTS)
+        wait = wait or await self._attempts.begin(account, ACCOUNT_ATTEMPTS)
+        if wait:
+            raise Problem(
+                429,
+                "too-many-attempts",
+                f"Too many attempts to log in; try again in {wait} s.",
+                headers={"retry-after": str(wait)},
+            )
+        found = None if "\0" in body.email else await self._users.by_email(body.email)
+        if not await self._passwords.verify(found[1] if found else None, body.password) or found is None:
+            raise Problem(401, "wrong-password", "The mail address or the password is wrong.")
+        await self._attempts.succeeded(account)
+        # Given back, not forgotten: whoever has an account of their own may not guess at others for ever.
+        await self._attempts.give_back(address)
+        user = found[0]
+        secret = new_secret()
+        device = read_device(request.headers.get("user-agent", "")[:512])
+        label = " on ".join(filter(None, (device.client, device.os))) or None
+        await self._credentials.add_session(user.id, secret_hash(secret), label, self._clock())
+        response = answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence)))
+        self._auth.set_cookie(request, response, secret)
+        return response
+
+    async def log_out(self, request: Request) -> Response:
+        """`DELETE /session`."""
+        credential = await self._auth.require(request)
+        if credential.kind != "session":
+            raise Problem(404, "not-found", "An API token has no session; revoke it under /tokens.")
+        await self._credentials.remove_session(credential.user.id, credential.id)
+        await self._actions.revoke([credential.key])
+        response = Response(status_code=204)
+        self._auth.clear_cookie(request, response)
+        return response
+
+
+def _site(address: str) -> str:
+    """The address, or for IPv6 its /64: one customer has all of that."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 6:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address

@@ -1,0 +1,217 @@
+"""The asker's own account: who they are, what they decided, their tokens and where they are logged in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.actions import Actions, BeyondTheLog
+from hub.api.asked import MAX_NUMBER, Checks, Query, answer, read_body
+from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
+from hub.api.messages import MOST_NAME, path_id
+from hub.api.passwords import Passwords, password_problem
+from hub.api.problems import Problem, invalid, not_found
+from hub.model import Clock
+from hub.store.credentials import Credential, Credentials, SessionRow, TokenRow
+from hub.store.events import Events
+from hub.store.users import Users
+from hub.wire import me_view, rfc3339, rfc3339_or_none, settings_view
+
+
+class SettingsPatch(Struct, forbid_unknown_fields=True):
+    """What of the settings can be changed."""
+
+    realtime_notifications: bool | UnsetType = UNSET
+
+
+class PasswordBody(Struct, forbid_unknown_fields=True):
+    """A change of password."""
+
+    current: str
+    new: str
+
+
+class MePatch(Struct, forbid_unknown_fields=True):
+    """What of an account can be changed."""
+
+    name: str | UnsetType = UNSET
+    password: PasswordBody | UnsetType = UNSET
+
+
+class SeenBody(Struct, forbid_unknown_fields=True):
+    """Up to where notifications are read."""
+
+    sequence: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+
+
+class TokenBody(Struct, forbid_unknown_fields=True):
+    """A token to make."""
+
+    name: str
+
+
+class TokenView(Struct):
+    """An API token; `token` is there only in the answer that made it."""
+
+    id: str
+    name: str
+    created_at: str
+    last_used_at: str | None
+    token: str | UnsetType = UNSET
+
+
+class SessionView(Struct):
+    """A place where the user is logged in; `current` is the one asking."""
+
+    id: str
+    created_at: str
+    last_used_at: str
+    device: str | None
+    current: bool
+
+
+class TokenPage(Struct):
+    """All the user's tokens."""
+
+    items: list[TokenView]
+
+
+class SessionPage(Struct):
+    """All the user's sessions."""
+
+    items: list[SessionView]
+
+
+class AccountApi:
+    """The endpoints about the asker."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        users: Users,
+        credentials: Credentials,
+        events: Events,
+        actions: Actions,
+        passwords: Passwords,
+        clock: Clock,
+    ) -> None:
+        self._auth = auth
+        self._users = users
+        self._credentials = credentials
+        self._events = events
+        self._actions = actions
+        self._passwords = passwords
+        self._clock = clock
+
+    async def me(self, request: Request) -> Response:
+        """`GET /me`."""
+        credential = await self._auth.require(request)
+        Query(request)
+        return await self._me(credential)
+
+    async def change_me(self, request: Request) -> Response:
+        """`PATCH /me`."""
+        credential = await self._auth.require(request)
+        body = await read_body(request, MePatch)
+        checks = Checks()
+        if body.name is not UNSET:
+            checks.text("name", body.name, MOST_NAME, 1)
+        if body.password is not UNSET and (problem := password_problem(body.password.new)):
+            checks.wrong("password.new", problem)
+        checks.done()
+        if body.password is not UNSET:
+            await self._change_password(credential, body.password)
+        if body.name is not UNSET:
+            await self._users.rename(credential.user.id, body.name)
+        current = await self._auth.again(credential)
+        if current is None:
+            raise Problem(401, "unauthenticated", "The session ended meanwhile; log in again.")
+        return await self._me(current)
+
+    async def change_settings(self, request: Request) -> Response:
+        """`PATCH /settings`."""
+        user = (await self._auth.require(request)).user
+        body = await read_body(request, SettingsPatch)
+        settings = user.settings
+        if body.realtime_notifications is not UNSET:
+            settings = await self._actions.set_realtime(user.id, body.realtime_notifications)
+        return answer(settings_view(settings))
+
+    async def seen(self, request: Request) -> Response:
+        """`POST /seen`."""
+        user = (await self._auth.require(request)).user
+        body = await read_body(request, SeenBody)
+        try:
+            await self._actions.mark_seen(user.id, body.sequence)
+        except BeyondTheLog:
+            raise invalid("sequence", "is beyond the end of the log") from None
+        return Response(status_code=204)
+
+    async def tokens(self, request: Request) -> Response:
+        """`GET /tokens`."""
+        user = (await self._auth.require(request)).user
+        Query(request)
+        return answer(TokenPage([_token_view(row) for row in await self._credentials.tokens_of(user.id)]))
+
+    async def add_token(self, request: Request) -> Response:
+        """`POST /tokens`."""
+        user = (await self._auth.require(request)).user
+        body = await read_body(request, TokenBody)
+        checks = Checks()
+        checks.text("name", body.name, MOST_NAME, 1)
+        checks.done()
+        token = new_secret(TOKEN_PREFIX)
+        row = await self._credentials.add_token(user.id, body.name, secret_hash(token), self._clock())
+        view = _token_view(row)
+        view.token = token
+        return answer(view, 201)
+
+    async def remove_token(self, request: Request) -> Response:
+        """`DELETE /tokens/{id}`."""
+        user = (await self._auth.require(request)).user
+        token_id = path_id(request, "token")
+        if not await self._credentials.remove_token(user.id, token_id):
+            raise not_found("token")
+        await self._actions.revoke([f"token:{token_id}"])
+        return Response(status_code=204)
+
+    async def sessions(self, request: Request) -> Response:
+        """`GET /sessions`."""
+        credential = await self._auth.require(request)
+        Query(request)
+        rows = await self._credentials.sessions_of(credential.user.id, self._clock())
+        return answer(SessionPage([_session_view(row, credential) for row in rows]))
+
+    async def remove_session(self, request: Request) -> Response:
+        """`DELETE /sessions/{id}`."""
+        user = (await self._auth.require(request)).user
+        session_id = path_id(request, "session")
+        if not await self._credentials.remove_session(user.id, session_id):
+            raise not_found("session")
+        await self._actions.revoke([f"session:{session_id}"])
+        return Response(status_code=204)
+
+    async def _change_password(self, credential: Credential, body: PasswordBody) -> None:
+        found = await self._users.by_email(credential.user.email)
+        if found is None or not await self._passwords.verify(found[1], body.current):
+            raise invalid("password.current", "is not the current password")
+        kept = credential.id if credential.kind == "session" else None
+        password_hash = await self._passwords.hash(body.new)
+        ended = await self._credentials.replace_password(credential.user.id, password_hash, kept)
+        await self._actions.revoke([f"session:{session_id}" for session_id in ended])
+
+    async def _me(self, credential: Credential) -> Response:
+        user = credential.user
+        return answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence)))
+
+
+def _token_view(row: TokenRow) -> TokenView:
+    return TokenView(row.id, row.name, rfc3339(row.created_at), rfc3339_or_none(row.last_used_at))
+
+
+def _session_view(row: SessionRow, asking: Credential) -> SessionView:
+    current = asking.kind == "session" and asking.id == row.id
+    return SessionView(row.id, rfc3339(row.created_at), rfc3339(row.last_used_at), row.device, current)

@@ -1,0 +1,121 @@
+"""Log-in attempts: how often a key may be tried, on one process, on several, and while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from hub.api.attempts import MOST_KEPT, WINDOW_SECONDS, Attempts, LocalAttempts
+from hub.app import _attempts
+from hub.config import Config
+from tests.factories import ManualClock
+from tests.servers import Valkey
+
+
+async def test_attempts_that_are_allowed_pass_and_the_next_waits() -> None:
+    clock = ManualClock()
+    attempts = LocalAttempts(clock)
+    for _ in range(3):
+        assert await attempts.begin("a", 3) == 0
+        clock.at += 1000
+    assert await attempts.begin("a", 3) == WINDOW_SECONDS - 3
+    assert await attempts.begin("b", 3) == 0
+
+
+async def test_wait_ends_when_it_said_and_a_refused_attempt_does_not_lengthen_it() -> None:
+    clock = ManualClock()
+    attempts = LocalAttempts(clock)
+    await attempts.begin("a", 1)
+    wait = await attempts.begin("a", 1)
+    clock.at += wait * 1000 - 1
+    assert await attempts.begin("a", 1) == 1
+    clock.at += 1
+    assert await attempts.begin("a", 1) == 0
+
+
+async def test_success_begins_anew() -> None:
+    attempts = LocalAttempts(ManualClock())
+    await attempts.begin("a", 1)
+    await attempts.succeeded("a")
+    await attempts.succeeded("never tried")
+    assert await attempts.begin("a", 1) == 0
+
+
+async def test_memory_is_bounded_and_keeps_what_is_tried_most_lately() -> None:
+    attempts = LocalAttempts(ManualClock())
+    await attempts.begin("guessed", 2)
+    for number in range(MOST_KEPT - 1):
+        await attempts.begin(str(number), 1)
+    await attempts.begin("guessed", 2)
+    await attempts.begin("one more", 1)
+    assert len(attempts._made) == MOST_KEPT
+    assert await attempts.begin("guessed", 2) > 0
+    assert await attempts.begin("0", 1) == 0
+
+
+@pytest.fixture
+async def processes(redis_url: str) -> AsyncIterator[list[Attempts]]:
+    """What two processes of one hub count with."""
+    async with AsyncExitStack() as stack:
+        config = Config(redis_url=redis_url)
+        yield [_attempts(config, stack) for _ in range(2)]
+
+
+async def test_processes_count_together(processes: list[Attempts]) -> None:
+    for number in range(3):
+        assert await processes[number % 2].begin("a", 3) == 0
+    for process in processes:
+        assert 0 < await process.begin("a", 3) <= WINDOW_SECONDS
+    assert await processes[0].begin("b", 3) == 0
+
+
+async def test_processes_count_together_however_many_attempts_come_at_once(processes: list[Attempts]) -> None:
+    waits = await asyncio.gather(*(processes[number % 2].begin("a", 10) for number in range(60)))
+    assert waits.count(0) == 10
+
+
+async def test_success_on_one_process_begins_anew_on_it_and_in_redis(processes: list[Attempts]) -> None:
+    for process in processes:
+        await process.begin("a", 2)
+    await processes[0].succeeded("a")
+    assert await processes[0].begin("a", 2) == 0
+    assert await processes[1].begin("a", 2) == 0
+    assert await processes[1].begin("a", 2) > 0
+
+
+async def test_redis_is_told_no_address(processes: list[Attempts], valkey: Valkey) -> None:
+    await processes[0].begin("account:sender@example.com", 2)
+    assert valkey.command("DBSIZE") == ":1"
+    assert valkey.command("EVAL", "return redis.call('KEYS', '*sender*')", "0") == "*0"
+    assert valkey.command("EVAL", "return redis.call('TTL', redis.call('KEYS', '*')[1])", "0") == f":{WINDOW_SECONDS}"
+
+
+async def test_each_process_counts_for_itself_while_redis_is_away(processes: list[Attempts], valkey: Valkey) -> None:
+    valkey.stop()
+    try:
+        for process in processes:
+            assert [await process.begin("a", 2) for _ in range(2)] == [0, 0]
+            assert await process.begin("a", 2) > 0
+        await processes[0].succeeded("a")
+        assert await processes[0].begin("a", 2) == 0
+    finally:
+        valkey.start()
+
+
+async def test_attempt_given_back_is_not_counted(processes: list[Attempts]) -> None:
+    for attempts in (processes[0], LocalAttempts(ManualClock())):
+        await attempts.give_back("never tried")
+        assert await attempts.begin("a", 2) == 0
+        for _ in range(5):
+            assert await attempts.begin("a", 2) == 0
+            await attempts.give_back("a")
+        assert await attempts.begin("a", 2) == 0
+        assert await attempts.begin("a", 2) > 0
+
+
+async def test_attempt_given_back_leaves_nothing_in_redis_for_ever(processes: list[Attempts], valkey: Valkey) -> None:
+    await processes[0].give_back("never tried")
+    assert valkey.command("EVAL", "return redis.call('TTL', redis.call('KEYS', '*')[1])", "0") == f":{WINDOW_SECONDS}"

@@ -1,0 +1,96 @@
+"""Passwords: argon2id, off the event loop, and never more than a few at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from hub.api.passwords import AT_ONCE, Passwords, password_problem
+from tests.processes import eventually
+
+
+@pytest.fixture(scope="module")
+def passwords() -> Iterator[Passwords]:
+    made = Passwords()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("password", "good"),
+    [
+        ("", False),
+        ("1234567", False),
+        ("12345678", True),
+        ("ä" * 8, True),
+        ("x" * 256, True),
+        ("x" * 257, False),
+        ("with\0nul and more", True),
+    ],
+)
+def test_password_length_is_what_is_asked_of_it(password: str, good: bool) -> None:
+    problem = password_problem(password)
+    assert (problem is None) is good
+    assert problem is None or "characters" in problem
+
+
+async def test_hash_is_argon2id_and_fits_only_its_password(passwords: Passwords) -> None:
+    kept = await passwords.hash("correct horse")
+    assert kept.startswith("$argon2id$")
+    assert "correct" not in kept
+    assert await passwords.verify(kept, "correct horse")
+    assert not await passwords.verify(kept, "correct horsf")
+    assert await passwords.hash("correct horse") != kept
+
+
+async def test_password_that_is_too_long_never_fits(passwords: Passwords) -> None:
+    assert not await passwords.verify(await passwords.hash("x" * 300), "x" * 300)
+
+
+@pytest.mark.parametrize("kept", ["", "plain", "$argon2id$v=19$broken"])
+async def test_hash_that_is_broken_fits_nothing(passwords: Passwords, kept: str) -> None:
+    assert not await passwords.verify(kept, "anything")
+
+
+async def test_nobody_has_no_password_and_takes_a_hash_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords()
+    verified: list[str] = []
+
+    def fits(kept: str, _password: str) -> bool:
+        verified.append(kept)
+        return True
+
+    monkeypatch.setattr(passwords, "_verify", fits)
+    assert not await passwords.verify(None, "nobody's password")
+    assert len(verified) == 1
+    assert verified[0].startswith("$argon2id$")
+    passwords.close()
+
+
+async def test_hashes_run_off_the_event_loop_and_a_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords()
+    enough, running, most, threads = threading.Event(), 0, 0, set()
+    lock = threading.Lock()
+
+    def slow(_kept: str, _password: str) -> bool:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            threads.add(threading.current_thread())
+        enough.wait(5)
+        with lock:
+            running -= 1
+        return True
+
+    monkeypatch.setattr(passwords, "_verify", slow)
+    attempts = [asyncio.create_task(passwords.verify("kept", "password")) for _ in range(AT_ONCE * 3)]
+    await eventually(lambda: running == AT_ONCE)
+    enough.set()
+    assert await asyncio.gather(*attempts) == [True] * len(attempts)
+    assert most == AT_ONCE
+    assert threading.main_thread() not in threads
+    passwords.close()

@@ -1,0 +1,183 @@
+"""Logging in and out: what a browser is given, and how slow guessing is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hub.api.attempts import WINDOW_SECONDS
+from hub.api.session import ACCOUNT_ATTEMPTS, ADDRESS_ATTEMPTS
+from hub.model import new_id
+from hub.store.credentials import SESSION_MS
+from tests.api import PASSWORD, Hub, Sender, assert_problem, running_hub
+
+TOO_LONG = "x" * 300
+"""A wrong password that costs no hash."""
+
+
+def cookie_of(answer: httpx.Response) -> tuple[str, dict[str, str]]:
+    """The name of the one cookie an answer sets, and what is said of it."""
+    [header] = answer.headers.get_list("set-cookie")
+    [(name, morsel)] = SimpleCookie(header).items()
+    return name, {key: str(value) for key, value in morsel.items() if value} | {"value": morsel.value}
+
+
+async def log_in(hub: Hub, email: str, password: str, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await hub.client().post("/session", json={"email": email, "password": password}, headers=named)
+
+
+async def test_login_answers_who_it_is_and_sets_a_cookie_that_scripts_cannot_read(hub: Hub, sender: Sender) -> None:
+    answer = await log_in(hub, sender.email.upper(), PASSWORD)
+    assert answer.status_code == 200
+    assert answer.json()["email"] == sender.email
+    assert answer.json().keys() == {
+        *("id", "email", "name", "role", "settings", "sequence", "seen_sequence", "unseen"),
+    }
+    name, cookie = cookie_of(answer)
+    assert name == "glimpse"
+    value = cookie.pop("value")
+    assert len(value) >= 43
+    assert value not in answer.text
+    assert cookie == {"httponly": "True", "samesite": "lax", "path": "/", "max-age": str(SESSION_MS // 1000)}
+
+
+async def test_login_over_https_sets_a_cookie_for_this_host_over_https_only(hub: Hub, sender: Sender) -> None:
+    name, cookie = cookie_of(await log_in(hub, sender.email, PASSWORD, x_forwarded_proto="https"))
+    assert name == "__Host-glimpse"
+    assert cookie["secure"] == "True"
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == ("True", "lax", "/")
+    assert "domain" not in cookie
+    https = {"x-forwarded-proto": "https"}
+    shown = {"cookie": f"__Host-glimpse={cookie['value']}"}
+    assert (await hub.client().get("/me", headers=https | shown)).status_code == 200
+    # The same secret under the other name, or over plain http, is nobody.
+    assert_problem(await hub.client().get("/me", headers=shown), 401)
+    planted = {"cookie": f"glimpse={cookie['value']}"}
+    assert_problem(await hub.client().get("/me", headers=https | planted), 401)
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        (None, PASSWORD + "r"),
+        (None, ""),
+        (None, "x" * 10_000),
+        (None, "a\0b"),
+        ("nobody@example.com", PASSWORD),
+        ("", PASSWORD),
+        ("a\0b@example.com", PASSWORD),
+        ("x" * 100_000, PASSWORD),
+    ],
+)
+async def test_login_with_a_wrong_address_or_password_is_the_same_401(
+    hub: Hub, sender: Sender, email: str | None, password: str
+) -> None:
+    address = f"192.0.2.{len(password) % 250}"
+    answer = await log_in(hub, sender.email if email is None else email, password, x_forwarded_for=address)
+    body = assert_problem(answer, 401)
+    assert body["type"] == "urn:glimpse:problem:wrong-password"
+    assert "set-cookie" not in answer.headers
+    assert "www-authenticate" not in answer.headers
+
+
+async def test_login_from_a_foreign_page_is_a_403(hub: Hub, sender: Sender) -> None:
+    assert_problem(await log_in(hub, sender.email, PASSWORD, origin="https://evil.example"), 403)
+    assert (await log_in(hub, sender.email, PASSWORD, origin=hub.origin)).status_code == 200
+
+
+async def test_login_is_limited_for_an_account_wherever_from(hub: Hub, sender: Sender, stranger: Sender) -> None:
+    for number in range(ACCOUNT_ATTEMPTS):
+        assert_problem(await log_in(hub, sender.email, TOO_LONG, x_forwarded_for=f"192.0.2.{number}"), 401)
+    answer = await log_in(hub, sender.email, PASSWORD, x_forwarded_for="192.0.2.250")
+    assert_problem(answer, 429)
+    assert 1 <= int(answer.headers["retry-after"]) <= WINDOW_SECONDS
+    assert (await log_in(hub, stranger.email, PASSWORD, x_forwarded_for="192.0.2.250")).status_code == 200
+    # What is limited is guessing passwords: the token goes on.
+    assert await sender.get("/me")
+
+
+async def test_login_attempts_at_once_are_counted_each(hub: Hub, sender: Sender) -> None:
+    answers = await asyncio.gather(
+        *(log_in(hub, sender.email, TOO_LONG, x_forwarded_for=f"192.0.2.{n}") for n in range(ACCOUNT_ATTEMPTS + 5))
+    )
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [401] * ACCOUNT_ATTEMPTS + [429] * 5
+
+
+@pytest.fixture
+async def quiet_hub(tmp_path: Path, migrated_sqlite_url: str) -> AsyncIterator[Hub]:
+    """A hub whose limits no other test has used."""
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        yield hub
+
+
+async def test_login_is_limited_for_an_address_whatever_account(quiet_hub: Hub) -> None:
+    # All from one IPv6 network, which is one customer's.
+    async def guess(number: int) -> int:
+        answer = await log_in(
+            quiet_hub, f"{new_id()}@example.com", TOO_LONG, x_forwarded_for=f"2001:db8:1:2::{number:x}"
+        )
+        return answer.status_code
+
+    assert {await guess(number) for number in range(ADDRESS_ATTEMPTS)} == {401}
+    assert await guess(9999) == 429
+    sender = await quiet_hub.add_sender()
+    elsewhere = await log_in(quiet_hub, sender.email, PASSWORD, x_forwarded_for="2001:db8:1:3::1")
+    assert elsewhere.status_code == 200
+
+
+async def test_logout_ends_the_session_and_takes_the_cookie_away(hub: Hub, sender: Sender) -> None:
+    browser = await sender.log_in()
+    kept = dict(browser.cookies)
+    answer = await browser.delete("/session")
+    assert answer.status_code == 204
+    assert cookie_of(answer)[1].get("max-age") == "0" or 'glimpse=""' in answer.headers["set-cookie"]
+    assert_problem(await hub.client(cookie=f"glimpse={kept['glimpse']}").get("/me"), 401)
+    assert (await sender.get("/sessions"))["items"] == []
+
+
+async def test_logout_with_a_token_is_a_404(sender: Sender) -> None:
+    assert_problem(await sender.http.delete("/session"), 404)
+
+
+async def test_logout_closes_the_sockets_of_that_session_only(hub: Hub, sender: Sender) -> None:
+    first, second = await sender.log_in(), await sender.log_in()
+
+    def cookie(browser: httpx.AsyncClient) -> dict[str, str]:
+        return {"cookie": f"glimpse={browser.cookies['glimpse']}"}
+
+    async with (
+        hub.socket(origin=hub.origin, additional_headers=cookie(first)) as ended,
+        hub.socket(origin=hub.origin, additional_headers=cookie(second)) as other,
+    ):
+        for socket in (ended, other):
+            await socket.say(type="connect", stream="history")
+            assert (await socket.hear())["type"] == "connected"
+        async with first.stream("GET", "/stream") as stream:
+            assert (await first.delete("/session")).status_code == 204
+            assert await ended.closed() == 4401
+            assert b"".join([chunk async for chunk in stream.aiter_bytes()]).startswith(b"retry:")
+        await sender.register()
+        await other.event("message.registered")
+
+
+async def test_session_that_has_expired_is_a_401(hub: Hub, sender: Sender) -> None:
+    browser = await sender.log_in()
+    async with hub.database.write() as tx:
+        await tx.fetch("UPDATE sessions SET expires_at = 1 WHERE user_id = $1", sender.id)
+    assert_problem(await browser.get("/me"), 401)
+    assert (await sender.get("/sessions"))["items"] == []
+
+
+async def test_session_says_which_program_it_is_in(sender: Sender) -> None:
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    browser = await sender.log_in(**{"user-agent": firefox})
+    [session] = (await browser.get("/sessions")).json()["items"]
+    assert session["device"] == "Firefox on Linux"
+    assert session["current"]
