@@ -1,0 +1,267 @@
+"""The application: the parts built, joined and routed. No rule lives here.
+
+Promise: everything shared is made when the server starts and handed down as arguments; when the server
+stops, it is undone in the opposite order.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
+
+from hub.actions import Actions
+from hub.api.asked import refuse_too_much
+from hub.api.attempts import Attempts, LocalAttempts, SharedAttempts
+from hub.api.auth import Auth, new_secret
+from hub.api.health import HealthApi, Metrics
+from hub.api.messages import MessagesApi
+from hub.api.openapi import OpenApi
+from hub.api.opens import OpensApi
+from hub.api.pages import PagesApi, web_directory
+from hub.api.passwords import Passwords
+from hub.api.problems import Problem, on_database_away, on_exception, on_http_exception, on_problem
+from hub.api.session import SessionApi
+from hub.api.settings import AccountApi
+from hub.config import Config, ConfigError
+from hub.front import Front
+from hub.live.bus import Bus
+from hub.live.connections import Connections
+from hub.live.redis_bus import RedisBackend, connection_options
+from hub.live.sse import Streams
+from hub.live.websocket import Sockets
+from hub.recorder import Recorder
+from hub.spool import Spool
+from hub.store.credentials import Credentials
+from hub.store.database import Database, DatabaseAway
+from hub.store.events import Events
+from hub.store.messages import Messages
+from hub.store.migrate import head, migrate, revision
+from hub.store.opens import Opens
+from hub.store.retention import Retention
+from hub.store.users import Users
+from hub.tracking.datasets import Datasets
+from hub.tracking.pixel import Pixel
+from hub.tracking.token import Keys
+from hub.upkeep import Upkeep
+from hub.wire import Renderer
+
+logger = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def now() -> int:
+    """The time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def create_app(config: Config) -> Starlette:
+    """The application for a configuration; nothing is opened before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.router.routes.extend(await _build(app, config, stack))
+            yield
+
+    app = Starlette(
+        lifespan=lifespan,
+        middleware=[Middleware(Front)],
+        exception_handlers={
+            Problem: on_problem,
+            DatabaseAway: on_database_away,
+            HTTPException: on_http_exception,
+            Exception: on_exception,
+        },
+    )
+    # A redirect to the address with or without a slash would go to http where a proxy ends the https.
+    app.router.redirect_slashes = False
+    app.state.draining = False
+    return app
+
+
+async def prepare(config: Config) -> None:
+    """See that the database has the schema this code needs; an embedded one is given it.
+
+    Raises `DatabaseAway`, or `ConfigError` for a database that somebody has to migrate.
+    """
+    if config.embedded:
+        await migrate(config.database_url)
+    elif await revision(config.database_url) != head():
+        raise ConfigError("the database's schema is not current: run `python -m hub migrate` first")
+
+
+async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[BaseRoute]:
+    database = Database(config.database_url)
+    await database.connect()
+    stack.push_async_callback(database.disconnect)
+    users, credentials = Users(database), Credentials(database)
+    messages, opens, events = Messages(database), Opens(database), Events(database)
+
+    keys = await _keys(users, config)
+    datasets = Datasets.load(config.data_dir, config.geoip_db)
+    renderer = Renderer(keys, config.public_url or f"http://localhost:{config.port or 80}")
+    connections = Connections(
+        users,
+        credentials,
+        events,
+        renderer,
+        max_per_user=config.max_sockets_per_user,
+        max_bytes=config.max_queue_bytes,
+        clock=now,
+    )
+    bus = Bus(_redis(config))
+    await bus.start(connections.deliver, connections.resync)
+    stack.push_async_callback(bus.stop)
+
+    metrics = Metrics()
+    spool = Spool(config.spool_dir)
+    recorder = Recorder(database, bus, renderer, keys, datasets, spool, config, clock=now, measures=metrics.measures())
+    await recorder.start()
+    stack.push_async_callback(recorder.stop)
+    upkeep = Upkeep(
+        connections,
+        recorder,
+        Retention(database, config.log_days),
+        datasets,
+        log_check_seconds=config.log_check_seconds,
+        clock=now,
+    )
+    await stack.enter_async_context(upkeep)
+    passwords = Passwords()
+    stack.callback(passwords.close)
+
+    actions = Actions(database, bus, renderer, clock=now)
+    trusted = config.trusted_proxies
+    auth = Auth(credentials, public_url=config.public_url, trusted_proxies=trusted, clock=now)
+    health = HealthApi(
+        auth,
+        database,
+        recorder,
+        bus,
+        connections,
+        metrics,
+        trusted_proxies=trusted,
+        draining=lambda: bool(app.state.draining),
+    )
+    account = AccountApi(auth, users, credentials, events, actions, passwords, now)
+    session = SessionApi(
+        auth,
+        users,
+        credentials,
+        events,
+        actions,
+        passwords,
+        _attempts(config, stack),
+        trusted_proxies=trusted,
+        clock=now,
+    )
+
+    sockets = Sockets(
+        auth,
+        actions,
+        connections,
+        config,
+        clock=now,
+        on_close=metrics.closed,
+        on_sent=metrics.delivery.observe,
+    )
+
+    async def drain(seconds: float) -> None:
+        app.state.draining = True
+        await connections.drain(seconds)
+
+    app.state.drain = drain
+    app.state.pixel = Pixel(keys, recorder, trusted, now, metrics.hit)
+    if not await users.any():
+        logger.warning("there is no account yet: make one with `python -m hub user add EMAIL --name NAME`")
+    return [
+        # The front answers these; here the router learns that no other method is taken.
+        Route("/o/{name:path}.gif", app.state.pixel, methods=["GET"]),
+        Mount(
+            "/api/v1",
+            Router(
+                [
+                    *_resources(
+                        MessagesApi(auth, messages, actions, keys, now),
+                        OpensApi(auth, messages, opens, events, renderer),
+                        account,
+                        session,
+                    ),
+                    Route("/stream", Streams(auth, connections, config).stream),
+                    WebSocketRoute("/ws", sockets),
+                    Route("/openapi.json", OpenApi().document),
+                ],
+                redirect_slashes=False,
+            ),
+        ),
+        Route("/healthz", health.alive),
+        Route("/readyz", health.ready),
+        Route("/metrics", health.metrics),
+        *PagesApi(web_directory()).routes(),
+    ]
+
+
+def _resources(messages: MessagesApi, opens: OpensApi, account: AccountApi, session: SessionApi) -> list[BaseRoute]:
+    return [
+        _resource("/me", GET=account.me, PATCH=account.change_me),
+        _resource("/settings", PATCH=account.change_settings),
+        _resource("/seen", POST=account.seen),
+        _resource("/tokens", GET=account.tokens, POST=account.add_token),
+        _resource("/tokens/{id}", DELETE=account.remove_token),
+        _resource("/sessions", GET=account.sessions),
+        _resource("/sessions/{id}", DELETE=account.remove_session),
+        _resource("/session", POST=session.log_in, DELETE=session.log_out),
+        _resource("/messages", GET=messages.page, POST=messages.register),
+        _resource("/messages/mute-all", POST=messages.mute_all),
+        _resource("/messages/{id}", GET=messages.get, PATCH=messages.change),
+        _resource("/messages/{id}/viewing", POST=messages.viewing),
+        _resource("/messages/{id}/opens", GET=opens.of_message),
+        _resource("/opens", GET=opens.of_all),
+        _resource("/events", GET=opens.events),
+    ]
+
+
+def _resource(path: str, **methods: Endpoint) -> Route:
+    """One address with all its methods, so that a 405 names them all."""
+
+    async def endpoint(request: Request) -> Response:
+        await refuse_too_much(request)
+        method = "GET" if request.method == "HEAD" else request.method
+        return await methods[method](request)
+
+    return Route(path, endpoint, methods=list(methods))
+
+
+async def _keys(users: Users, config: Config) -> Keys:
+    """The configured secret signs; the one kept in the database still verifies what it signed before."""
+    kept = await users.secret("pixel", new_secret())
+    return Keys(config.secret_key, kept) if config.secret_key else Keys(kept)
+
+
+def _redis(config: Config) -> RedisBackend | None:
+    if config.redis_url is None:
+        return None
+    return RedisBackend(config.redis_url, insecure_tls=config.redis_insecure_tls)
+
+
+def _attempts(config: Config, stack: AsyncExitStack) -> Attempts:
+    local = LocalAttempts(now)
+    if config.redis_url is None:
+        return local
+    options = connection_options(config.redis_url, config.redis_insecure_tls)
+    # A pool that waits: a guess that finds every connection taken must not go uncounted.
+    pool = BlockingConnectionPool.from_url(config.redis_url, max_connections=4, timeout=None, **options)
+    redis = Redis.from_pool(pool)
+    stack.push_async_callback(redis.aclose)
+    return SharedAttempts(redis, local)

@@ -1,0 +1,307 @@
+"""The server: uvicorn with our limits, our drain and our exit.
+
+Promise: it says in one line where it is, once it serves, and in one line why it cannot. On SIGTERM or
+SIGINT it refuses no pixel until its sockets are closed in order, answers what it was asked, flushes, and
+is gone within 25 s with status 0; a second signal does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
+
+from hub.config import Config, ConfigError
+from hub.logs import configure_logging
+from hub.transport import HubHttp, HubState, HubWebSocket
+from hub.workers import SIGNALS, Supervisor
+
+AppFactory: TypeAlias = Callable[[Config], ASGIApp]
+Drain: TypeAlias = Callable[[float], Awaitable[None]]
+
+END_SECONDS = 24.0
+DRAIN_MARGIN_SECONDS = 3.0
+ANSWER_SECONDS = 8
+"""What follows SIGTERM: the app's drain, at most this much over its time; the last answers; the lifespan's end."""
+
+BACKLOG = 2048
+FRAME_BYTES = 64 * 1024
+PING_SECONDS = 25.0
+PONG_SECONDS = 20.0
+"""A peer that is gone is let go after both: within a minute, and under a router's 55 s of silence."""
+
+KEEP_ALIVE_SECONDS = 95
+"""More than the 90 s that a router keeps an idle connection, so that it never sends into a closing one."""
+
+TICK_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
+
+
+class CannotServe(Exception):
+    """The server cannot start. The message is one line that says why and what to do."""
+
+
+def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, workers: int) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status, 0 then and 1 if it could not start.
+
+    `app_factory` makes the ASGI application from `config`; with several `workers` each makes its own, so
+    it must be importable by name. If the application has `state.drain`, a coroutine function, it is called
+    with the seconds over which to close its sockets and streams; until it returns, and for the rest of the
+    process, it should refuse new ones. `port` 0 takes a free one. Raises `ConfigError` if several workers
+    would not hear of each other. Why it could not start is said on stderr.
+    """
+    if workers > 1 and config.redis_url is None:
+        raise ConfigError(f"{workers} processes need REDIS_URL to hear of each other: set it, or serve with one worker")
+    try:
+        with _listening(host, port) as listener:
+            configure_logging(config)
+
+            def announce() -> None:
+                sys.stdout.write(f"Glimpse is at {_address(listener)}\n")
+                sys.stdout.flush()
+
+            work = _Work(app_factory, config, listener)
+            if workers == 1:
+                return work.run(announce)
+            reason = Supervisor(workers, work, announce).run()
+            if reason is not None:
+                raise CannotServe(reason)
+            return 0
+    except CannotServe as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One process's part: an application of its own on the listener that all share. Picklable."""
+
+    app_factory: AppFactory
+    config: Config
+    listener: socket.socket
+
+    def __call__(self, report: Callable[[str], None]) -> int:
+        """As a worker of a `Supervisor`: report, and stop when it is gone."""
+        configure_logging(self.config)
+        parent = multiprocessing.parent_process()
+
+        def tell(reason: str) -> None:
+            with contextlib.suppress(OSError):
+                report(reason)
+
+        try:
+            return self.run(lambda: tell(""), None if parent is None else parent.sentinel)
+        except CannotServe as error:
+            tell(str(error))
+            return 1
+        except KeyboardInterrupt:
+            return 0
+
+    def run(self, serving: Callable[[], None], supervisor: int | None = None) -> int:
+        """Serve, calling `serving` once it does; `supervisor` is readable once that process is gone."""
+        try:
+            app = self.app_factory(self.config)
+        except Exception:
+            log.debug("the application could not be made", exc_info=True)
+            raise CannotServe(_why(traceback.format_exc())) from None
+        settings = _settings(app)
+        server = HubServer(settings, self.config.drain_seconds, serving, supervisor)
+        try:
+            server.run([self.listener])
+        except SystemExit:
+            raise CannotServe(server.startup_failure or "the server could not start") from None
+        return 0
+
+
+class HubLifespan(LifespanOn):
+    """uvicorn's lifespan, that keeps why the start failed instead of logging it with its traceback."""
+
+    startup_failure = ""
+
+    async def send(self, message: LifespanSendMessage) -> None:
+        """Take a message of the application's lifespan."""
+        if message["type"] == "lifespan.startup.failed":
+            log.debug("the application could not start: %s", message.get("message"))
+            self.startup_failure = _why(message.get("message", ""))
+            message = {"type": "lifespan.startup.failed", "message": ""}
+        await super().send(message)
+
+
+class HubServer(uvicorn.Server):
+    """uvicorn's server with a start that is announced and an end in order.
+
+    `drain_seconds` is over how long the application's sockets are closed; `serving` is called once
+    requests are answered; `supervisor` is a file descriptor that becomes readable when this process is to
+    end because the one that looks after it is gone.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain_seconds: float,
+        serving: Callable[[], None],
+        supervisor: int | None = None,
+    ) -> None:
+        super().__init__(config)
+        self.server_state = HubState()
+        self._drain_seconds = drain_seconds
+        self._serving = serving
+        self._supervisor = supervisor
+
+    @property
+    def startup_failure(self) -> str:
+        """Why the application did not start, in one line, or nothing."""
+        return cast(HubLifespan, self.lifespan).startup_failure
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGTERM and SIGINT while the server runs, and ignore them from then on.
+
+        uvicorn raises the signal again at the end, so that a stop that was asked for looks like a crash,
+        and another signal would cut the end of the interpreter short.
+        """
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        for each in SIGNALS if in_main_thread else ():
+            signal.signal(each, self.handle_exit)
+        yield
+        for each in SIGNALS if in_main_thread else ():
+            signal.signal(each, signal.SIG_IGN)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application and answer requests."""
+        await super().startup(sockets)
+        if self._supervisor is not None:
+            asyncio.get_running_loop().add_reader(self._supervisor, self._abandoned)
+        self._serving()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, stop listening, answer what was asked, end the application."""
+        last_resort = threading.Timer(END_SECONDS, _end_now)
+        last_resort.daemon = True
+        last_resort.start()
+        cast(HubState, self.server_state).draining = True
+        await self._drain()
+        await super().shutdown(sockets)
+
+    async def _drain(self) -> None:
+        """Let the application close its sockets, and wait until they are closed. Ctrl+C twice skips it."""
+        drain: Drain | None = getattr(getattr(self.config.loaded_app, "state", None), "drain", None)
+        if drain is None:
+            return
+        deadline = asyncio.get_running_loop().time() + self._drain_seconds + DRAIN_MARGIN_SECONDS
+        draining = asyncio.ensure_future(drain(self._drain_seconds))
+        while not draining.done() or self._has_sockets():
+            if self.force_exit or asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(TICK_SECONDS)
+        draining.cancel()
+        try:
+            await draining
+        except asyncio.CancelledError:
+            log.warning("closing the sockets took too long; the rest are cut off")
+        except Exception:
+            log.exception("closing the sockets failed")
+
+    def _has_sockets(self) -> bool:
+        return any(isinstance(each, HubWebSocket) for each in self.server_state.connections)
+
+    def _abandoned(self) -> None:
+        """The supervisor was killed: free the port for its successor at once, then end in order."""
+        asyncio.get_running_loop().remove_reader(cast(int, self._supervisor))
+        log.error("the supervisor is gone; this worker ends")
+        for server in self.servers:
+            server.close()
+        self.should_exit = True
+
+
+def _settings(app: ASGIApp) -> uvicorn.Config:
+    """uvicorn's configuration: ours in everything, its own reading of the environment in nothing."""
+    settings = uvicorn.Config(
+        app,
+        loop="auto",
+        http=HubHttp,
+        ws=HubWebSocket,
+        ws_max_size=FRAME_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        forwarded_allow_ips="",
+        server_header=False,
+        workers=1,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=ANSWER_SECONDS,
+    )
+    settings.load()
+    settings.lifespan_class = HubLifespan
+    return settings
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket. Raises `CannotServe` if there cannot be one."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        dual = host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server(
+            cast(tuple[str, int], address[:2]), family=family, backlog=BACKLOG, dualstack_ipv6=dual
+        )
+    except OSError as error:
+        raise CannotServe(_why_not_listening(host, port, error)) from None
+    with listener:
+        yield listener
+
+
+def _why_not_listening(host: str, port: int, error: OSError) -> str:
+    match error:
+        case socket.gaierror() | OSError(errno=errno.EADDRNOTAVAIL):
+            return f"{host} is no address of this machine: give one that is with --host"
+        case OSError(errno=errno.EADDRINUSE):
+            return f"Port {port} is in use: stop what uses it, or give another with --port"
+        case PermissionError():
+            return f"Port {port} is not allowed: give one from 1024 up with --port"
+    return f"Cannot serve at {host} port {port}: {error.strerror or error}"
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _why(told: str) -> str:
+    """A traceback as one line: the hub's own errors say what to do, others need the name of their kind."""
+    lines = told.strip().splitlines()
+    frames = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=-1)
+    text = " ".join(" ".join(lines[frames + 1 :]).split())
+    kind, _, message = text.partition(": ")
+    return message if kind.startswith("hub.") and message else f"Glimpse cannot start: {text}"
+
+
+def _end_now() -> None:
+    """What ends a process that does not end: a thread that hangs, say."""
+    log.critical("the end took longer than %g s and is cut short", END_SECONDS)
+    os._exit(1)

@@ -1,0 +1,112 @@
+"""The two wire protocols under the hub, as uvicorn has them, with the gaps closed that were measured in it.
+
+Promise: no peer, however slow or silent, holds a connection for ever or makes it grow without bound, and
+the application can reach each one's transport. Read and measured on uvicorn 0.54, 2026-11-23.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.http11 import Request
+
+TRANSPORT_EXTENSION = "glimpse.transport"
+"""In every `scope["extensions"]`: `{"transport": asyncio.Transport}`, to measure and to abort."""
+
+HEAD_BYTES = 64 * 1024
+HEAD_SECONDS = 60.0
+CLOSE_SECONDS = 10.0
+
+TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\nconnection: close\r\n\r\n"
+    b"Request header too large.\r\n"
+)
+
+
+class HubState(ServerState):
+    """What the connections of one server share. While `draining`, each answer is its connection's last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = False
+
+
+class HubHttp(HttpToolsProtocol):
+    """HTTP/1.1 whose request heads are bounded in bytes and in time.
+
+    uvicorn with httptools takes a head of any size, and waits for ever for one that never ends. A client
+    that opens a connection has HEAD_SECONDS for its first head, and as long for any later one it begins.
+    """
+
+    _reading_head = False
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._reading_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self.transport.write(TOO_LARGE)
+                self.transport.close()
+                return
+        super().data_received(data)
+        if self._reading_head:
+            self._start_timer()
+
+    def on_message_begin(self) -> None:
+        self._reading_head, self._head_bytes = True, 0
+        super().on_message_begin()
+        self.scope["extensions"] = {TRANSPORT_EXTENSION: {"transport": self.transport}}
+
+    def on_headers_complete(self) -> None:
+        self._reading_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+        if cast(HubState, self.server_state).draining and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _start_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class HubWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket that lets go of a peer that is gone.
+
+    uvicorn's way to end a connection waits until all that was written is read, which a dead or stuck peer
+    never does; here what is overdue is aborted.
+    """
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        # uvicorn has made the task that runs the application by now, and it has not begun.
+        if scope := getattr(self, "scope", None):
+            scope["extensions"][TRANSPORT_EXTENSION] = {"transport": self.transport}
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)

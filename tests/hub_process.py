@@ -1,0 +1,171 @@
+"""The hub as its own process, for the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+from hub import accounts
+from hub.store.database import Database
+from tests.processes import free_port, start_process, wait_until
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class HubProcess:
+    """The hub as a user runs it: `python -m hub serve`, in an environment with nothing else in it.
+
+    `directory` is where it runs and keeps its spool and what it prints (`log`). `environ` adds variables
+    (`DATABASE_URL`, `REDIS_URL`, `HUB_…`), `arguments` adds options of `serve`. A killed one can be started
+    again: same port, same database.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        database_url: str,
+        environ: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        port: int | None = None,
+    ) -> None:
+        self.directory = directory
+        self.port = port or free_port()
+        self.arguments = tuple(arguments)
+        self.log = directory / f"hub-{self.port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environ = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": database_url,
+            "HUB_SPOOL_DIR": str(directory / f"spool-{self.port}"),
+            "HUB_DATA_DIR": str(directory / "data"),
+            **(environ or {}),
+        }
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """The address of its WebSocket."""
+        return f"ws://127.0.0.1:{self.port}/api/v1/ws"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running hub."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self, timeout: float = 30.0) -> Self:
+        """Start it and wait until it is ready. Raises AssertionError, with its output, if it is not."""
+        self.launch()
+        try:
+            wait_until(self.ready, timeout, "the hub ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self.output()}") from None
+        return self
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        command = [sys.executable, "-m", "hub", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        with self.log.open("ab") as log:
+            self.process = start_process(
+                [*command, *self.arguments],
+                cwd=self.directory,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def ready(self) -> bool:
+        """Whether `/readyz` says 200. Raises AssertionError if the process has ended."""
+        assert self.process is None or self.process.poll() is None, "the hub ended by itself"
+        try:
+            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5) as answer:
+                return cast(int, answer.status) == 200
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except OSError:
+            return False
+
+    def output(self) -> str:
+        """What it printed so far, both streams."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def command(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `python -m hub ARGUMENTS` in the same environment, with `typed` on its standard input."""
+        return subprocess.run(
+            [sys.executable, "-m", "hub", *arguments],
+            cwd=self.directory,
+            env=self.environ,
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def add_user(self, email: str, name: str, password: str, admin: bool = False) -> None:
+        """Make an account, as the command line does; a process of its own for each would take minutes in all."""
+        role = "admin" if admin else "user"
+        self._in_database(lambda database: accounts.add_user(database, email, name, role, password))
+
+    def create_token(self, email: str, name: str = "test") -> str:
+        """A new API token of the account `email`, as from the command line."""
+        return self._in_database(lambda database: accounts.create_token(database, email, name))
+
+    def _in_database(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        async def connected() -> T:
+            database = Database(self.environ["DATABASE_URL"])
+            await database.connect()
+            try:
+                return await work(database)
+            finally:
+                await database.disconnect()
+
+        # In a thread: the caller may be inside a running event loop.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, connected()).result()
+
+    def kill(self) -> None:
+        """End it as a crash would, with all its workers."""
+        if self.process is not None:
+            self._signal_group(signal.SIGKILL)
+            self.process.wait(30)
+            self.process = None
+
+    def terminate(self, timeout: float = 30.0) -> int:
+        """End it as a deployment does (SIGTERM) and wait; its exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        status = self.process.wait(timeout)
+        self.process = None
+        return status
+
+    def _signal_group(self, how: signal.Signals) -> None:
+        assert self.process is not None
+        try:
+            os.killpg(self.process.pid, how)
+        except ProcessLookupError:
+            return
+
+    def __enter__(self) -> Self:
+        return self if self.process is not None else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()

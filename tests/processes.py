@@ -1,0 +1,88 @@
+"""Processes for the tests, and waiting for them: for a condition, never for a time.
+
+Promise: what is started here ends with the process that started it, even if that one is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast, overload
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.01
+
+GUARD = """
+import ctypes, os, sys
+death, uid, gid, *command = sys.argv[1:]
+if os.geteuid() != int(uid):
+    os.setgroups([]), os.setgid(int(gid)), os.setuid(int(uid))
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death))
+os.execv(command[0], command)
+"""
+"""Becomes the program it is given: as another user, and (prctl(2)) ending with the thread that started it."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return cast(int, probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = "") -> T:
+    """Ask `condition` until it is true and give back what it said.
+
+    Raises AssertionError, naming `what`, if that takes longer than `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or inspect.getsource(condition).strip()}")
+        time.sleep(POLL_SECONDS)
+    return result
+
+
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = ..., what: str = ...) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], seconds: float = ..., what: str = ...) -> T: ...
+async def eventually(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+    """`wait_until` for asynchronous tests; `condition` may be a coroutine function."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        result = await answer if inspect.isawaitable(answer) else answer
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or inspect.getsource(condition).strip()}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def start_process(
+    command: Sequence[str | Path],
+    *,
+    death: signal.Signals = signal.SIGKILL,
+    owner: pwd.struct_passwd | None = None,
+    **options: Any,
+) -> subprocess.Popen[bytes]:
+    """Start a program, by its full path, in a process group of its own.
+
+    On Linux it gets the signal `death` when the thread that called this ends, so call it from the main one.
+    """
+    uid, gid = (owner.pw_uid, owner.pw_gid) if owner else (os.geteuid(), os.getegid())
+    guard = [sys.executable, "-I", "-S", "-c", GUARD, str(int(death)), str(uid), str(gid)]
+    return subprocess.Popen([*guard, *map(str, command)], start_new_session=True, **options)

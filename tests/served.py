@@ -1,0 +1,133 @@
+"""A small application behind `hub.server`, run as a process of its own: `python -m tests.served KIND WORKERS`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from hub.config import Config, ConfigError
+from hub.server import serve
+from hub.transport import TRANSPORT_EXTENSION
+
+GOING_DOWN = 4001
+CLOSING_SECONDS = 0.3
+
+
+class Site:
+    """The application's parts. What happens to it, it notes in the file `journal` in its directory."""
+
+    def __init__(self, drain_hangs: bool) -> None:
+        self.journal = Path("journal")
+        self.going_down = asyncio.Event()
+        self.drain_hangs = drain_hangs
+
+    def note(self, what: str) -> None:
+        with self.journal.open("a") as journal:
+            journal.write(f"{what}\n")
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        app.state.drain = self.drain
+        self.note(f"started {os.getpid()}")
+        yield
+        self.note("stopped")
+
+    async def drain(self, seconds: float) -> None:
+        self.note(f"drain {seconds:g}")
+        if self.drain_hangs:
+            await asyncio.Event().wait()
+        self.going_down.set()
+
+    async def pid(self, _: Request) -> Response:
+        return PlainTextResponse(str(os.getpid()))
+
+    async def readyz(self, _: Request) -> Response:
+        return PlainTextResponse("", status_code=503 if self.going_down.is_set() else 200)
+
+    async def waits(self, _: Request) -> Response:
+        """Answer some time after the end has begun and the sockets are closed."""
+        self.note("waiting")
+        await self.going_down.wait()
+        await asyncio.sleep(2 * CLOSING_SECONDS)
+        return PlainTextResponse("answered")
+
+    async def stream(self, _: Request) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            yield b": hello\n\n"
+            await self.going_down.wait()
+            yield b": goodbye\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    async def boom(self, request: Request) -> Response:
+        raise RuntimeError(f"no luck for {request.client} with {request.url} of reader@example.com")
+
+    async def socket(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        transport = websocket.scope["extensions"][TRANSPORT_EXTENSION]["transport"]
+        await websocket.send_text(str(transport.get_write_buffer_size()))
+        reading = asyncio.create_task(self.read(websocket))
+        closing = asyncio.create_task(self.going_down.wait())
+        await asyncio.wait({reading, closing}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            await asyncio.sleep(CLOSING_SECONDS)
+            await websocket.close(GOING_DOWN)
+        await reading
+        closing.cancel()
+
+    async def read(self, websocket: WebSocket) -> None:
+        while (await websocket.receive())["type"] != "websocket.disconnect":
+            pass
+
+    def app(self) -> Starlette:
+        return Starlette(
+            lifespan=self.lifespan,
+            routes=[
+                Route("/pid", self.pid),
+                Route("/readyz", self.readyz),
+                Route("/waits", self.waits),
+                Route("/stream", self.stream),
+                Route("/boom", self.boom),
+                WebSocketRoute("/ws", self.socket),
+            ],
+        )
+
+
+def good(_: Config) -> ASGIApp:
+    return Site(drain_hangs=False).app()
+
+
+def stuck(_: Config) -> ASGIApp:
+    return Site(drain_hangs=True).app()
+
+
+def misconfigured(_: Config) -> ASGIApp:
+    raise ConfigError("SETTING is wrong: set it right")
+
+
+def unstartable(_: Config) -> ASGIApp:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        raise OSError("the disk\nis on fire")
+        yield
+
+    return Starlette(lifespan=lifespan)
+
+
+KINDS = {each.__name__: each for each in (good, stuck, misconfigured, unstartable)}
+
+if __name__ == "__main__":
+    kind, workers, port = sys.argv[1:]
+    config = Config(drain_seconds=0.3, log_level="debug", redis_url="redis://127.0.0.1/0")
+    sys.exit(serve(KINDS[kind], config, host="127.0.0.1", port=int(port), workers=int(workers)))

@@ -1,0 +1,248 @@
+"""The server as a process of its own: its start, its end, its log, alone and as several workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from hub.config import Config, ConfigError
+from hub.server import serve
+from tests import served
+from tests.processes import eventually, start_process, wait_until
+from tests.servers import ROOT
+
+
+class Served:
+    """`tests.served` in a process of its own."""
+
+    def __init__(self, directory: Path, kind: str = "good", workers: int = 1, port: int = 0) -> None:
+        self.directory = directory
+        self.out, self.log = directory / "out", directory / "log"
+        with self.out.open("wb") as out, self.log.open("wb") as log:
+            self.process = start_process(
+                [sys.executable, "-m", "tests.served", kind, str(workers), str(port)],
+                cwd=directory,
+                env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+            )
+
+    def wait_ready(self) -> Served:
+        wait_until(lambda: self.out.read_text().endswith("\n") or self.process.poll() is not None, 20)
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    @property
+    def port(self) -> int:
+        match = re.fullmatch(r"Glimpse is at http://127\.0\.0\.1:(\d+)\n", self.out.read_text())
+        assert match is not None
+        return int(match[1])
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def journal(self, what: str) -> list[str]:
+        """The second words of the journal's lines that begin with `what`."""
+        journal = self.directory / "journal"
+        lines = journal.read_text().splitlines() if journal.exists() else []
+        return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == what]
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+
+
+Start = Callable[..., Served]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts servers and kills what is left of them after the test."""
+    started: list[Served] = []
+
+    def start(kind: str = "good", workers: int = 1, port: int = 0) -> Served:
+        started.append(Served(tmp_path, kind, workers, port))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+async def sockets(server: Served, count: int) -> list[ClientConnection]:
+    """Open WebSockets that have heard from the server."""
+    opened = [await connect(server.url("/ws").replace("http", "ws")) for _ in range(count)]
+    for each in opened:
+        assert await each.recv() == "0", "the size of the transport's write buffer"
+    return opened
+
+
+async def close_code(websocket: ClientConnection) -> int | None:
+    try:
+        await websocket.recv()
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else None
+    return None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_ends_everything_in_order(start: Start, workers: int, how: signal.Signals) -> None:
+    server = start(workers=workers).wait_ready()
+    opened = await sockets(server, 6)
+    async with httpx.AsyncClient() as client, client.stream("GET", server.url("/stream")) as stream:
+        events = stream.aiter_text()
+        assert await anext(events) == ": hello\n\n"
+        waiting = asyncio.create_task(client.get(server.url("/waits")))
+        await eventually(lambda: server.journal("waiting"))
+        server.process.send_signal(how)
+        await eventually(lambda: httpx.get(server.url("/readyz")).status_code == 503)
+        server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.gather(*map(close_code, opened)) == [served.GOING_DOWN] * 6
+        assert [text async for text in events] == [": goodbye\n\n"]
+        assert (await waiting).text == "answered"
+    assert server.process.wait(15) == 0
+    assert server.journal("drain") == ["0.3"] * workers
+    assert len(server.journal("stopped")) == workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_signals_until_the_very_end_do_no_harm(start: Start, workers: int) -> None:
+    server = start(workers=workers).wait_ready()
+
+    def ended() -> bool:
+        server.process.terminate()
+        return server.process.poll() is not None
+
+    wait_until(ended, 15)
+    assert server.process.returncode == 0
+    assert len(server.journal("stopped")) == workers
+
+
+async def test_drain_that_hangs_is_cut_off(start: Start) -> None:
+    server = start("stuck").wait_ready()
+    [websocket] = await sockets(server, 1)
+    server.process.terminate()
+    assert await close_code(websocket) == 1012
+    assert server.process.wait(15) == 0
+    assert server.journal("stopped")
+    assert "closing the sockets took too long" in server.log.read_text()
+
+
+def test_second_interrupt_does_not_wait_for_the_drain(start: Start) -> None:
+    server = start("stuck").wait_ready()
+    server.process.send_signal(signal.SIGINT)
+    wait_until(lambda: server.journal("drain"))
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(2) == 0
+
+
+async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
+    server = start().wait_ready()
+    secrets = {"Authorization": "Bearer s3cr3t", "Cookie": "session=s3cr3t"}
+    websocket_url = server.url("/ws?token=s3cr3t").replace("http", "ws")
+    async with connect(websocket_url, additional_headers=secrets) as websocket:
+        await websocket.send('{"token":"s3cr3t"}')
+    async with httpx.AsyncClient(headers=secrets) as client:
+        assert (await client.get(server.url("/pid?token=s3cr3t"))).status_code == 200
+        assert (await client.get(server.url("/boom?token=s3cr3t"))).status_code == 500
+    with socket.create_connection(("127.0.0.1", server.port)) as garbage:
+        garbage.sendall(b"s3cr3t garbage\r\n\r\n")
+        garbage.recv(100)
+    server.process.terminate()
+    assert server.process.wait(15) == 0
+    text = server.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert any("no luck for" in line.get("exception", "") for line in lines)
+    assert not re.search(r"s3cr3t|127\.0\.0\.1|reader@|WebSocket /", text)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("misconfigured", "SETTING is wrong: set it right"),
+        ("unstartable", "Glimpse cannot start: OSError: the disk is on fire"),
+    ],
+)
+def test_application_that_cannot_start_is_told_in_one_line(start: Start, workers: int, kind: str, reason: str) -> None:
+    server = start(kind, workers)
+    assert server.process.wait(20) == 1
+    lines = server.log.read_text().splitlines()
+    assert [line for line in lines if not line.startswith("{")] == [reason]
+    assert not [line for line in lines if line.startswith("{") and json.loads(line)["level"] == "error"]
+    assert server.out.read_text() == ""
+
+
+def make_nothing(_: Config) -> None:
+    raise AssertionError("not to be made")
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("127.0.0.1", "Port {port} is in use: stop what uses it, or give another with --port\n"),
+        ("192.0.2.1", "192.0.2.1 is no address of this machine: give one that is with --host\n"),
+        ("no such host", "no such host is no address of this machine: give one that is with --host\n"),
+    ],
+)
+def test_port_that_cannot_be_had_is_told_in_one_line(
+    host: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert serve(make_nothing, Config(), host=host, port=port, workers=1) == 1  # type: ignore[arg-type]
+    assert capsys.readouterr() == ("", reason.format(port=port))
+
+
+def test_several_workers_on_an_in_process_bus_are_refused() -> None:
+    with pytest.raises(ConfigError, match="2 processes need REDIS_URL"):
+        serve(make_nothing, Config(), host="127.0.0.1", port=0, workers=2)  # type: ignore[arg-type]
+
+
+def test_worker_that_dies_is_replaced(start: Start) -> None:
+    server = start(workers=2).wait_ready()
+    first, second = map(int, server.journal("started"))
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(server.journal("started")) == 3, 20)
+    assert server.journal("started")[2] not in (str(first), str(second))
+    os.kill(second, signal.SIGKILL)
+    wait_until(lambda: len(server.journal("started")) == 4, 20)
+    assert httpx.get(server.url("/pid")).text in server.journal("started")[2:]
+    assert "a worker is lost" in server.log.read_text()
+    server.process.terminate()
+    assert server.process.wait(15) == 0
+    assert len(server.journal("stopped")) == 2
+
+
+async def test_workers_end_when_their_supervisor_is_killed(start: Start) -> None:
+    server = start(workers=2).wait_ready()
+    opened = await sockets(server, 4)
+    server.process.kill()
+    assert await asyncio.gather(*map(close_code, opened)) == [served.GOING_DOWN] * 4
+    wait_until(lambda: len(server.journal("stopped")) == 2)
+
+
+def test_port_is_free_as_soon_as_the_supervisor_is_killed(start: Start) -> None:
+    server = start("stuck", workers=2).wait_ready()
+    port = server.port
+    server.process.kill()
+    wait_until(lambda: server.journal("drain"))
+    successor = start(port=port).wait_ready()
+    assert successor.port == port
+    assert not server.journal("stopped")

@@ -1,0 +1,187 @@
+"""The wire protocols under the hub: what slow, silent and greedy peers get."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from hub import transport
+from hub.transport import HEAD_BYTES, TRANSPORT_EXTENSION, HubHttp, HubState, HubWebSocket
+from tests.processes import eventually
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: hub.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+GET = b"GET / HTTP/1.1\r\nHost: hub.example.com\r\n\r\n"
+QUICK_SECONDS = 0.2
+
+
+class Server(uvicorn.Server):
+    """uvicorn on the test's own loop, with our protocols, and without handlers for signals."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        config = uvicorn.Config(
+            app, http=HubHttp, ws=HubWebSocket, log_config=None, lifespan="off", access_log=False, **options
+        )
+        super().__init__(config)
+        self.server_state = HubState()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def running(app: Any, **options: Any) -> AsyncIterator[tuple[Server, int]]:
+    """A server and its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(app, timeout_graceful_shutdown=1, timeout_keep_alive=60, **options)
+    task = asyncio.create_task(server.serve([listener]))
+    await eventually(lambda: server.started)
+    try:
+        yield server, listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+
+
+@contextlib.asynccontextmanager
+async def client(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def answer(_: Scope, receive: Receive, send: Send) -> None:
+    """Read the body and answer with its length."""
+    length, more = 0, True
+    while more:
+        message = await receive()
+        length += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = b"%d" % length
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def status(reader: asyncio.StreamReader) -> bytes:
+    return (await reader.readline()).split(b" ")[1]
+
+
+async def gone(reader: asyncio.StreamReader) -> None:
+    """Wait until the server has ended the connection."""
+    with contextlib.suppress(ConnectionResetError):
+        while await reader.read(65536):
+            pass
+
+
+async def test_endless_request_head_is_refused() -> None:
+    async with running(answer) as (_, port), client(port) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: hub.example.com\r\nX-Long: ")
+        await writer.drain()
+        for _ in range(HEAD_BYTES // 1024 + 600):
+            writer.write(b"x" * 1024)
+            with contextlib.suppress(ConnectionResetError):
+                await writer.drain()
+        assert await status(reader) == b"431"
+        await gone(reader)
+
+
+async def test_large_body_is_not_taken_for_a_head() -> None:
+    async with running(answer) as (_, port), client(port) as (reader, writer):
+        size = 4 * HEAD_BYTES
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        assert await status(reader) == b"200"
+        assert (await reader.readuntil(b"\r\n\r\n") and await reader.readexactly(6)) == b"%d" % size
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost:", GET + b"GET / HT"])
+async def test_request_head_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    monkeypatch.setattr(transport, "HEAD_SECONDS", QUICK_SECONDS)
+    async with running(answer) as (server, port), client(port) as (reader, writer):
+        writer.write(begun)
+        async with asyncio.timeout(10):
+            await gone(reader)
+        await eventually(lambda: not server.server_state.connections)
+
+
+async def test_connection_kept_alive_outlives_the_limit_on_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "HEAD_SECONDS", QUICK_SECONDS)
+    async with running(answer) as (_, port), client(port) as (reader, writer):
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n0")
+        async with client(port) as (silent, _writer):
+            await gone(silent)
+        writer.write(GET)
+        assert await status(reader) == b"200"
+
+
+async def test_answers_while_draining_are_the_last_on_their_connection() -> None:
+    async with running(answer) as (server, port), client(port) as (reader, writer):
+        writer.write(GET)
+        assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n0")
+        assert isinstance(server.server_state, HubState)
+        server.server_state.draining = True
+        writer.write(GET)
+        assert b"connection: close" in await reader.readuntil(b"\r\n\r\n0")
+        assert await reader.read() == b""
+
+
+class Writer:
+    """A WebSocket application that writes until `enough` bytes wait for its client, then closes if asked to."""
+
+    def __init__(self, enough: int, *, closes: bool) -> None:
+        self.enough = enough
+        self.closes = closes
+        self.waiting = 0
+        self.ended = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        carrier = scope["extensions"][TRANSPORT_EXTENSION]["transport"]
+        while (waiting := carrier.get_write_buffer_size()) < self.enough:
+            await send({"type": "websocket.send", "text": "x" * 1024})
+        self.waiting = waiting
+        if self.closes:
+            await send({"type": "websocket.close", "code": 4008})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        self.ended = True
+
+
+def stuck_client(port: int) -> socket.socket:
+    """A WebSocket client that reads nothing, with little room for what is sent to it."""
+    stuck = socket.socket()
+    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stuck.connect(("127.0.0.1", port))
+    stuck.sendall(HANDSHAKE)
+    return stuck
+
+
+async def test_peer_that_answers_no_ping_is_let_go_with_what_waits_for_it() -> None:
+    app = Writer(1 << 15, closes=False)
+    async with running(app, ws_ping_interval=QUICK_SECONDS, ws_ping_timeout=QUICK_SECONDS) as (server, port):
+        with stuck_client(port):
+            await eventually(lambda: app.waiting)
+            await eventually(lambda: app.ended and not server.server_state.connections)
+
+
+async def test_peer_that_does_not_take_the_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", QUICK_SECONDS)
+    app = Writer(1 << 15, closes=True)
+    async with running(app, ws_ping_interval=None) as (server, port):
+        with stuck_client(port):
+            await eventually(lambda: app.waiting)
+            await eventually(lambda: app.ended and not server.server_state.connections)
