@@ -1,0 +1,40 @@
+"""Accounts as whoever runs the hub makes them: a sender's account, and a token for a plugin."""
+
+from __future__ import annotations
+
+import time
+
+from hub.api.auth import TOKEN_PREFIX, new_secret, secret_hash
+from hub.api.passwords import Passwords
+from hub.store.credentials import Credentials
+from hub.store.database import Database
+from hub.store.users import EmailTaken, Users
+
+
+class AccountError(ValueError):
+    """What was asked about an account cannot be done. The message is one line that says why."""
+
+
+async def add_user(database: Database, email: str, name: str, role: str, password: str) -> None:
+    """Make an account; `role` is "user" or "admin". Raises `AccountError` if there is one for `email` already."""
+    passwords = Passwords()
+    try:
+        await Users(database).add(email, name, role, await passwords.hash(password), _now())
+    except EmailTaken:
+        raise AccountError(f"there is an account for {email} already") from None
+    finally:
+        passwords.close()
+
+
+async def create_token(database: Database, email: str, name: str, token: str | None = None) -> str:
+    """Keep a new API token of the account's, `token` or a fresh one, and return it. Raises `AccountError`."""
+    found = await Users(database).by_email(email)
+    if found is None:
+        raise AccountError(f"there is no account for {email}: make one with `python -m hub user add`")
+    token = token or new_secret(TOKEN_PREFIX)
+    await Credentials(database).add_token(found[0].id, name, secret_hash(token), _now())
+    return token
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

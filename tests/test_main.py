@@ -1,0 +1,307 @@
+"""The command line: what each command prints, and that what goes wrong is one line and an exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hub.__main__ import main
+from tests.processes import free_port, start_process, wait_until
+from tests.servers import ROOT, HubProcess, Postgres
+
+GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+PASSWORD = "correct horse battery"
+Done = subprocess.CompletedProcess[str]
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, migrated_sqlite_url: str) -> HubProcess:
+    """A hub that is not running, on a database with the current schema."""
+    return HubProcess(tmp_path, migrated_sqlite_url)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command in this process, which takes no second to start: `command(*arguments, typed="", **environ)`."""
+
+    def run(*arguments: str, typed: str = "", **environ: str) -> Done:
+        with monkeypatch.context() as here:
+            here.chdir(tmp_path)
+            here.setattr(sys, "argv", ["glimpse", *arguments])
+            here.setattr(sys, "stdin", io.StringIO(typed))
+            for name in [name for name in os.environ if name.startswith(("HUB_", "DATABASE_", "REDIS_"))]:
+                here.delenv(name)
+            for name, value in environ.items():
+                here.setenv(name, value)
+            try:
+                main()
+                status: str | int | None = 0
+            except SystemExit as end:
+                status = end.code
+        out, err = capsys.readouterr()
+        assert isinstance(status, int)
+        return Done(arguments, status, out, err)
+
+    return run
+
+
+def assert_refused(done: Done, status: int, *words: str) -> None:
+    """It failed with this status, nothing on stdout and one line on stderr that has these words."""
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.endswith("\n")
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+# Accounts and tokens
+
+
+def test_account_and_token_made_here_work_there(hub: HubProcess) -> None:
+    done = hub.command(
+        *("user", "add", "Sender@example.com", "--name", "Sender", "--admin", "--password-stdin"),
+        typed=PASSWORD + "\n",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Sender@example.com" in done.stdout
+    made = hub.command("token", "create", "SENDER@example.com", "--name", "plugin")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert re.fullmatch(r"glimpse_[A-Za-z0-9_-]{43}\n", made.stdout), "the token is alone on stdout"
+    token = made.stdout.strip()
+    kept = b"".join(path.read_bytes() for path in hub.directory.glob("hub.db*"))
+    assert token.encode() not in kept
+    assert PASSWORD.encode() not in kept
+    with hub.start():
+        api = f"{hub.base_url}/api/v1"
+        login = httpx.post(f"{api}/session", json={"email": "sender@example.com", "password": PASSWORD}, verify=False)
+        assert login.status_code == 200
+        assert (login.json()["name"], login.json()["role"]) == ("Sender", "admin")
+        listed = httpx.get(f"{api}/tokens", headers={"authorization": f"Bearer {token}"}, verify=False)
+        assert [each["name"] for each in listed.json()["items"]] == ["plugin"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "words"),
+    [
+        (["user", "add"], "", ["EMAIL"]),
+        (["user", "add", "sender@example.com"], "", ["--name"]),
+        (["user", "add", "nobody", "--name", "N", "--password-stdin"], PASSWORD, ["nobody", "mail address"]),
+        (["user", "add", "@example.com", "--name", "N", "--password-stdin"], PASSWORD, ["mail address"]),
+        (["user", "add", "a b@example.com", "--name", "N", "--password-stdin"], PASSWORD, ["mail address"]),
+        (["user", "add", "a@example.com", "--name", "", "--password-stdin"], PASSWORD, ["--name"]),
+        (["user", "add", "a@example.com", "--name", "x\ny", "--password-stdin"], PASSWORD, ["--name"]),
+        (["user", "add", "a@example.com", "--name", "N", "--password-stdin"], "short\n", ["password", "8"]),
+        (["user", "add", "a@example.com", "--name", "N", "--password-stdin"], "", ["password"]),
+        (["user", "add", "a@example.com", "--name", "N"], PASSWORD, ["--password-stdin"]),
+        (["token", "create", "a@example.com"], "", ["--name"]),
+        (["token", "create", "a@example.com", "--name", " "], "", ["--name"]),
+        (["nothing"], "", ["nothing"]),
+        (["--nothing"], "", ["--nothing"]),
+        (["serve", "--port", "x"], "", ["--port"]),
+        (["serve", "--port", "65536"], "", ["--port"]),
+        (["serve", "--workers", "0"], "", ["--workers"]),
+        (["explain", "--ip", "192.0.2.1"], "", ["--user-agent"]),
+        (["explain", "--user-agent", "x", "--ip", "nowhere"], "", ["nowhere", "address"]),
+        (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--header", "nothing"], "", ["--header", "nothing"]),
+        (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--after-send", "soon"], "", ["--after-send"]),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(
+    command: Command, arguments: list[str], typed: str, words: list[str]
+) -> None:
+    assert_refused(command(*arguments, typed=typed), 2, *words)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["user", "add", "-h"], ["explain", "--help"]])
+def test_help_is_on_stdout(command: Command, arguments: list[str]) -> None:
+    done = command(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage:" in done.stdout
+
+
+def test_account_that_is_there_already_is_a_failure(command: Command) -> None:
+    more = ["--name", "Sender", "--password-stdin"]
+    assert command("user", "add", "sender@example.com", *more, typed=PASSWORD).returncode == 0
+    again = command("user", "add", "SENDER@example.com", *more, typed=PASSWORD)
+    assert_refused(again, 1, "SENDER@example.com", "already")
+
+
+def test_token_for_nobody_is_a_failure(command: Command) -> None:
+    done = command("token", "create", "nobody@example.com", "--name", "x")
+    assert_refused(done, 1, "nobody@example.com", "user add")
+
+
+def test_password_is_asked_for_twice_on_a_terminal_and_not_shown(hub: HubProcess) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "hub", "user", "add", "sender@example.com", "--name", "Sender"]
+    process = start_process(command, cwd=hub.directory, env=hub.environ, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    for prompt in (b"Password: ", b"Once more: "):
+        while not shown.endswith(prompt):
+            shown += os.read(ours, 1000)
+        os.write(ours, PASSWORD.encode() + b"\n")
+    assert process.wait(30) == 0
+    shown += os.read(ours, 1000)
+    os.close(ours)
+    assert PASSWORD.encode() not in shown
+    assert b"can log in now" in shown
+    assert hub.create_token("sender@example.com")
+
+
+# The environment
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://localhost/x"),
+        ("REDIS_URL", "http://localhost"),
+        ("PORT", "many"),
+        ("WEB_CONCURRENCY", "-1"),
+        ("HUB_PUBLIC_URL", "hub.example.com"),
+        ("HUB_SECRET_KEY", "short"),
+        ("HUB_TRUSTED_PROXIES", "everybody"),
+        ("HUB_GEOIP_DB", "/nowhere/at-all.mmdb"),
+        ("HUB_REPEAT_SECONDS", "soon"),
+        ("HUB_LOG_LEVEL", "loud"),
+        ("HUB_REDIS_INSECURE_TLS", "perhaps"),
+    ],
+)
+def test_variable_that_is_wrong_stops_the_start_and_is_named(command: Command, name: str, value: str) -> None:
+    assert_refused(command("serve", "--port", "1", **{name: value}), 1, name)
+
+
+def test_spool_that_cannot_be_written_stops_the_start_and_is_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert_refused(command("serve", HUB_SPOOL_DIR=str(tmp_path / "file" / "spool")), 1, "HUB_SPOOL_DIR")
+
+
+def test_several_processes_on_an_in_process_bus_are_refused(command: Command) -> None:
+    assert_refused(command("serve", "--workers", "2"), 1, "REDIS_URL")
+    assert_refused(command("serve", WEB_CONCURRENCY="2"), 1, "REDIS_URL")
+
+
+def test_database_that_cannot_be_reached_is_a_failure_that_says_so(command: Command) -> None:
+    secret = "very-secret-password"
+    url = f"postgres://hub:{secret}@127.0.0.1:{free_port()}/hub"
+    for arguments in (["migrate"], ["serve"], ["token", "create", "a@example.com", "--name", "x"]):
+        done = command(*arguments, DATABASE_URL=url)
+        assert_refused(done, 1, "database")
+        assert secret not in done.stderr
+
+
+def test_folder_of_the_database_that_is_not_there_is_a_failure_that_says_so(command: Command, tmp_path: Path) -> None:
+    assert_refused(command("migrate", DATABASE_URL=f"sqlite:///{tmp_path}/nowhere/hub.db"), 1, "nowhere")
+
+
+def test_port_that_is_taken_is_a_failure_that_says_so(hub: HubProcess) -> None:
+    with hub.start():
+        assert_refused(hub.command("serve", "--port", str(hub.port)), 1, str(hub.port))
+
+
+# Migrating and serving
+
+
+def test_migrate_says_where_the_database_is_and_shows_no_password(postgres: Postgres, tmp_path: Path) -> None:
+    with postgres.database() as name:
+        url = postgres.url(name).replace("postgresql://postgres@", "postgres://postgres:very-secret@")
+        hub = HubProcess(tmp_path, url)
+        for _ in range(2):
+            done = hub.command("migrate")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert name in done.stdout
+            assert "very-secret" not in done.stdout
+
+
+def test_serve_refuses_a_database_that_somebody_has_to_migrate(postgresql_url: str, tmp_path: Path) -> None:
+    hub = HubProcess(tmp_path, postgresql_url)
+    assert_refused(hub.command("serve", "--port", str(hub.port)), 1, "python -m hub migrate")
+
+
+def test_serve_migrates_an_embedded_database_and_says_how_to_make_the_first_account(
+    sqlite_url: str, start_hub: Callable[..., HubProcess]
+) -> None:
+    hub = start_hub(sqlite_url)
+    wait_until(lambda: hub.base_url in hub.output())
+    assert hub.output().count("python -m hub user add EMAIL --name NAME") == 1
+    hub.add_user("sender@example.com", "Sender", PASSWORD)
+    assert hub.terminate() == 0
+    hub.log.unlink()
+    hub.start()
+    assert "user add" not in hub.output()
+
+
+def test_serve_takes_its_port_from_the_option_then_from_the_environment(hub: HubProcess) -> None:
+    other = free_port()
+    hub.environ["PORT"] = str(other)
+    with hub.start():
+        assert hub.ready()
+    command = [sys.executable, "-m", "hub", "serve"]
+    process = start_process(
+        command, cwd=hub.directory, env=hub.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        hub.port = other
+        wait_until(hub.ready, 20, "ready at the port of the environment")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+# Explaining
+
+
+def test_explain_prints_the_verdict_as_json(hub: HubProcess) -> None:
+    done = hub.command("explain", "--user-agent", GMAIL, "--ip", "66.249.84.11")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert said.keys() == {"verdict", "confidence", "reasons", "place", "device", "ruleset"}
+    assert (said["verdict"], said["place"]["hidden_by"], said["device"]["client"]) == ("proxy", "gmail", "Gmail")
+    assert all(" " in reason for reason in said["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verdict"),
+    [
+        (["--method", "HEAD"], "bot"),
+        (["--after-send", "-1"], "self"),
+        (["--header", "Sec-Purpose: prefetch"], "prefetch"),
+        (["--header", "sec-purpose:prefetch;prerender", "--header", "Accept: */*"], "prefetch"),
+        (["--after-send", "3600"], "human"),
+    ],
+)
+def test_explain_looks_at_all_it_is_told(command: Command, arguments: list[str], verdict: str) -> None:
+    thunderbird = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.0"
+    done = command("explain", "--user-agent", thunderbird, "--ip", "203.0.113.7", *arguments)
+    assert json.loads(done.stdout)["verdict"] == verdict
+
+
+def test_explain_needs_no_database(command: Command) -> None:
+    done = command("explain", "--user-agent", "", "--ip", "::1", DATABASE_URL="sqlite:////nowhere/at/all.db")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "bot")
+
+
+def test_data_status_says_what_is_not_there(command: Command) -> None:
+    done = command("data", "status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "not there" in done.stdout
+
+
+def test_command_is_installed_under_its_name() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    assert 'glimpse = "hub.__main__:main"' in project
