@@ -1,0 +1,176 @@
+"""A real hub, a real Chromium, and dashboards in it.
+
+Each test has senders of its own on a hub that they share; one that stops its hub starts its own. Every
+page fails its test on an error in its console, on a request to anyone else, and on what its Content
+Security Policy had to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.browser.people import BOSTON, LYON, PASSWORD, Sender, new_sender
+from tests.mmdb import city, write_mmdb
+from tests.processes import wait_until
+from tests.servers import HubProcess
+
+DESKTOP = (1280, 860)
+PHONE = (390, 844)
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
+SCREENSHOTS = Path(__file__).parent.parent.parent / "screenshots"
+
+RECORD_POPUPS = """
+    window.popups = [];
+    window.Notification = class extends EventTarget {
+        static permission = "granted";
+        static async requestPermission() { return this.permission; }
+        constructor(title, options) {
+            super();
+            Object.assign(this, { title, body: options.body, tag: options.tag, silent: options.silent, closed: false });
+            window.popups.push(this);
+        }
+        close() { this.closed = true; }
+    };
+"""
+"""Pop-ups are recorded in place of being shown, which a headless browser does not do."""
+
+
+@pytest.fixture(scope="package")
+def browser(chromium: str) -> Iterator[Browser]:
+    """One Chromium for all of these tests."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small city database for the networks that the readers' addresses are in."""
+    records = {
+        f"{BOSTON}.0/24": city("Boston", "Massachusetts", "United States", "US"),
+        f"{LYON}.0/24": city("Lyon", "Auvergne-Rhône-Alpes", "France", "FR"),
+    }
+    return write_mmdb(tmp_path_factory.mktemp("places") / "city.mmdb", records)
+
+
+@pytest.fixture(scope="package")
+def shared_hub(tmp_path_factory: pytest.TempPathFactory, places: Path) -> Iterator[HubProcess]:
+    """A hub that these tests share."""
+    directory = tmp_path_factory.mktemp("browser-hub")
+    url = f"sqlite:///{directory / 'hub.db'}"
+    with HubProcess(directory, url, {"HUB_GEOIP_DB": str(places)}) as hub:
+        yield hub
+
+
+@pytest.fixture
+def new_account() -> Iterator[Callable[[HubProcess], Sender]]:
+    """Makes accounts on a hub."""
+    with ExitStack() as clients:
+
+        def make(hub: HubProcess) -> Sender:
+            account = new_sender(hub)
+            clients.callback(account.api.close)
+            return account
+
+        yield make
+
+
+@pytest.fixture
+def sender(shared_hub: HubProcess, new_account: Callable[[HubProcess], Sender]) -> Sender:
+    """A new account on the shared hub."""
+    return new_account(shared_hub)
+
+
+@pytest.fixture
+def stranger(shared_hub: HubProcess, new_account: Callable[[HubProcess], Sender]) -> Sender:
+    """Another account on the shared hub."""
+    return new_account(shared_hub)
+
+
+class Desks:
+    """Opens browsers on dashboards, and watches their pages."""
+
+    def __init__(self, browser: Browser, contexts: ExitStack) -> None:
+        self._browser = browser
+        self._contexts = contexts
+        self.problems: list[str] = []
+
+    def context(self, hub: HubProcess, size: tuple[int, int] = DESKTOP, **options: Any) -> BrowserContext:
+        """A browser profile of its own, of which every page is watched."""
+        width, height = size
+        context = self._browser.new_context(
+            base_url=hub.base_url,
+            viewport={"width": width, "height": height},
+            locale="en-GB",
+            timezone_id="Europe/Berlin",
+            permissions=["notifications", "clipboard-read", "clipboard-write"],
+            **options,
+        )
+        self._contexts.callback(context.close)
+        context.set_default_timeout(PATIENCE_MS)
+        context.add_init_script(RECORD_POPUPS)
+        context.on("console", self._hear)
+        context.on("weberror", lambda error: self.problems.append(str(error.error)))
+        context.on("request", lambda request: self._check_address(request.url, hub))
+        return context
+
+    def open(self, sender: Sender, path: str = "/activity", **options: Any) -> Page:
+        """A page in a new browser in which `sender` is logged in."""
+        context = self.context(sender.hub, **options)
+        log_in(context, sender)
+        return self.tab(context, path)
+
+    def tab(self, context: BrowserContext, path: str = "/activity") -> Page:
+        """Another tab in the same browser, once it is live."""
+        page = context.new_page()
+        page.goto(path)
+        live(page)
+        return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # Chromium calls every answer of 400 and up an error; the pages themselves show those to the user.
+        if message.type == "error" and not message.text.startswith(("Failed to load resource", "WebSocket connection")):
+            self.problems.append(message.text)
+
+    def _check_address(self, url: str, hub: HubProcess) -> None:
+        if not url.startswith((hub.base_url, "data:", "blob:")):
+            self.problems.append(f"asked {url}")
+
+
+@pytest.fixture
+def desks(browser: Browser) -> Iterator[Desks]:
+    """Opens dashboards; the browsers are closed after the test, and nothing may have gone wrong in them."""
+    with ExitStack() as contexts:
+        desks = Desks(browser, contexts)
+        yield desks
+    assert desks.problems == []
+
+
+def log_in(context: BrowserContext, sender: Sender) -> None:
+    """Log the browser in, without the form."""
+    url = f"{sender.hub.base_url}/api/v1/session"
+    answer = context.request.post(url, data={"email": sender.email, "password": PASSWORD})
+    assert answer.ok, answer.text()
+
+
+def live(page: Page) -> None:
+    """Wait until the page is connected and has caught up."""
+    page.locator(".connection[data-state=live]").wait_for(state="attached")
+
+
+def popups(page: Page, count: int | None = None) -> list[dict[str, Any]]:
+    """The pop-ups that the page has shown, the taken back ones too; waits until there are `count`."""
+    if count is not None:
+        wait_until(lambda: len(popups(page)) >= count, what=f"{count} pop-ups")
+    found: list[dict[str, Any]] = page.evaluate(
+        "() => window.popups.map(({ title, body, tag, silent, closed }) => ({ title, body, tag, silent, closed }))"
+    )
+    return found

@@ -1,0 +1,341 @@
+"""`web/client.js` by itself, in a real browser: on a real hub, and on sockets that behave badly on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browser.conftest import Desks
+from tests.browser.people import Sender
+from tests.processes import wait_until
+
+WATCH = """
+    window.watch = (client) => {
+        const log = { events: [], told: [] };
+        client.addEventListener("event", ({ detail: { event, missed } }) => {
+            log.events.push([Number(event.sequence), missed]);
+        });
+        for (const type of ["connected", "caughtup", "reset", "refused", "problem"])
+            client.addEventListener(type, ({ detail }) => log.told.push([type, detail]));
+        return log;
+    };
+    window.FakeSocket = class {
+        static all = [];
+        constructor(url, protocols) {
+            Object.assign(this, { url, protocols, sent: [], open: true });
+            FakeSocket.all.push(this);
+        }
+        send(text) { this.sent.push(JSON.parse(text)); }
+        close(code) { this.open = false; this.code = code; }
+        accept(frame) {
+            this.onopen();
+            this.say({ type: "connected", user: {}, seen_sequence: 0, recovered: true, heartbeat: 20, ...frame });
+        }
+        say(frame) { this.onmessage({ data: JSON.stringify(frame) }); }
+        event(sequence) {
+            const data = { notify: true, message: {} };
+            this.say({ type: "event", event: { type: "open.recorded", sequence: String(sequence), data } });
+        }
+        end(code) { this.onclose({ code, reason: "" }); }
+    };
+"""
+
+
+@pytest.fixture
+def context(desks: Desks, sender: Sender) -> BrowserContext:
+    """A browser whose pages can watch a client, and have sockets that do as they are told."""
+    context = desks.context(sender.hub)
+    context.add_init_script(WATCH)
+    return context
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page of the hub's origin in which nobody is logged in, so that nothing else is connected."""
+    page = context.new_page()
+    page.goto("/docs")
+    return page
+
+
+START = """async ({ url, token, stream, cursor }) => {
+    const { GlimpseClient } = await import("/static/client.js");
+    const store = {
+        get: async () => JSON.parse(localStorage.getItem("cursor") ?? "null"),
+        set: async (sequence) => localStorage.setItem("cursor", JSON.stringify(sequence)),
+    };
+    if (cursor !== undefined) localStorage.setItem("cursor", JSON.stringify(cursor));
+    window.client = new GlimpseClient({ url, token, stream, cursor: store });
+    window.log = watch(client);
+    client.start();
+}"""
+FAKE = """async (options) => {
+    const { GlimpseClient, memoryCursor } = await import("/static/client.js");
+    const { cursor, answers, ...rest } = options;
+    window.asked = [];
+    const fetch = async (url) => {
+        window.asked.push(url);
+        const body = answers?.shift();
+        return { ok: body !== undefined, status: body === undefined ? 503 : 200, json: async () => body };
+    };
+    window.client = new GlimpseClient({
+        url: "https://hub.example.com/", cursor: memoryCursor(cursor ?? null), WebSocket: FakeSocket, fetch,
+        random: () => 0, ...rest,
+    });
+    window.log = watch(client);
+    client.start();
+    await Promise.resolve();
+}"""
+
+
+def start(page: Page, sender: Sender, **options: Any) -> None:
+    page.evaluate(START, {"url": sender.hub.base_url, "token": sender.token, **options})
+
+
+def state(page: Page, wanted: str) -> None:
+    wait_until(lambda: page.evaluate("() => client.state") == wanted, what=f"the client is {wanted}")
+
+
+def events(page: Page, count: int) -> list[list[Any]]:
+    wait_until(lambda: page.evaluate("() => log.events.length") >= count, what=f"{count} events")
+    found: list[list[Any]] = page.evaluate("() => log.events")
+    return found
+
+
+def told(page: Page, kind: str) -> list[Any]:
+    return [detail for type_, detail in page.evaluate("() => log.told") if type_ == kind]
+
+
+def sockets(page: Page, count: int) -> None:
+    wait_until(lambda: page.evaluate("() => FakeSocket.all.length") == count, what=f"{count} sockets")
+
+
+def accept(page: Page, number: int, **frame: Any) -> None:
+    page.evaluate("([number, frame]) => FakeSocket.all[number].accept(frame)", [number, frame])
+
+
+def test_events_come_once_and_in_order_and_the_cursor_outlives_the_page(page: Page, sender: Sender) -> None:
+    message = sender.register()
+    start(page, sender, stream="history")
+    state(page, "live")
+    assert events(page, 0) == [], "the first time, from now on"
+    for _ in range(5):
+        sender.hit(message)
+    seen = [sequence for sequence, missed in events(page, 5) if not missed]
+    assert seen == list(range(seen[0], seen[0] + 5))
+    wait_until(lambda: page.evaluate("() => localStorage.getItem('cursor')") == str(seen[-1]))
+
+    page.goto("/docs")
+    for _ in range(3):
+        sender.hit(message)
+    start(page, sender, stream="history")
+    assert events(page, 3) == [[seen[-1] + 1, True], [seen[-1] + 2, True], [seen[-1] + 3, True]]
+    state(page, "live")
+    assert told(page, "caughtup") == [{"missed": 3}]
+    sender.hit(message)
+    assert events(page, 4)[3] == [seen[-1] + 4, False]
+
+
+def test_the_stream_of_notifications_leaves_out_what_is_muted(page: Page, sender: Sender) -> None:
+    quiet, loud = sender.register(), sender.register()
+    sender.patch(f"/messages/{quiet['id']}", muted=True)
+    start(page, sender)
+    state(page, "live")
+    head = sender.get("/me")["sequence"]
+    sender.hit(quiet)
+    sender.hit(loud)
+    assert events(page, 1) == [[head + 2, False]]
+
+
+def test_more_than_the_socket_replays_is_read_from_the_api(page: Page, sender: Sender) -> None:
+    message = sender.register()
+    for number in range(1_050):
+        sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
+    head = sender.get("/me")["sequence"]
+    start(page, sender, stream="history", cursor=1)
+    state(page, "live")
+    assert told(page, "connected")[0]["recovered"] is False
+    assert [sequence for sequence, _ in events(page, head - 1)] == list(range(2, head + 1))
+    sender.hit(message)
+    assert events(page, head)[-1] == [head + 1, False]
+
+
+def test_live_events_wait_while_the_api_is_read(page: Page) -> None:
+    old = {"type": "open.recorded", "data": {"notify": True, "message": {"muted": False}}}
+    answers = [{"items": [{**old, "sequence": "3"}, {**old, "sequence": "4"}], "sequence": 5}]
+    answers += [{"items": [{**old, "sequence": "5"}], "sequence": 6}]
+    page.evaluate(FAKE, {"cursor": 2, "answers": answers})
+    page.evaluate("""() => {
+        const [socket] = FakeSocket.all;
+        socket.accept({ sequence: 5, recovered: false });
+        socket.event(6);
+    }""")
+    assert events(page, 4) == [[3, True], [4, True], [5, True], [6, False]]
+    state(page, "live")
+
+
+def test_a_log_that_was_trimmed_is_reported_as_a_reset(page: Page) -> None:
+    answers = [{"items": [{"type": "settings.updated", "sequence": "40", "data": {}}], "sequence": 50}]
+    page.evaluate(FAKE, {"cursor": 2, "answers": answers})
+    accept(page, 0, sequence=50, recovered=False)
+    state(page, "live")
+    assert told(page, "reset") == [{"sequence": 50}]
+    assert events(page, 0) == []
+    page.evaluate("() => FakeSocket.all[0].event(51)")
+    assert events(page, 1) == [[51, False]]
+
+
+def test_a_hub_that_began_anew_is_reported_as_a_reset(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 900})
+    accept(page, 0, sequence=3, recovered=False)
+    state(page, "live")
+    assert told(page, "reset") == [{"sequence": 3}]
+    page.evaluate("() => FakeSocket.all[0].event(4)")
+    assert events(page, 1) == [[4, False]]
+
+
+def test_an_api_that_fails_while_catching_up_is_tried_again(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 2, "answers": []})
+    accept(page, 0, sequence=5, recovered=False)
+    sockets(page, 2)
+    accept(page, 1, sequence=5, recovered=True)
+    page.evaluate("() => { for (const sequence of [3, 4, 5]) FakeSocket.all[1].event(sequence); }")
+    assert [sequence for sequence, _ in events(page, 3)] == [3, 4, 5]
+
+
+def test_an_event_that_comes_twice_is_told_once(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 4})
+    accept(page, 0, sequence=4)
+    page.evaluate("() => { for (const sequence of [5, 5, 4, 6]) FakeSocket.all[0].event(sequence); }")
+    assert events(page, 2) == [[5, False], [6, False]]
+
+
+@pytest.mark.parametrize("code", [1006, 1011, 1012, 1013, 4001, 4008])
+def test_below_4400_it_comes_back(page: Page, code: int) -> None:
+    page.evaluate(FAKE, {"cursor": 4})
+    accept(page, 0, sequence=4)
+    page.evaluate("(code) => FakeSocket.all[0].end(code)", code)
+    sockets(page, 2)
+    page.evaluate("() => FakeSocket.all[1].accept({ sequence: 4 })")
+    assert page.evaluate("() => FakeSocket.all[1].sent[0]") == {
+        "type": "connect",
+        "stream": "notifications",
+        "after": 4,
+    }
+
+
+@pytest.mark.parametrize("code", [4400, 4401, 4403, 4408, 4409, 4429])
+def test_from_4400_on_it_stays_away_until_it_is_started_again(page: Page, code: int) -> None:
+    page.evaluate(FAKE, {"cursor": 4})
+    page.evaluate("(code) => { FakeSocket.all[0].onopen(); FakeSocket.all[0].end(code); }", code)
+    state(page, "refused")
+    assert told(page, "refused") == [{"code": code, "reason": ""}]
+    page.evaluate("() => client.retryNow()")
+    assert page.evaluate("() => FakeSocket.all.length") == 1
+    page.evaluate("() => client.start()")
+    sockets(page, 2)
+
+
+def test_a_revoked_token_is_refused_by_the_hub(page: Page, sender: Sender) -> None:
+    page.evaluate(START, {"url": sender.hub.base_url, "token": "no-such-token"})
+    state(page, "refused")
+    assert told(page, "refused")[0]["code"] == 4401
+
+
+def test_the_wait_grows_to_half_a_minute_and_is_a_random_part_of_that(page: Page) -> None:
+    ceilings = page.evaluate("""async () => {
+        const { backoffCeiling } = await import("/static/client.js");
+        return [0, 1, 2, 3, 4, 5, 6, 7, 1000].map(backoffCeiling);
+    }""")
+    assert ceilings == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]
+    page.evaluate(FAKE, {"cursor": 4})
+    waits = page.evaluate("""async () => {
+        const { GlimpseClient } = await import("/static/client.js");
+        const parts = [0.5, 0.25, 1];
+        const random = () => parts.shift();
+        const client = new GlimpseClient({ url: "https://hub.example.com", WebSocket: FakeSocket, random });
+        const waits = [];
+        client.addEventListener("state", ({ detail }) => detail.state === "waiting" && waits.push(detail.retryIn));
+        client.start();
+        for (let turn = 0; turn < 3; turn += 1) {
+            await new Promise((done) => setTimeout(done));
+            FakeSocket.all.at(-1).end(1006);
+            client.retryNow();
+        }
+        client.close();
+        return waits;
+    }""")
+    assert waits == [250, 250, 2000]
+
+
+def test_silence_for_two_heartbeats_is_taken_for_a_lost_connection(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 4})
+    accept(page, 0, sequence=4, heartbeat=0.05)
+    sockets(page, 2)
+    assert page.evaluate("() => FakeSocket.all[0].open") is False
+    accept(page, 1, sequence=4, heartbeat=20)
+    state(page, "live")
+
+
+def test_close_ends_it_for_good(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 4})
+    accept(page, 0, sequence=4)
+    page.evaluate("() => client.close()")
+    state(page, "idle")
+    assert page.evaluate("() => FakeSocket.all[0].code") == 1000
+    assert page.evaluate("() => FakeSocket.all.length") == 1
+
+
+def test_seen_is_told_at_once_or_when_it_is_connected(page: Page, sender: Sender) -> None:
+    sender.hit(sender.register())
+    head = sender.get("/me")["sequence"]
+    start(page, sender)
+    page.evaluate("(head) => client.seen(head)", head)
+    wait_until(lambda: sender.get("/me")["unseen"] == 0)
+
+
+@pytest.mark.parametrize("connected", [True, False], ids=["by-socket", "by-rest"])
+def test_viewing_makes_a_hit_the_senders_own(page: Page, sender: Sender, connected: bool) -> None:
+    message = sender.register()
+    start(page, sender)
+    state(page, "live")
+    if not connected:
+        page.evaluate("() => client.close()")
+    assert page.evaluate("(id) => client.viewing(id)", message["id"]) is True
+    wait_until(lambda: not sender.get(f"/messages/{message['id']}/opens", all=True)["items"])
+    sender.hit(message)
+    wait_until(lambda: sender.get(f"/messages/{message['id']}/opens", all=True)["items"][0]["verdict"] == "self")
+    assert sender.get(f"/messages/{message['id']}")["opens"] == 0
+
+
+def test_a_frame_the_hub_cannot_use_is_told(page: Page, sender: Sender) -> None:
+    start(page, sender)
+    state(page, "live")
+    page.evaluate("() => client.viewing('no-such-message')")
+    wait_until(lambda: told(page, "problem"))
+
+
+def test_it_works_in_a_worker_where_there_is_no_document(desks: Desks, sender: Sender) -> None:
+    # The worker is the test's own, made on the spot, which the hub's policy rightly forbids.
+    page = desks.context(sender.hub, bypass_csp=True).new_page()
+    page.goto("/docs")
+    page.evaluate(
+        """(options) => {
+            const source = `
+                import { GlimpseClient } from "${options.url}/static/client.js";
+                const client = new GlimpseClient(${JSON.stringify(options)});
+                client.addEventListener("event", ({ detail }) => postMessage(detail.event.type));
+                client.addEventListener("caughtup", () => postMessage("ready"));
+                client.start();
+            `;
+            window.said = [];
+            const script = new Blob([source], { type: "text/javascript" });
+            const worker = new Worker(URL.createObjectURL(script), { type: "module" });
+            worker.onmessage = ({ data }) => window.said.push(data);
+        }""",
+        {"url": sender.hub.base_url, "token": sender.token},
+    )
+    wait_until(lambda: page.evaluate("() => said") == ["ready"])
+    sender.hit(sender.register())
+    wait_until(lambda: page.evaluate("() => said") == ["ready", "message.registered", "open.recorded"])

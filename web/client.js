@@ -1,0 +1,400 @@
+/**
+ * The Glimpse client: a hub's events, each once and in order, for as long as you care to listen.
+ *
+ * It has no dependency and touches no DOM, so a page, a browser extension and a service worker
+ * use it alike. It survives sleep, deploys and lost networks: it comes back by itself with
+ * back-off and full jitter, resumes after the last event it saw, and reads what the socket cannot
+ * replay from the REST API.
+ *
+ *     const client = new GlimpseClient({ url: "https://hub.example.com", token, cursor });
+ *     client.addEventListener("event", ({ detail }) => console.log(detail.event, detail.missed));
+ *     client.start();
+ *
+ * What it dispatches (all are `CustomEvent`):
+ *
+ * | type        | detail |
+ * | ----------- | ------ |
+ * | `event`     | `{ event: GlimpseEvent, missed: boolean }`; missed: it happened while we were away |
+ * | `state`     | `{ state: State, retryIn: number \| null }`; milliseconds until the next attempt |
+ * | `connected` | `{ user, settings, sequence, seen_sequence, recovered }`, as the hub says it |
+ * | `caughtup`  | `{ missed: number }`; everything missed has been dispatched, what follows is live |
+ * | `reset`     | `{ sequence: number }`; too much was missed to be replayed: read afresh, go on from here |
+ * | `refused`   | `{ code: number, reason: string }`; it will not come back until `start()` is called again |
+ * | `problem`   | `{ code: string, detail: string }`; the hub could not use a frame of ours |
+ */
+
+/** @typedef {"idle" | "connecting" | "catching-up" | "live" | "waiting" | "refused"} State */
+/** @typedef {"notifications" | "history"} Stream */
+/** @typedef {{ address: string, name: string | null }} Reader */
+/** @typedef {{ city: string | null, region: string | null, country: string | null, country_code: string | null, hidden_by: string | null }} Place */
+/** @typedef {{ type: "desktop" | "mobile" | "tablet" | "unknown", os: string | null, client: string | null }} Device */
+/**
+ * @typedef {object} Open
+ * @property {string} id
+ * @property {string} message_id
+ * @property {string} at RFC 3339, UTC
+ * @property {Reader | null} recipient null: someone, of those who share the pixel
+ * @property {"human" | "proxy" | "prefetch" | "scanner" | "bot" | "self"} verdict
+ * @property {"high" | "medium" | "low"} confidence
+ * @property {string[]} reasons
+ * @property {boolean} counted
+ * @property {boolean} repeat
+ * @property {Place} place
+ * @property {Device} device
+ * @property {string} ruleset
+ */
+/**
+ * @typedef {object} GlimpseEvent A CloudEvents 1.0 object.
+ * @property {string} id
+ * @property {"open.recorded" | "open.reclassified" | "message.registered" | "message.updated" | "messages.muted" | "settings.updated" | "notifications.seen"} type
+ * @property {string} subject the message's id, where there is one
+ * @property {string} time
+ * @property {string} sequence a whole number, as text
+ * @property {any} data
+ */
+/** @typedef {number | null | undefined} Cursor */
+/** @typedef {{ get: () => Cursor | Promise<Cursor>, set: (sequence: number) => unknown }} CursorStore Either may be asynchronous, as `chrome.storage.local` is. */
+/**
+ * @typedef {object} Options
+ * @property {string} url the hub's address, as `https://hub.example.com`
+ * @property {string} [token] an API token; without one the session cookie says who is asking
+ * @property {Stream} [stream] `notifications` (default): what the user wants to be told of; `history`: everything
+ * @property {CursorStore} [cursor] kept across restarts; default: in memory
+ * @property {typeof globalThis.WebSocket} [WebSocket] for tests
+ * @property {typeof globalThis.fetch} [fetch] for tests
+ * @property {() => number} [random] from 0 to 1, for tests
+ */
+
+const SUBPROTOCOL = "glimpse.v1";
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 30_000;
+const CONNECT_MS = 15_000;
+/** A connection that has lasted this long makes us forget the failures before it. */
+const STEADY_MS = 10_000;
+/** From this close code on, trying again without a change is of no use. */
+const FIRST_FINAL_CODE = 4400;
+const PAGE = 200;
+/** More missed events than this are not worth replaying one by one. */
+const MOST_CAUGHT_UP = 5_000;
+
+/**
+ * The longest wait before attempt number `attempt` (from 0), in milliseconds; the wait is a random part of it.
+ * @param {number} attempt
+ */
+export function backoffCeiling(attempt) {
+  return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(attempt, 16));
+}
+
+/**
+ * A cursor that is kept in memory only, starting at `sequence`.
+ * @param {number | null} [sequence]
+ * @returns {CursorStore}
+ */
+export function memoryCursor(sequence = null) {
+  return { get: () => sequence, set: (next) => (sequence = next) };
+}
+
+export class GlimpseClient extends EventTarget {
+  /** @type {State} */
+  #state = "idle";
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {number | null} the last sequence dispatched; null until the hub has told us where it is */
+  #last = null;
+  #attempt = 0;
+  #heartbeatMs = 20_000;
+  /** Whether the hub has answered our `connect`. */
+  #greeted = false;
+  /** Up to here an event is one that was missed. */
+  #head = 0;
+  #missed = 0;
+  /** @type {GlimpseEvent[] | null} live events that wait while the REST API is read */
+  #held = null;
+  /** @type {number | null} a `seen` that could not be sent yet */
+  #seen = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retryTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #watchdog;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #steadyTimer;
+  #saving = Promise.resolve();
+  #options;
+
+  /** @param {Options} options */
+  constructor(options) {
+    super();
+    this.#options = {
+      stream: /** @type {Stream} */ ("notifications"),
+      cursor: memoryCursor(),
+      WebSocket: globalThis.WebSocket,
+      fetch: globalThis.fetch.bind(globalThis),
+      random: Math.random,
+      ...options,
+      url: options.url.replace(/\/+$/, ""),
+    };
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** The last sequence that was dispatched, or null. */
+  get sequence() {
+    return this.#last;
+  }
+
+  /** Connect, and stay connected until `close()`. Calling it again is harmless. */
+  start() {
+    if (this.#state === "idle" || this.#state === "refused") {
+      this.#attempt = 0;
+      this.#connect();
+    }
+  }
+
+  /** Leave for good; `start()` begins again where we were. */
+  close() {
+    this.#drop(1000);
+    this.#become("idle");
+  }
+
+  /** Try now instead of at the end of the wait: the network is back, or the machine woke up. */
+  retryNow() {
+    if (this.#state === "waiting") this.#connect();
+  }
+
+  /**
+   * The sender is looking at this message now: a hit on it from 10 s ago to 10 s from now is their own.
+   * @param {string} messageId
+   * @returns {Promise<boolean>} whether the hub was told
+   */
+  async viewing(messageId) {
+    if (this.#send({ type: "viewing", message_id: messageId })) return true;
+    try {
+      const path = `/messages/${encodeURIComponent(messageId)}/viewing`;
+      return (await this.#request(path, { method: "POST" })).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * Notifications up to `sequence` are read, on every device. Told when connected, at the latest.
+   * @param {number} sequence
+   */
+  seen(sequence) {
+    this.#seen = Math.max(sequence, this.#seen ?? 0);
+    this.#sendSeen();
+  }
+
+  /** @param {string} type @param {object} detail */
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /** @param {State} state @param {number | null} [retryIn] */
+  #become(state, retryIn = null) {
+    this.#state = state;
+    this.#tell("state", { state, retryIn });
+  }
+
+  async #connect() {
+    this.#drop(1000);
+    this.#become("connecting");
+    const stored = this.#last ?? (await this.#options.cursor.get()) ?? null;
+    if (this.#state !== "connecting" || this.#socket) return;
+    this.#last = stored;
+    /** @type {WebSocket} */
+    let socket;
+    try {
+      socket = new this.#options.WebSocket(`${this.#options.url.replace(/^http/, "ws")}/api/v1/ws`, [SUBPROTOCOL]);
+    } catch {
+      this.#wait();
+      return;
+    }
+    this.#socket = socket;
+    socket.onopen = () => {
+      const { token, stream } = this.#options;
+      socket.send(JSON.stringify({ type: "connect", ...(token ? { token } : {}), stream, after: this.#last }));
+    };
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code, reason }) => this.#closed(code, reason);
+    this.#watch(CONNECT_MS);
+  }
+
+  /** Let go of the socket without waiting for the other side, which may be gone. @param {number} code */
+  #drop(code) {
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#watchdog);
+    clearTimeout(this.#steadyTimer);
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#held = null;
+    this.#greeted = false;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(code);
+  }
+
+  /** @param {number} code @param {string} reason */
+  #closed(code, reason) {
+    this.#drop(1000);
+    if (code >= FIRST_FINAL_CODE) {
+      this.#become("refused");
+      this.#tell("refused", { code, reason });
+    } else {
+      this.#wait();
+    }
+  }
+
+  #wait() {
+    const delay = this.#options.random() * backoffCeiling(this.#attempt++);
+    this.#retryTimer = setTimeout(() => this.#connect(), delay);
+    this.#become("waiting", delay);
+  }
+
+  /** Give the other side `milliseconds` to say anything at all. @param {number} milliseconds */
+  #watch(milliseconds) {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => {
+      this.#drop(4000);
+      this.#wait();
+    }, milliseconds);
+  }
+
+  /** @param {string} text */
+  #receive(text) {
+    this.#watch(2 * this.#heartbeatMs);
+    const frame = JSON.parse(text);
+    if (frame.type === "event") this.#arrived(frame.event);
+    else if (frame.type === "connected") this.#connected(frame);
+    else if (frame.type === "error") this.#tell("problem", { code: frame.code, detail: frame.detail });
+  }
+
+  /** @param {any} frame */
+  #connected(frame) {
+    this.#heartbeatMs = frame.heartbeat * 1000;
+    this.#watch(2 * this.#heartbeatMs);
+    this.#steadyTimer = setTimeout(() => (this.#attempt = 0), STEADY_MS);
+    this.#greeted = true;
+    this.#head = frame.sequence;
+    this.#missed = 0;
+    const last = this.#last ?? frame.sequence;
+    if (this.#last === null) this.#advance(frame.sequence);
+    const behind = last !== frame.sequence;
+    if (behind) this.#become("catching-up");
+    this.#tell("connected", frame);
+    this.#sendSeen();
+    const isNewLog = last > frame.sequence;
+    if (isNewLog) this.#reset(frame.sequence);
+    if (!behind || isNewLog) this.#settle();
+    else if (frame.recovered) this.#settleSoon();
+    else this.#catchUp(frame.sequence);
+  }
+
+  /**
+   * The filtered stream may end its replay below the head, so the replay is over at the first event
+   * beyond it, at the head itself, or when the socket has had its say for a moment.
+   */
+  #settleSoon() {
+    const socket = this.#socket;
+    setTimeout(() => {
+      if (this.#socket === socket && this.#state === "catching-up" && !this.#held) this.#settle();
+    }, 500);
+  }
+
+  /** @param {number} head */
+  #reset(head) {
+    this.#advance(head);
+    this.#tell("reset", { sequence: head });
+  }
+
+  #settle() {
+    if (this.#state === "live") return;
+    this.#become("live");
+    this.#tell("caughtup", { missed: this.#missed });
+  }
+
+  /** @param {GlimpseEvent} event */
+  #arrived(event) {
+    if (this.#held) this.#held.push(event);
+    else this.#deliver(event);
+  }
+
+  /** Dispatch an event unless we have had it. @param {GlimpseEvent} event */
+  #deliver(event) {
+    const sequence = Number(event.sequence);
+    if (this.#last !== null && sequence <= this.#last) return;
+    const missed = sequence <= this.#head;
+    if (missed) this.#missed += 1;
+    else this.#settle();
+    this.#last = sequence;
+    this.#tell("event", { event, missed });
+    this.#advance(sequence);
+    if (sequence === this.#head && !this.#held) this.#settle();
+  }
+
+  /** Keep the cursor; writes are queued, so a slow store never ends on an older one. @param {number} sequence */
+  #advance(sequence) {
+    this.#last = sequence;
+    this.#saving = this.#saving
+      .then(() => this.#options.cursor.set(sequence))
+      .then(() => undefined, () => undefined);
+  }
+
+  /** Read from the REST API what the socket could not replay. @param {number} head */
+  async #catchUp(head) {
+    const socket = this.#socket;
+    /** @type {GlimpseEvent[]} */
+    const held = (this.#held = []);
+    const mine = () => this.#socket === socket && this.#held === held;
+    const from = Number(this.#last);
+    try {
+      let whole = head - from <= MOST_CAUGHT_UP;
+      while (whole && Number(this.#last) < head) {
+        const response = await this.#request(`/events?after=${this.#last}&limit=${PAGE}`);
+        if (!response.ok) throw new Error(`the hub answered ${response.status}`);
+        const { items } = /** @type {{ items: GlimpseEvent[] }} */ (await response.json());
+        if (!mine()) return;
+        // The log is gapless: a first event that is not the next one means that it was trimmed.
+        whole = items.length > 0 && Number(items[0].sequence) === Number(this.#last) + 1;
+        if (whole) for (const event of items) this.#replay(event);
+      }
+      if (!whole) this.#reset(head);
+    } catch {
+      if (!mine()) return;
+      this.#drop(1000);
+      this.#wait();
+      return;
+    }
+    this.#held = null;
+    for (const event of held) this.#deliver(event);
+    this.#settle();
+  }
+
+  /** One event of the REST log, which is not filtered as the stream is. @param {GlimpseEvent} event */
+  #replay(event) {
+    const { notify, message } = event.data;
+    const told = event.type !== "open.recorded" || (notify && !message.muted);
+    if (told || this.#options.stream === "history") this.#deliver(event);
+    else this.#advance(Number(event.sequence));
+  }
+
+  /** @param {object} frame @returns {boolean} whether it was sent */
+  #send(frame) {
+    if (!this.#socket || !this.#greeted) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  #sendSeen() {
+    if (this.#seen !== null && this.#send({ type: "seen", sequence: this.#seen })) this.#seen = null;
+  }
+
+  /** @param {string} path @param {RequestInit} [init] */
+  #request(path, init) {
+    const { url, token, fetch } = this.#options;
+    const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
+    return fetch(`${url}/api/v1${path}`, { credentials: token ? "omit" : "same-origin", headers, ...init });
+  }
+}
