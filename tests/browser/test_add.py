@@ -1,0 +1,63 @@
+"""Adding tracking by hand: a new user sees the whole thing work in a minute, with no plugin."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Desks
+from tests.browser.people import CURL, THUNDERBIRD, Sender
+
+SOURCE = re.compile(r'src="([^"]+)"')
+
+
+def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    page.get_by_label("Subject").fill("My first tracked mail")
+    page.get_by_role("textbox", name="To", exact=True).fill("me@example.com")
+    page.get_by_role("button", name="Make the snippet").click()
+    snippet = page.get_by_label("Snippet for me@example.com").input_value()
+    page.get_by_role("button", name="Copy HTML").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()") == snippet
+    found = SOURCE.search(snippet)
+    assert found is not None
+    reader = {"user-agent": THUNDERBIRD, "x-forwarded-for": "203.0.113.9"}
+
+    httpx.get(found[1], headers=reader).raise_for_status()
+    expect(page.get_by_text("it counts as your own view")).to_be_visible()
+    page.get_by_role("button", name="I have sent it").click()
+    expect(page.get_by_text("Sent. From now on an open is an open.")).to_be_visible()
+    httpx.get(found[1], headers=reader | {"user-agent": CURL}).raise_for_status()
+    expect(page.get_by_text("A machine asked for the image.")).to_be_visible()
+    httpx.get(found[1], headers=reader).raise_for_status()
+    expect(page.get_by_text("Opened!")).to_be_visible()
+    expect(page.get_by_text("me@example.com · Boston, US")).to_be_visible()
+    page.get_by_role("link", name="Open its history").click()
+    expect(page.get_by_role("dialog", name="My first tracked mail")).to_be_visible()
+
+
+def test_the_reader_can_be_played_without_a_mail_program(desks: Desks, sender: Sender) -> None:
+    page = desks.open(
+        sender, "/try", user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    )
+    page.get_by_label("Subject").fill("Mail")
+    page.get_by_role("textbox", name="To", exact=True).fill("me@example.com")
+    page.get_by_role("button", name="Make the snippet").click()
+    page.get_by_role("button", name="I have sent it").click()
+    with page.context.expect_page():
+        page.get_by_role("link", name="No mail at hand?").click()
+    expect(page.get_by_text("Opened!")).to_be_visible()
+
+
+def test_addresses_are_checked_where_they_are_typed(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    page.get_by_label("Subject").fill("Mail")
+    page.get_by_role("textbox", name="To", exact=True).fill("one@example.com, nobody")
+    page.get_by_role("button", name="Make the snippet").click()
+    expect(page.get_by_role("alert")).to_have_text("“nobody” is not an email address.")
+    page.get_by_role("textbox", name="To", exact=True).fill("one@example.com, two@example.com")
+    page.get_by_role("button", name="Make the snippet").click()
+    expect(page.get_by_label("Snippet", exact=True)).to_be_visible()

@@ -1,0 +1,90 @@
+"""The connection: a quiet sign, and nothing lost or doubled when the hub or the network goes away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Desks, live, popups
+from tests.browser.people import Sender
+from tests.servers import HubProcess
+
+RETURN_MS = 40_000
+"""The longest back-off, and a little."""
+
+
+@pytest.fixture
+def own_hub(tmp_path: Path) -> Iterator[HubProcess]:
+    """A hub that the test may stop."""
+    with HubProcess(tmp_path, f"sqlite:///{tmp_path / 'hub.db'}") as hub:
+        yield hub
+
+
+def sign(page: Page, text: str) -> None:
+    expect(page.locator(".connection")).to_contain_text(text, timeout=RETURN_MS)
+
+
+def test_a_restart_is_survived_and_what_was_missed_is_one_popup(
+    desks: Desks, own_hub: HubProcess, new_account: Callable[[HubProcess], Sender]
+) -> None:
+    sender = new_account(own_hub)
+    message = sender.register(subject="The quote")
+    page = desks.open(sender)
+    sender.hit(message)
+    assert len(popups(page, 1)) == 1
+    own_hub.terminate()
+    sign(page, "Offline, trying again")
+    # Kept away, so that it comes back only when the mail has been opened.
+    page.context.set_offline(True)
+    own_hub.start()
+    for _ in range(5):
+        sender.hit(message)
+    page.context.set_offline(False)
+    page.evaluate("() => dispatchEvent(new Event('online'))")
+    live(page)
+    expect(page.locator(".open")).to_have_count(6, timeout=RETURN_MS)
+    expect(page.get_by_text("While you were away", exact=True)).to_be_visible()
+    expect(page.get_by_text("5 opens while you were away")).to_be_visible()
+    expect(page.locator(".open").first).to_contain_text("6 opens")
+    second = popups(page, 2)[1]
+    assert second["title"] == "5 opens while you were away"
+    sender.hit(message)
+    assert len(popups(page, 3)) == 3
+    assert page.locator(".open").count() == 7
+
+
+def test_a_kill_is_survived_too(desks: Desks, own_hub: HubProcess, new_account: Callable[[HubProcess], Sender]) -> None:
+    sender = new_account(own_hub)
+    message = sender.register()
+    page = desks.open(sender, "/messages")
+    own_hub.kill()
+    sign(page, "Offline, trying again")
+    own_hub.start()
+    sign(page, "Live")
+    sender.hit(message)
+    expect(page.locator(f"[data-message='{message['id']}']")).to_contain_text("1 open")
+
+
+def test_a_page_that_cannot_be_read_says_so_and_can_be_tried_again(desks: Desks, sender: Sender) -> None:
+    sender.hit(sender.register())
+    page = desks.open(sender, "/settings")
+    page.route("**/api/v1/opens*", lambda route: route.abort())
+    page.get_by_role("link", name="Activity").click()
+    expect(page.get_by_role("alert")).to_contain_text("The hub cannot be reached.")
+    page.unroute("**/api/v1/opens*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".open")).to_have_count(1)
+
+
+def test_too_many_tabs_are_explained_and_one_can_be_used(desks: Desks, sender: Sender) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.route_web_socket("**/api/v1/ws", lambda socket: socket.on_message(lambda _: socket.close(code=4409)))
+    page.goto("/")
+    page.get_by_label("Email").fill(sender.email)
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("Glimpse is open in too many places at once.")).to_be_visible()
+    expect(page.get_by_role("button", name="Use it here")).to_be_visible()

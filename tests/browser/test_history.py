@@ -1,0 +1,115 @@
+"""Open History: one message in full, with an address of its own and the speaker."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Desks, popups
+from tests.browser.people import CURL, LYON, Sender
+
+
+def figure(page: Page, name: str) -> str:
+    return page.locator(".figures > div", has_text=name).locator("dd").inner_text()
+
+
+def test_a_history_tells_everything_that_is_known(desks: Desks, sender: Sender) -> None:
+    message = sender.register(
+        "one@example.com",
+        "two@example.com",
+        subject="The contract",
+        pixels="per_recipient",
+        crm={"system": "crm", "record_id": "7", "url": "https://crm.example.com/7"},
+    )
+    sender.hit(message, 0)
+    sender.hit(message, 0, network=LYON)
+    sender.hit_by_gmail(message, 1)
+    sender.hit(message, 1, user_agent=CURL)
+    page = desks.open(sender, f"/messages/{message['id']}")
+    dialog = page.get_by_role("dialog", name="The contract")
+    expect(dialog).to_be_visible()
+    expect(dialog.locator(".open")).to_have_count(3)
+    assert figure(page, "Opens") == "3"
+    assert figure(page, "First opened") == "just now"
+    expect(dialog.locator(".reader", has_text="one@example.com")).to_contain_text("2 opens")
+    expect(dialog.locator(".reader", has_text="two@example.com")).to_contain_text("1 open")
+    for place in ("United States", "France", "hidden by Gmail"):
+        expect(dialog.locator(".bar", has_text=place)).to_contain_text("1")
+    expect(dialog.get_by_role("img", name="3 opens between")).to_be_visible()
+    expect(dialog.get_by_role("link", name="Open the record")).to_have_attribute("href", "https://crm.example.com/7")
+    dialog.get_by_role("switch", name="Show machines and repeats").check()
+    expect(dialog.locator(".open")).to_have_count(4)
+    expect(dialog.locator(".open", has_text="A bot")).to_contain_text("Why: ")
+
+
+def test_a_history_is_live(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, f"/messages/{message['id']}")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Nobody has opened it yet")
+    sender.hit(message)
+    expect(dialog.locator(".open")).to_have_count(1)
+    expect(dialog.locator(".figures dd").first).to_have_text("1")
+    sender.post(f"/messages/{message['id']}/viewing")
+    expect(dialog.locator(".open")).to_contain_text("Taken back: it was you")
+    expect(dialog.locator(".figures dd").first).to_have_text("0")
+
+
+def test_shared_untracked_unsent_and_unknown_messages_are_explained(desks: Desks, sender: Sender) -> None:
+    shared = sender.register("a@example.com", "b@example.com")
+    plain = sender.register(format="plain")
+    draft = sender.register(sent_at=None)
+    page = desks.open(sender, f"/messages/{shared['id']}")
+    expect(page.get_by_text("The recipients share one copy")).to_be_visible()
+    for message, text in ((plain, "Plain text cannot carry an image"), (draft, "This mail is not sent yet")):
+        page.goto(f"/messages/{message['id']}")
+        expect(page.get_by_role("dialog")).to_contain_text(text)
+    page.goto("/messages/no-such-thing")
+    expect(page.get_by_role("dialog")).to_contain_text("No such message")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_history_has_its_own_address_and_back_leads_out(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="The quote")
+    sender.hit(message)
+    page = desks.open(sender)
+    page.get_by_role("link", name="The quote").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    expect(page).to_have_url(re.compile(f"/messages/{message['id']}$"))
+    page.go_back()
+    expect(dialog).to_be_hidden()
+    expect(page).to_have_url(re.compile("/activity$"))
+    page.go_forward()
+    expect(dialog).to_be_visible()
+    page.get_by_role("button", name="Close the history").click()
+    expect(dialog).to_be_hidden()
+    expect(page).to_have_url(re.compile("/activity$"))
+    page.goto(f"/messages/{message['id']}")
+    page.get_by_role("button", name="Close the history").click()
+    expect(page.locator(".message")).to_have_count(1)
+    expect(page).to_have_url(re.compile("/messages$"))
+
+
+def test_the_speaker_is_in_the_lower_right_corner_and_says_what_it_did(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, f"/messages/{message['id']}")
+    dialog = page.get_by_role("dialog")
+    mute = dialog.get_by_role("button", name="Mute this mail")
+    expect(dialog.get_by_text("Speaking: you are told when it is opened.")).to_be_visible()
+    frame, button = dialog.bounding_box(), mute.bounding_box()
+    assert frame is not None
+    assert button is not None
+    assert frame["x"] + frame["width"] - button["x"] - button["width"] < 40
+    assert frame["y"] + frame["height"] - button["y"] - button["height"] < 40
+    mute.click()
+    expect(
+        dialog.get_by_text("Muted. Opens of this mail are still recorded, but you will not be told.")
+    ).to_be_visible()
+    assert sender.get(f"/messages/{message['id']}")["muted"] is True
+    page.keyboard.press("m")
+    expect(dialog.get_by_text("Unmuted. You will be told when this mail is opened.")).to_be_visible()
+    sender.hit(message)
+    assert len(popups(page, 1)) == 1

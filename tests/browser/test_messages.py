@@ -1,0 +1,117 @@
+"""The list of messages: search, filters, live counts, and any number of rows."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Desks
+from tests.browser.people import Sender
+from tests.processes import wait_until
+
+MANY = 10_000
+ROWS_IN_DOCUMENT = 60
+
+
+def subjects(page: Page) -> Locator:
+    return page.locator(".message-subject")
+
+
+def test_messages_are_found_by_subject_recipient_opens_and_template(desks: Desks, sender: Sender) -> None:
+    opened = sender.register("office@example.com", subject="Spring offer", template="Offer")
+    sender.register("office@example.net", subject="Autumn offer", template="Offer")
+    sender.register("other@example.com", subject="Thank you", template="Thanks")
+    sender.hit(opened)
+    page = desks.open(sender, "/messages")
+    expect(page.locator(".message")).to_have_count(3)
+
+    page.get_by_label("Search messages").fill("offer")
+    expect(page.locator(".message")).to_have_count(2)
+    page.get_by_role("radio", name="Not opened").check()
+    expect(page.locator(".message")).to_have_count(1)
+    expect(subjects(page)).to_have_text(["Autumn offer"])
+    assert "q=offer" in page.url
+    assert "opened=false" in page.url
+    page.reload()
+    expect(page.locator(".message")).to_have_count(1)
+    expect(page.get_by_label("Search messages")).to_have_value("offer")
+
+    page.get_by_label("Search messages").fill("nothing like it")
+    expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+    page.get_by_role("button", name="Clear the search").click()
+    expect(page.locator(".message")).to_have_count(3)
+
+    page.get_by_label("Template").fill("Thanks")
+    expect(page.locator(".message")).to_have_count(1)
+    page.get_by_label("Template").fill("")
+    page.get_by_label("Search messages").fill("example.net")
+    expect(page.locator(".message")).to_have_count(1)
+    expect(subjects(page)).to_have_text(["Autumn offer"])
+
+
+def test_counts_and_new_messages_are_live(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="First")
+    page = desks.open(sender, "/messages")
+    row = page.locator(f"[data-message='{message['id']}']")
+    expect(row).to_contain_text("Not opened")
+    sender.hit(message)
+    expect(row).to_contain_text("1 open")
+    expect(row.get_by_role("img", name="Opens over time: 1 open")).to_be_visible()
+    second = sender.register(subject="Second")
+    expect(page.locator(".message")).to_have_count(2)
+    expect(subjects(page)).to_have_text(["Second", "First"])
+    sender.patch(f"/messages/{second['id']}", muted=True)
+    expect(page.locator(f"[data-message='{second['id']}']")).to_contain_text("Muted")
+    sender.post(f"/messages/{message['id']}/viewing")
+    expect(row).to_contain_text("Not opened")
+
+
+def test_what_cannot_be_opened_says_so(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="Plain", format="plain")
+    sender.register(subject="Draft", sent_at=None)
+    page = desks.open(sender, "/messages")
+    expect(page.locator(".message", has_text="Plain")).to_contain_text("Not tracked")
+    expect(page.locator(".message", has_text="Draft")).to_contain_text("Not sent yet")
+
+
+def test_an_empty_list_says_what_to_do(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/messages")
+    expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
+
+
+def test_ten_thousand_messages_scroll_without_filling_the_document(desks: Desks, sender: Sender) -> None:
+    sender.register_many(MANY)
+    page = desks.open(sender, "/messages")
+    expect(page.locator(".message").first).to_be_visible()
+    deadline = time.monotonic() + 60
+    reached = 0
+    while reached < MANY:
+        assert time.monotonic() < deadline, f"{reached} of {MANY} were reached"
+        page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+        reached = int(page.locator(".virtual-row").last.get_attribute("data-index") or 0) + 1
+        assert page.locator(".virtual-row").count() < ROWS_IN_DOCUMENT
+    assert page.locator(".virtual-row").last.get_attribute("aria-setsize") == str(MANY)
+    page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight / 2)")
+    wait_until(lambda: abs(int(page.locator(".virtual-row").first.get_attribute("data-index") or 0) - MANY / 2) < 100)
+    redraw = page.evaluate("""() => new Promise((done) => {
+        const start = performance.now();
+        scrollBy(0, 4000);
+        requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start)));
+    })""")
+    assert redraw < 250, "a jump of a whole screen is drawn within a few frames, on a slow machine too"
+
+
+def test_a_reader_further_down_keeps_their_place_when_a_message_arrives(desks: Desks, sender: Sender) -> None:
+    for number in range(40):
+        sender.register(subject=f"Number {number}")
+    page = desks.open(sender, "/messages")
+    expect(page.locator(".message").first).to_be_visible()
+    page.mouse.move(640, 500)
+    page.mouse.wheel(0, 1000)
+    wait_until(lambda: page.evaluate("() => scrollY") > 500)
+    row = page.locator(".message", has_text="Number 20").first
+    before = row.bounding_box()
+    sender.register(subject="New")
+    wait_until(lambda: page.locator(".virtual-row").last.get_attribute("aria-setsize") == "41")
+    assert row.bounding_box() == before

@@ -1,0 +1,168 @@
+"""Pop-ups: one an open however many tabs are open, several at once as one, none for what is seen or taken back."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, Desks, live, log_in, popups
+from tests.browser.people import Sender
+from tests.processes import wait_until
+
+
+def shown(pages: list[Page]) -> list[str]:
+    return [popup["body"] for page in pages for popup in popups(page)]
+
+
+def test_one_open_is_one_popup_however_many_tabs_are_open(desks: Desks, sender: Sender) -> None:
+    first = desks.open(sender)
+    tabs = [first, desks.tab(first.context, "/messages"), desks.tab(first.context, "/settings")]
+    sender.hit(sender.register(subject="The quote"))
+    wait_until(lambda: len(shown(tabs)) == 1)
+    # A second one has gone the same way through every tab: nothing of the first is still on its way.
+    sender.hit(sender.register(subject="The contract"))
+    wait_until(lambda: len(shown(tabs)) >= 2)
+    assert [body.split("\n")[0] for body in shown(tabs)] == ["The quote", "The contract"]
+
+
+def test_when_the_tab_that_shows_popups_is_closed_another_takes_over(desks: Desks, sender: Sender) -> None:
+    first = desks.open(sender)
+    second = desks.tab(first.context)
+    sender.hit(sender.register(subject="The quote"))
+    assert len(popups(first, 1)) == 1
+    first.close()
+    sender.hit(sender.register(subject="The contract"))
+    [popup] = popups(second, 1)
+    assert "The contract" in popup["body"]
+
+
+def test_several_opens_at_once_are_one_popup(desks: Desks, sender: Sender) -> None:
+    messages = [sender.register(subject=f"Mail {number}") for number in range(4)]
+    page = desks.open(sender, "/settings")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(sender.hit, messages))
+    [popup] = popups(page, 1)
+    assert popup["title"] == "4 opens"
+    assert sum(f"Mail {number}" in popup["body"] for number in range(4)) == 3
+    sender.post(f"/messages/{messages[0]['id']}/viewing")
+    together, left = popups(page, 2)
+    assert together["closed"]
+    assert left["title"] == "3 opens", "one was taken back"
+    assert left["silent"]
+    assert "Mail 0" not in left["body"]
+    page.evaluate("() => window.popups[1].onclick()")
+    expect(page.get_by_role("heading", name="Activity")).to_be_visible()
+
+
+def test_a_click_on_a_popup_leads_to_the_history(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="The quote")
+    page = desks.open(sender, "/settings")
+    sender.hit(message)
+    popups(page, 1)
+    page.evaluate("() => window.popups[0].onclick()")
+    expect(page.get_by_role("dialog", name="The quote")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"/messages/{message['id']}$"))
+    assert popups(page)[0]["closed"]
+
+
+def test_the_title_and_the_icon_carry_the_unseen_count(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, "/settings")
+    expect(page).to_have_title("Settings · Glimpse")
+    icon = page.locator("link[rel=icon]")
+    expect(icon).to_have_attribute("href", re.compile("icon.svg"))
+    for number in (1, 2):
+        sender.hit(message)
+        expect(page).to_have_title(f"({number}) Settings · Glimpse")
+    expect(icon).to_have_attribute("href", re.compile("^data:image/png"))
+    expect(page.get_by_role("link", name="Activity 2 unseen")).to_be_visible()
+    page.reload()
+    expect(page).to_have_title("(2) Settings · Glimpse")
+    page.get_by_role("link", name="Activity").click()
+    page.mouse.move(400, 300)
+    expect(page).to_have_title("Activity · Glimpse")
+    expect(icon).to_have_attribute("href", re.compile("icon.svg"))
+    wait_until(lambda: sender.get("/me")["unseen"] == 0)
+
+
+def test_what_is_seen_on_one_device_is_withdrawn_on_the_others(desks: Desks, sender: Sender) -> None:
+    phone, desk = desks.open(sender, "/settings"), desks.open(sender, "/settings")
+    sender.hit(sender.register())
+    for page in (phone, desk):
+        assert not popups(page, 1)[0]["closed"]
+    phone.get_by_role("link", name="Activity").click()
+    phone.mouse.move(300, 300)
+    wait_until(lambda: popups(desk)[0]["closed"])
+    expect(desk).to_have_title("Settings · Glimpse")
+
+
+def test_a_device_that_nobody_uses_lets_the_others_go_first(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script("const real = Date.now; Date.now = () => real() + (window.later ?? 0);")
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
+    busy = desks.open(sender, "/settings")
+    page.evaluate("() => { window.later = 3_600_000; }")
+    sender.hit(sender.register())
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    assert len(popups(busy, 1)) == 1
+    sender.post("/seen", sequence=sender.get("/me")["sequence"])
+    expect(page).to_have_title("Settings · Glimpse")
+    page.evaluate("() => { window.later = 0; }")
+    page.mouse.move(10, 10)
+    sender.hit(sender.register(subject="Next"))
+    [popup] = popups(page, 1)
+    assert "Next" in popup["body"]
+
+
+def test_permission_is_asked_by_a_button_and_never_on_load(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script("""
+        Notification.permission = "default";
+        window.asked = 0;
+        Notification.requestPermission = async () => {
+            window.asked += 1;
+            Notification.permission = "granted";
+            return "granted";
+        };
+    """)
+    log_in(context, sender)
+    page = desks.tab(context)
+    message = sender.register()
+    sender.hit(message)
+    expect(page.locator(".open")).to_have_count(1)
+    assert page.evaluate("() => window.asked") == 0
+    assert popups(page) == []
+    card = page.get_by_role("complementary", name="Hear of an open the moment it happens")
+    card.get_by_role("button", name="Turn on pop-ups").click()
+    expect(page.get_by_text("Pop-ups are on.")).to_be_visible()
+    expect(card).to_be_hidden()
+    assert page.evaluate("() => window.asked") == 1
+    sender.hit(message)
+    assert len(popups(page, 1)) == 1
+
+
+def test_a_refusal_is_respected_and_explained(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script("Notification.permission = 'denied';")
+    log_in(context, sender)
+    page = desks.tab(context)
+    expect(page.get_by_role("button", name="Turn on pop-ups")).to_be_hidden()
+    page.get_by_role("link", name="Settings").click()
+    expect(page.get_by_role("switch", name="Pop-ups in this browser")).to_be_disabled()
+    expect(page.get_by_text("Your browser blocks pop-ups from this page.")).to_be_visible()
+
+
+def test_not_now_is_not_asked_again(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script("Notification.permission = 'default';")
+    log_in(context, sender)
+    page = desks.tab(context)
+    page.get_by_role("button", name="Not now").click()
+    expect(page.get_by_role("button", name="Turn on pop-ups")).to_be_hidden()
+    page.reload()
+    live(page)
+    expect(page.get_by_role("heading", name="No opens yet")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("button", name="Turn on pop-ups")).to_be_hidden()

@@ -1,0 +1,80 @@
+"""`docs/plugins.md`: the plugin that it shows, word for word, does what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Desks
+from tests.browser.people import Sender
+from tests.processes import wait_until
+
+DOCS = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
+
+CHROME = """
+    const kept = %s;
+    const told = (name) => (...given) => postMessage([name, ...given]);
+    const listeners = {};
+    globalThis.chrome = {
+        storage: { local: { get: async () => kept, set: (values) => Object.assign(kept, values) } },
+        notifications: { create: told("create"), clear: told("clear") },
+        runtime: { onMessage: { addListener: (listener) => (listeners.message = listener) } },
+        alarms: { create: told("alarm"), onAlarm: { addListener: (listener) => (listeners.alarm = listener) } },
+    };
+    onmessage = ({ data }) => listeners.message(data, {}, (answer) => postMessage(["answer", answer]));
+"""
+"""As much of an extension's surroundings as the plugin uses, in a worker."""
+
+
+def said(page: Page, name: str, count: int = 1) -> list[Any]:
+    """What the plugin did by that name, once it has done so `count` times."""
+
+    def found() -> list[Any]:
+        everything: list[list[Any]] = page.evaluate("() => said")
+        return [given for kind, *given in everything if kind == name]
+
+    wait_until(lambda: len(found()) >= count, what=f"{count} times {name}")
+    return found()
+
+
+def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender: Sender) -> None:
+    found = re.search(r"```js\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert found is not None
+    source = found[1].replace("./client.js", f"{sender.hub.base_url}/static/client.js")
+    assert len(source.splitlines()) < 40
+
+    # The worker is made on the spot, which the hub's own policy rightly forbids its pages.
+    page = desks.context(sender.hub, bypass_csp=True).new_page()
+    page.goto("/docs")
+    page.evaluate(
+        """([chrome, source, kept]) => {
+            const [imports, ...rest] = source.split("\\n");
+            const text = [imports, chrome.replace("%s", JSON.stringify(kept)), ...rest].join("\\n");
+            const script = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+            window.said = [];
+            window.plugin = new Worker(script, { type: "module" });
+            window.plugin.onmessage = ({ data }) => window.said.push(data);
+        }""",
+        [CHROME, source, {"url": sender.hub.base_url, "token": sender.token}],
+    )
+    assert said(page, "alarm") == [["awake", {"periodInMinutes": 0.5}]]
+
+    draft = {"subject": "The quote", "recipients": [{"address": "reader@example.com"}], "sent_at": None}
+    page.evaluate("(register) => plugin.postMessage({ register })", draft)
+    [message] = said(page, "answer")[0]
+    assert message["pixels"][0]["html"].startswith("<img ")
+    sender.hit(message)
+    page.evaluate("(sent) => plugin.postMessage({ sent })", message["id"])
+    assert said(page, "answer", 2)[1][0]["sent_at"] is not None
+    wait_until(lambda: len(sender.get(f"/messages/{message['id']}/opens", all=True)["items"]) == 1)
+
+    sender.hit(message)
+    [[open_id, notification]] = said(page, "create")
+    assert notification["title"] == "reader@example.com opened your mail"
+    assert notification["message"] == "The quote"
+    page.evaluate("(viewing) => plugin.postMessage({ viewing })", message["id"])
+    assert said(page, "answer", 3)[2] == [True]
+    assert said(page, "clear") == [[open_id]]

@@ -1,0 +1,144 @@
+"""Settings: what the two decisions do, undo, tokens, sessions, and this browser's own choices."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Desks, log_in, popups
+from tests.browser.people import PASSWORD, Sender
+from tests.processes import wait_until
+
+
+def test_realtime_off_silences_everything_until_it_is_on_again(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, "/settings")
+    other = desks.tab(page.context, "/settings")
+    switch = page.get_by_role("switch", name="Enable real-time notifications")
+    expect(page.get_by_text("Opens are still recorded.")).to_be_visible()
+    switch.uncheck()
+    expect(page.get_by_text("Real-time notifications are off.")).to_be_visible()
+    expect(other.get_by_role("switch", name="Enable real-time notifications")).not_to_be_checked()
+    sender.hit(message)
+    page.get_by_role("button", name="Undo").click()
+    expect(switch).to_be_checked()
+    assert sender.get("/me")["settings"]["realtime_notifications"] is True
+    sender.hit(sender.register(subject="Told"))
+    [popup] = popups(page, 1)
+    assert "Told" in popup["body"]
+
+
+def test_mute_all_silences_what_was_sent_and_not_what_comes(desks: Desks, sender: Sender) -> None:
+    old = sender.register(subject="Old")
+    page = desks.open(sender, "/settings")
+    expect(page.get_by_text("Silences every mail you have sent so far. New mail still notifies")).to_be_visible()
+    page.get_by_role("button", name="Mute all notifications").click()
+    expect(page.get_by_text("Muting everything sent so far in 5 seconds")).to_be_visible()
+    sender.hit(old)
+    expect(page.get_by_text("Muted everything sent so far.")).to_be_visible(timeout=10_000)
+    assert sender.get(f"/messages/{old['id']}")["muted"] is True
+    expect(page.get_by_text("Last used just now")).to_be_visible()
+    sender.hit(old)
+    sender.hit(sender.register(subject="New"))
+    [popup] = popups(page, 1)
+    assert "New" in popup["body"], "neither while it could be undone nor after it was the old mail announced"
+
+
+def test_mute_all_can_be_undone_for_a_few_seconds(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, "/settings")
+    page.get_by_role("button", name="Mute all notifications").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Nothing was muted.")).to_be_visible()
+    sender.hit(message)
+    assert len(popups(page, 1)) == 1
+    assert sender.get("/me")["settings"]["muted_all_at"] is None
+
+
+def test_mute_all_holds_even_if_the_page_is_left_at_once(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    page.get_by_role("button", name="Mute all notifications").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.goto("/docs")
+    wait_until(lambda: sender.get("/me")["settings"]["muted_all_at"], what="mute-all reached the hub")
+
+
+def test_a_token_is_shown_once_works_and_can_be_revoked(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    page.get_by_label("Name of the new token").fill("My plugin")
+    page.get_by_role("button", name="Create token").click()
+    secret = page.get_by_role("textbox", name="The new token", exact=True)
+    expect(page.get_by_text("Copy it now: it is shown this once")).to_be_visible()
+    token = secret.input_value()
+    headers = {"authorization": f"Bearer {token}"}
+    assert sender.api.get("/me", headers=headers).status_code == 200
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()") == token
+    page.get_by_role("button", name="I have it").click()
+    expect(secret).to_be_hidden()
+    page.get_by_role("button", name="Revoke My plugin").click()
+    page.get_by_role("button", name="Revoke for good?").click()
+    expect(page.get_by_text("Revoked My plugin.")).to_be_visible()
+    assert sender.api.get("/me", headers=headers).status_code == 401
+    expect(page.get_by_text("My plugin", exact=True)).to_be_hidden()
+
+
+def test_another_session_can_be_ended_from_here(desks: Desks, sender: Sender) -> None:
+    elsewhere = desks.open(sender)
+    page = desks.open(sender, "/settings")
+    expect(page.locator(".row", has_text="This browser")).to_have_count(1)
+    page.get_by_role("button", name="Log out there").click()
+    expect(page.get_by_text("Logged out there.")).to_be_visible()
+    expect(elsewhere.get_by_label("Password")).to_be_visible()
+    expect(page.get_by_role("button", name="Log out there")).to_be_hidden()
+
+
+def test_the_theme_is_kept_and_followed_by_other_tabs(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings", color_scheme="light")
+    other = desks.tab(page.context)
+    page.get_by_role("radio", name="Dark").check()
+    dark = "rgb(16, 18, 20)"
+    for tab in (page, other):
+        expect(tab.locator("html")).to_have_css("background-color", dark)
+    other.reload()
+    expect(other.locator("html")).to_have_css("background-color", dark)
+    page.get_by_role("radio", name="As the system").check()
+    expect(page.locator("html")).to_have_css("background-color", "rgb(246, 246, 244)")
+
+
+def test_name_and_password_can_be_changed(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    page.get_by_label("Your name").fill("Sales Desk")
+    page.get_by_role("button", name="Save name").click()
+    expect(page.locator(".who-name")).to_have_text("Sales Desk")
+    page.get_by_label("Current password").fill("wrong")
+    page.get_by_label("New password").fill("another long password")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.locator(".toast-error")).to_be_visible()
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("Your password is changed.")).to_be_visible()
+    again = desks.context(sender.hub)
+    url = f"{sender.hub.base_url}/api/v1/session"
+    assert again.request.post(url, data={"email": sender.email, "password": PASSWORD}).status == 401
+    assert again.request.post(url, data={"email": sender.email, "password": "another long password"}).ok
+
+
+def test_the_chime_sounds_only_where_it_was_asked_for(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    context = desks.context(sender.hub)
+    context.add_init_script("""
+        window.notes = 0;
+        const start = OscillatorNode.prototype.start;
+        OscillatorNode.prototype.start = function (when) { window.notes += 1; return start.call(this, when); };
+    """)
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
+    sender.hit(message)
+    popups(page, 1)
+    assert page.evaluate("() => window.notes") == 0
+    page.get_by_role("switch", name="Sound").check()
+    assert page.evaluate("() => window.notes") == 2, "it is heard when it is turned on"
+    sender.hit(message)
+    popups(page, 2)
+    assert page.evaluate("() => window.notes") == 4

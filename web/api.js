@@ -1,0 +1,120 @@
+/**
+ * The REST API, as the dashboard calls it. Every method answers with the parsed body, or throws an
+ * `ApiError` whose message can be shown to a person as it is.
+ */
+
+import { texts } from "./texts.js";
+
+/** A request that failed. `status` is 0 where the hub could not be reached. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   * @param {{ field: string, detail: string }[]} [errors] what was wrong with which field
+   * @param {number} [retryAfter] seconds
+   */
+  constructor(status, message, errors = [], retryAfter = 0) {
+    super(message);
+    this.status = status;
+    this.errors = errors;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @typedef {ReturnType<typeof createApi>} Api */
+/** @typedef {import("./client.js").Open} Open */
+/**
+ * @typedef {object} Message
+ * @property {string} id
+ * @property {string} subject
+ * @property {{ address: string, name: string | null, opens: number | null, first_opened_at: string | null, last_opened_at: string | null }[]} recipients
+ * @property {string | null} template
+ * @property {string} created_at
+ * @property {string | null} sent_at
+ * @property {boolean} tracked
+ * @property {string | null} untracked_reason
+ * @property {boolean} muted
+ * @property {number} opens
+ * @property {number} hits
+ * @property {string | null} first_opened_at
+ * @property {string | null} last_opened_at
+ * @property {{ system: string, record_id: string, url: string | null } | null} crm
+ * @property {{ recipient: string | null, url: string, html: string }[]} pixels
+ */
+/** @typedef {{ id: string, email: string, name: string, role: string, settings: { realtime_notifications: boolean, muted_all_at?: string | null }, sequence: number, seen_sequence: number, unseen: number }} Me */
+/** @template T @typedef {{ items: T[], next: string | null }} Page */
+
+/** @param {Record<string, string | number | boolean | null | undefined>} query */
+function queryString(query) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : "";
+}
+
+/** @param {Response} response @returns {Promise<ApiError>} */
+async function problem(response) {
+  const body = await response.json().catch(() => ({}));
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  return new ApiError(response.status, body.detail || body.title || texts.errors.server, body.errors, retryAfter);
+}
+
+/**
+ * @param {object} options
+ * @param {() => void} options.onSignedOut called when the session has ended
+ */
+export function createApi({ onSignedOut }) {
+  /** @param {string} method @param {string} path @param {unknown} [body] @param {RequestInit} [init] */
+  async function call(method, path, body, init) {
+    let response;
+    try {
+      response = await fetch(`/api/v1${path}`, {
+        method,
+        headers: body === undefined ? {} : { "Content-Type": "application/json" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+        ...init,
+      });
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError(0, texts.errors.unreachable);
+    }
+    if (response.status === 401 && path !== "/session") onSignedOut();
+    if (!response.ok) throw await problem(response);
+    return response.status === 204 ? null : response.json();
+  }
+
+  const at = encodeURIComponent;
+  return {
+    /** @param {string} email @param {string} password */
+    logIn: (email, password) => call("POST", "/session", { email, password }),
+    logOut: () => call("DELETE", "/session"),
+    /** @returns {Promise<Me>} */
+    me: () => call("GET", "/me"),
+    /** @param {{ name?: string, password?: { current: string, new: string } }} change */
+    changeMe: (change) => call("PATCH", "/me", change),
+    /** @param {{ realtime_notifications: boolean }} settings */
+    changeSettings: (settings) => call("PATCH", "/settings", settings),
+    /** @param {object} message @returns {Promise<Message>} */
+    register: (message) => call("POST", "/messages", message),
+    /** @param {Record<string, any>} query @param {AbortSignal} [signal] @returns {Promise<Page<Message>>} */
+    messages: (query, signal) => call("GET", `/messages${queryString(query)}`, undefined, { signal }),
+    /** @param {string} id @returns {Promise<Message>} */
+    message: (id) => call("GET", `/messages/${at(id)}`),
+    /** @param {string} id @param {{ muted?: boolean, sent_at?: string }} change @returns {Promise<Message>} */
+    changeMessage: (id, change) => call("PATCH", `/messages/${at(id)}`, change),
+    /** It reaches the hub even while the page is being left. @returns {Promise<{ muted_all_at: string }>} */
+    muteAll: () => call("POST", "/messages/mute-all", undefined, { keepalive: true }),
+    /** @param {string} id @param {Record<string, any>} query @returns {Promise<Page<Open>>} */
+    messageOpens: (id, query) => call("GET", `/messages/${at(id)}/opens${queryString(query)}`),
+    /** @param {Record<string, any>} query @returns {Promise<Page<Open>>} */
+    opens: (query) => call("GET", `/opens${queryString(query)}`),
+    /** @param {number} sequence */
+    seen: (sequence) => call("POST", "/seen", { sequence }),
+    tokens: () => call("GET", "/tokens"),
+    /** @param {string} name */
+    createToken: (name) => call("POST", "/tokens", { name }),
+    /** @param {string} id */
+    revokeToken: (id) => call("DELETE", `/tokens/${at(id)}`),
+    sessions: () => call("GET", "/sessions"),
+    /** @param {string} id */
+    endSession: (id) => call("DELETE", `/sessions/${at(id)}`),
+  };
+}

@@ -1,0 +1,81 @@
+/** The dashboard's start: who is asking decides between the log-in and the desk. */
+
+import { ApiError, createApi } from "./api.js";
+import { createDesk } from "./desk.js";
+import { fill, h } from "./dom.js";
+import { createFormat } from "./format.js";
+import { createBadge } from "./notify/badge.js";
+import { errorState } from "./parts/state.js";
+import { createToasts } from "./parts/toast.js";
+import { createPrefs } from "./prefs.js";
+import { createRouter } from "./router.js";
+import { texts } from "./texts.js";
+import { createLogin } from "./views/login.js";
+import { createWords } from "./words.js";
+
+/** @param {HTMLElement} root */
+function startApp(root) {
+  const format = createFormat({ justNow: texts.justNow });
+  const words = createWords(texts, format);
+  const prefs = createPrefs(localStorage);
+  const toasts = createToasts(texts);
+  const badge = createBadge(texts.name);
+  const api = createApi({ onSignedOut: signedOut });
+  /** @type {ReturnType<typeof createDesk> | undefined} */
+  let desk;
+  /** Where to go after logging in. */
+  let wanted = "/activity";
+
+  const router = createRouter((route) => desk?.show(route));
+  prefs.watch(({ theme }) => {
+    if (theme === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+  });
+
+  function signedOut() {
+    const here = location.pathname + location.search;
+    if (desk && here !== "/login") wanted = here;
+    desk?.close();
+    desk = undefined;
+    showLogin();
+  }
+
+  function showLogin() {
+    if (root.querySelector(".login")) return;
+    if (location.pathname !== "/login") {
+      wanted = location.pathname === "/" ? "/activity" : location.pathname + location.search;
+      history.replaceState(null, "", "/login");
+    }
+    const login = createLogin({ texts, api, onLoggedIn: begin });
+    fill(root, login.element);
+    badge.page(texts.login.title);
+    login.focus();
+  }
+
+  async function logOut() {
+    try {
+      await api.logOut();
+    } catch (error) {
+      // A session that is over already is what was asked for.
+      if (!(error instanceof ApiError && error.status === 401)) return toasts.fail(/** @type {Error} */ (error));
+    }
+    signedOut();
+  }
+
+  async function begin() {
+    try {
+      const me = await api.me();
+      desk = createDesk({ texts, format, words, api, me, prefs, router, toasts, badge, onLogOut: () => void logOut() });
+      fill(root, desk.element);
+      if (location.pathname === "/login") history.replaceState(null, "", wanted);
+      desk.show(router.current());
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return;
+      fill(root, h("main", { id: "content" }, errorState(texts, /** @type {Error} */ (error), begin)));
+    }
+  }
+
+  void begin();
+}
+
+startApp(/** @type {HTMLElement} */ (document.getElementById("app")));

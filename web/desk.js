@@ -1,0 +1,224 @@
+/**
+ * The desk of somebody who is logged in: it builds the parts, joins them, and shows the view that the
+ * address names. When they log out it is put away as a whole.
+ */
+
+import { createLive } from "./live/live.js";
+import { createAttention } from "./live/attention.js";
+import { createMessageBook } from "./live/messages.js";
+import { createUnseen } from "./live/unseen.js";
+import { createMuteAll } from "./mute-all.js";
+import { createChime } from "./notify/chime.js";
+import { joinElection } from "./notify/leader.js";
+import { showPopup } from "./notify/permission.js";
+import { createPopups } from "./notify/popups.js";
+import { createPopupTexts } from "./notify/popup-texts.js";
+import { createConnectionSign } from "./parts/connection.js";
+import { createShell } from "./parts/shell.js";
+import { createShortcuts } from "./parts/shortcuts.js";
+import { keepTimesFresh } from "./parts/time.js";
+import { createActivity } from "./views/activity.js";
+import { createAdd } from "./views/add.js";
+import { createHistory } from "./views/history.js";
+import { createMessages } from "./views/messages.js";
+import { createSettings } from "./views/settings.js";
+
+/**
+ * What a view may use.
+ * @typedef {object} Desk
+ * @property {typeof import("./texts.js").texts} texts
+ * @property {import("./format.js").Format} format
+ * @property {import("./words.js").Words} words
+ * @property {import("./api.js").Api} api
+ * @property {import("./api.js").Me} me
+ * @property {import("./api.js").Me["settings"]} settings as they are now
+ * @property {import("./live/live.js").Live} live
+ * @property {import("./live/messages.js").MessageBook} book
+ * @property {import("./live/unseen.js").Unseen} unseen
+ * @property {import("./live/attention.js").Attention} attention
+ * @property {import("./prefs.js").Prefs} prefs
+ * @property {import("./parts/toast.js").Toasts} toasts
+ * @property {import("./router.js").Router} router
+ * @property {import("./mute-all.js").MuteAll} muteAll
+ * @property {() => void} chime
+ * @property {(name: string) => void} onRenamed
+ * @property {AbortSignal} ended aborted when the user logs out
+ */
+/** @typedef {{ element: HTMLElement, title: string, enter: (route: import("./router.js").Route) => void, move?: (step: number) => void, search?: () => void, focused?: () => string | undefined, toggleMachines?: () => void }} View */
+
+/**
+ * @param {object} parts
+ * @param {typeof import("./texts.js").texts} parts.texts
+ * @param {import("./format.js").Format} parts.format
+ * @param {import("./words.js").Words} parts.words
+ * @param {import("./api.js").Api} parts.api
+ * @param {import("./api.js").Me} parts.me
+ * @param {import("./prefs.js").Prefs} parts.prefs
+ * @param {import("./router.js").Router} parts.router
+ * @param {import("./parts/toast.js").Toasts} parts.toasts
+ * @param {{ page: (title: string) => void, count: (count: number) => void }} parts.badge
+ * @param {() => void} parts.onLogOut
+ */
+export function createDesk({ texts, format, words, api, me, prefs, router, toasts, badge, onLogOut }) {
+  const ending = new AbortController();
+  const ended = ending.signal;
+  const channel = new BroadcastChannel(`glimpse-${me.id}`);
+  const live = createLive({ url: location.origin, sequence: me.sequence });
+  const attention = createAttention(channel);
+  const book = createMessageBook(api, live);
+  const chime = createChime();
+  const muteAll = createMuteAll({ texts, api, toasts, channel, ended });
+  const shell = createShell({
+    texts,
+    format,
+    me,
+    connection: createConnectionSign(texts, live),
+    onLogOut,
+    onShortcuts: () => shortcuts.open(),
+  });
+  const unseen = createUnseen({
+    api,
+    live,
+    me,
+    onChange(count) {
+      shell.count(count);
+      badge.count(count);
+    },
+  });
+
+  const popups = createPopups({
+    live,
+    attention,
+    channel,
+    leads: () => election.leads(),
+    held: muteAll.held,
+    describe: createPopupTexts(texts, words),
+    show: (title, options) => (prefs.get("popups") ? showPopup(title, options) : null),
+    chime: () => prefs.get("sound") && chime(),
+    onClick(path) {
+      focus();
+      unseen.markAll();
+      router.go(path);
+    },
+  });
+  const election = joinElection(`glimpse-${me.id}`, popups.takeOver);
+
+  /** @type {Desk} */
+  const desk = {
+    texts, format, words, api, me, live, book, unseen, attention, prefs, toasts, router, muteAll, chime, ended,
+    settings: me.settings,
+    onRenamed: shell.rename,
+  };
+  live.on("settings", ({ settings }) => (desk.settings = settings));
+  live.on("muted-all", ({ at }) => (desk.settings = { ...desk.settings, muted_all_at: at }));
+  live.on("refused", ({ code }) => code === 4401 && onLogOut());
+  live.on("caught-up", ({ missed }) => missed > 0 && toasts.say(texts.connection.missed(missed)));
+
+  /** @type {Record<string, () => View>} */
+  const makers = {
+    activity: () => createActivity(desk),
+    messages: () => createMessages(desk),
+    settings: () => createSettings(desk),
+    try: () => createAdd(desk),
+  };
+  /** @type {Map<string, View>} */
+  const views = new Map();
+  const historyView = createHistory(desk);
+  /** @type {Map<string, number>} where each view was scrolled to */
+  const scrolled = new Map();
+  let current = "";
+
+  /** @param {string} name @param {import("./router.js").Route} route */
+  function showView(name, route) {
+    const view = views.get(name) ?? makers[name]();
+    views.set(name, view);
+    if (current !== name) {
+      scrolled.set(current, scrollY);
+      shell.main.replaceChildren(view.element);
+      shell.mark(name);
+      view.enter(route);
+      scrollTo(0, scrolled.get(name) ?? 0);
+      if (current) shell.main.focus({ preventScroll: true });
+      current = name;
+    } else {
+      view.enter(route);
+    }
+    badge.page(view.title);
+  }
+
+  /** @param {import("./router.js").Route} route */
+  function show(route) {
+    if (route.name === "history") {
+      if (!current) showView("messages", route);
+      badge.page(texts.history.title);
+      historyView.open(String(route.id), () => router.back(`/${current}`));
+      return;
+    }
+    if (historyView.isOpen) historyView.dismiss();
+    showView(makers[route.name] ? route.name : "activity", route);
+  }
+
+  const view = () => views.get(current);
+  const shortcuts = createShortcuts({
+    texts,
+    ended,
+    enabled: () => prefs.get("shortcuts"),
+    actions: {
+      "g a": () => router.go("/activity"),
+      "g m": () => router.go("/messages"),
+      "g t": () => router.go("/try"),
+      "g s": () => router.go("/settings"),
+      j: () => view()?.move?.(1),
+      k: () => view()?.move?.(-1),
+      m: () => (historyView.isOpen ? historyView.toggleMute() : toggleMute(view()?.focused?.())),
+      ".": () => (historyView.isOpen ? historyView.toggleMachines() : view()?.toggleMachines?.()),
+      "/": search,
+      Enter: openFocused,
+    },
+  });
+
+  /** @param {string | undefined} id */
+  async function toggleMute(id) {
+    const brief = id && (await book.brief(id));
+    if (!brief) return;
+    try {
+      const changed = await api.changeMessage(brief.id, { muted: !brief.muted });
+      book.noteWhole(changed);
+      toasts.say(changed.muted ? texts.speaker.nowOff : texts.speaker.nowOn);
+    } catch (error) {
+      toasts.fail(/** @type {Error} */ (error));
+    }
+  }
+
+  function search() {
+    if (historyView.isOpen) return;
+    if (current !== "messages") router.go("/messages");
+    view()?.search?.();
+  }
+
+  /** Enter on a row opens its history; on a button or link it does what it always does. */
+  function openFocused() {
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    if (focused?.matches(".open[data-message]")) router.go(`/messages/${focused.dataset.message}`);
+    else focused?.click();
+  }
+
+  shell.element.append(historyView.dialog, shortcuts.sheet);
+  const stopTimes = keepTimesFresh(format);
+  live.start();
+
+  return {
+    element: shell.element,
+    show,
+    close() {
+      ending.abort();
+      stopTimes();
+      popups.stop();
+      election.leave();
+      attention.stop();
+      live.close();
+      channel.close();
+      badge.count(0);
+    },
+  };
+}

@@ -1,0 +1,79 @@
+/** Numbers, times and places in the reader's own language and habits, by `Intl`. */
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** @typedef {ReturnType<typeof createFormat>} Format */
+
+/** @param {Date} date local midnight before it, in milliseconds */
+const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+
+/**
+ * @param {object} options
+ * @param {string} options.justNow
+ * @param {string | undefined} [options.locale] default: the browser's
+ * @param {() => number} [options.now] milliseconds since the epoch
+ */
+export function createFormat({ justNow, locale, now = Date.now }) {
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
+  const wholeDay = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+  const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
+  const weekday = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+  const shortDay = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+  const dated = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric" });
+  const exact = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "long" });
+  const whole = new Intl.NumberFormat(locale);
+  const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 });
+  const countries = new Intl.DisplayNames(locale, { type: "region", fallback: "code" });
+  const lists = new Intl.ListFormat(locale, { type: "conjunction" });
+
+  /** Days from today's midnight to that of `date`; yesterday is -1. @param {Date} date */
+  const daysAway = (date) => Math.round((midnight(date) - midnight(new Date(now()))) / DAY);
+
+  return {
+    /** How long ago, as short as it can be: "just now", "4 min. ago", "14:02", "3 Nov". @param {string} time */
+    ago(time) {
+      const date = new Date(time);
+      const age = now() - date.getTime();
+      if (age < MINUTE) return justNow;
+      if (age < HOUR) return relative.format(-Math.floor(age / MINUTE), "minute");
+      if (daysAway(date) === 0) return age < 6 * HOUR ? relative.format(-Math.floor(age / HOUR), "hour") : clock.format(date);
+      if (daysAway(date) === -1) return `${wholeDay.format(-1, "day")}, ${clock.format(date)}`;
+      return this.date(time);
+    },
+    /** @param {string} time */
+    date(time) {
+      const date = new Date(time);
+      return date.getFullYear() === new Date(now()).getFullYear() ? shortDay.format(date) : dated.format(date);
+    },
+    /** Day and time of day. @param {string} time */
+    dateTime(time) {
+      return `${this.date(time)}, ${clock.format(new Date(time))}`;
+    },
+    /** Everything there is to know of a moment, for a tooltip. @param {string} time */
+    exact: (time) => exact.format(new Date(time)),
+    /** The heading of a day: "Today", "Yesterday", "Tuesday 3 November". @param {string} time */
+    day(time) {
+      const date = new Date(time);
+      const away = daysAway(date);
+      if (away < -1 || away > 0) return weekday.format(date);
+      const name = wholeDay.format(away, "day");
+      return name.charAt(0).toLocaleUpperCase(locale) + name.slice(1);
+    },
+    /** @param {number} value */
+    number: (value) => whole.format(value),
+    /** @param {number} value */
+    short: (value) => compact.format(value),
+    /** A country's name in the reader's language. @param {string} code ISO 3166-1 alpha-2 */
+    country(code) {
+      try {
+        return countries.of(code) ?? code;
+      } catch {
+        return code;
+      }
+    },
+    /** "a, b and c". @param {string[]} items */
+    list: (items) => lists.format(items),
+  };
+}

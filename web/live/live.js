@@ -1,0 +1,89 @@
+/**
+ * What happens now: the hub's events, told to the views in the dashboard's own words.
+ *
+ * One socket a tab, on the `history` stream: the page shows opens that it does not announce.
+ *
+ * | tells       | with |
+ * | ----------- | ---- |
+ * | `opened`    | `{ open, message, notify, missed, sequence }` |
+ * | `corrected` | `{ open, message, was, sequence }` |
+ * | `message`   | `{ message, isNew }` |
+ * | `muted-all` | `{ at }` |
+ * | `settings`  | `{ settings }` |
+ * | `seen`      | `{ sequence }` |
+ * | `state`     | `{ state, retryIn }` |
+ * | `caught-up` | `{ missed }` |
+ * | `reset`     | `{}`; read everything afresh |
+ * | `refused`   | `{ code }` |
+ */
+
+import { GlimpseClient, memoryCursor } from "../client.js";
+
+/** @typedef {ReturnType<typeof createLive>} Live */
+
+/**
+ * @param {object} options
+ * @param {string} options.url the hub's address
+ * @param {number} options.sequence where the page's own reading of the REST API began
+ */
+export function createLive({ url, sequence }) {
+  const told = new EventTarget();
+  const client = new GlimpseClient({ url, stream: "history", cursor: memoryCursor(sequence) });
+  let head = sequence;
+
+  /** @param {string} type @param {object} detail */
+  const tell = (type, detail) => told.dispatchEvent(new CustomEvent(type, { detail }));
+  /** @param {string} type @param {(detail: any) => void} listener @returns {() => void} stops it */
+  function on(type, listener) {
+    const handle = (/** @type {any} */ event) => listener(event.detail);
+    told.addEventListener(type, handle);
+    return () => told.removeEventListener(type, handle);
+  }
+  /** @param {string} type @param {(detail: any) => void} listener */
+  const from = (type, listener) =>
+    client.addEventListener(type, (event) => listener(/** @type {CustomEvent} */ (event).detail));
+
+  from("event", ({ event, missed }) => {
+    head = Number(event.sequence);
+    const data = event.data;
+    if (event.type === "open.recorded") tell("opened", { ...data, missed, sequence: head });
+    else if (event.type === "open.reclassified") tell("corrected", { ...data, sequence: head });
+    else if (event.type === "message.registered") tell("message", { message: data.message, isNew: true });
+    else if (event.type === "message.updated") tell("message", { message: data.message, isNew: false });
+    else if (event.type === "messages.muted") tell("muted-all", { at: data.muted_all_at });
+    else if (event.type === "settings.updated") tell("settings", { settings: data.settings });
+    else if (event.type === "notifications.seen") tell("seen", { sequence: data.sequence });
+  });
+  from("state", (detail) => tell("state", detail));
+  from("caughtup", (detail) => tell("caught-up", detail));
+  from("refused", (detail) => tell("refused", detail));
+  from("reset", (detail) => {
+    head = detail.sequence;
+    tell("reset", {});
+  });
+
+  const wake = () => {
+    if (document.visibilityState === "visible") client.retryNow();
+  };
+  addEventListener("online", wake);
+  document.addEventListener("visibilitychange", wake);
+
+  return {
+    on,
+    start: () => client.start(),
+    /** @param {number} sequence */
+    seen: (sequence) => client.seen(sequence),
+    get state() {
+      return client.state;
+    },
+    /** The last sequence this page knows of. */
+    get sequence() {
+      return head;
+    },
+    close() {
+      removeEventListener("online", wake);
+      document.removeEventListener("visibilitychange", wake);
+      client.close();
+    },
+  };
+}

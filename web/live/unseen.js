@@ -1,0 +1,57 @@
+/**
+ * How many notifications the user has not seen, on any device. The hub keeps the truth; between its
+ * answers we count along.
+ */
+
+/** @typedef {ReturnType<typeof createUnseen>} Unseen */
+
+/**
+ * @param {object} parts
+ * @param {import("../api.js").Api} parts.api
+ * @param {import("./live.js").Live} parts.live
+ * @param {import("../api.js").Me} parts.me
+ * @param {(count: number) => void} parts.onChange called now and at every change
+ */
+export function createUnseen({ api, live, me, onChange }) {
+  let count = me.unseen;
+  let seen = me.seen_sequence;
+
+  /** @param {number} next */
+  function set(next) {
+    count = Math.max(0, next);
+    onChange(count);
+  }
+
+  async function ask() {
+    const { unseen, seen_sequence } = await api.me();
+    seen = Math.max(seen, seen_sequence);
+    set(unseen);
+  }
+  // Where we cannot know, the hub does; where it cannot be reached, the next event tries again.
+  const refresh = () => void ask().catch(() => undefined);
+
+  live.on("opened", ({ notify, sequence }) => {
+    if (notify && sequence > seen) set(count + 1);
+  });
+  live.on("corrected", refresh);
+  live.on("reset", refresh);
+  live.on("seen", ({ sequence }) => {
+    seen = Math.max(seen, sequence);
+    if (sequence >= live.sequence - 1) set(0);
+    else refresh();
+  });
+  onChange(count);
+
+  return {
+    get count() {
+      return count;
+    },
+    /** Everything so far is seen. */
+    markAll() {
+      if (!count) return;
+      seen = live.sequence;
+      set(0);
+      live.seen(seen);
+    },
+  };
+}

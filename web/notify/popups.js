@@ -1,0 +1,114 @@
+/**
+ * Pop-ups: one an open, however many tabs are open; several at once become one; what was missed becomes
+ * one; what was seen elsewhere or taken back disappears.
+ *
+ * Every tab keeps the same queue. Only the leader shows it, and tells the others how far it came, so that
+ * when a leader closes, the next one shows exactly what is left.
+ */
+
+/** An open waits this long for others that come with it, and no longer than that however many come. */
+const COLLECT_MS = 350;
+const LONGEST_MS = 1_500;
+/** Where nobody is at this browser, another device goes first: it may say that they have seen it. */
+const HOLD_MS = 2_000;
+const THERE_MS = 120_000;
+/** What no leader has shown by then is not news any more. */
+const STALE_MS = 15_000;
+
+/** @typedef {import("../client.js").Open} Open */
+/** @typedef {import("../words.js").Brief} Brief */
+/** @typedef {{ sequence: number, open: Open, message: Brief, missed: boolean, at: number }} Item */
+/** @typedef {{ popup: Notification, items: Item[] }} Shown */
+
+/**
+ * @param {object} parts
+ * @param {import("../live/live.js").Live} parts.live
+ * @param {import("../live/attention.js").Attention} parts.attention
+ * @param {BroadcastChannel} parts.channel
+ * @param {() => boolean} parts.leads whether this tab is the leader
+ * @param {() => boolean} parts.held whether the user is just muting everything
+ * @param {(items: Item[]) => { title: string, body: string, path: string }} parts.describe
+ * @param {(title: string, options: NotificationOptions) => Notification | null} parts.show null where it cannot be shown
+ * @param {() => void} parts.chime
+ * @param {(path: string) => void} parts.onClick
+ */
+export function createPopups({ live, attention, channel, leads, held, describe, show, chime, onClick }) {
+  /** @type {Item[]} */
+  let waiting = [];
+  /** @type {Set<Shown>} */
+  const shown = new Set();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  function schedule() {
+    if (!waiting.length) return;
+    const waited = Date.now() - waiting[0].at;
+    const collect = Math.max(0, Math.min(COLLECT_MS, LONGEST_MS - waited));
+    clearTimeout(timer);
+    timer = setTimeout(flush, collect + (attention.within(THERE_MS) ? 0 : HOLD_MS));
+  }
+
+  function flush() {
+    waiting = waiting.filter(({ at }) => Date.now() - at < STALE_MS);
+    if (!leads() || !waiting.length) return;
+    // A replay may still be running, or what came with it: all that was missed is one pop-up.
+    if (live.state === "catching-up") return schedule();
+    const items = waiting;
+    waiting = [];
+    channel.postMessage({ shown: items[items.length - 1].sequence });
+    if (held()) return;
+    chime();
+    present(items);
+  }
+
+  /** @param {Item[]} items @param {{ silent?: boolean }} [how] */
+  function present(items, { silent = false } = {}) {
+    const { title, body, path } = describe(items);
+    const tag = items.length === 1 ? `open-${items[0].open.id}` : "opens";
+    const popup = show(title, { body, tag, silent, icon: "/static/icon-192.png", data: { path } });
+    if (!popup) return;
+    const entry = { popup, items };
+    shown.add(entry);
+    popup.onclick = () => {
+      popup.close();
+      shown.delete(entry);
+      onClick(path);
+    };
+    popup.onclose = () => shown.delete(entry);
+  }
+
+  /** @param {(item: Item) => boolean} gone */
+  function remove(gone) {
+    waiting = waiting.filter((item) => !gone(item));
+    for (const entry of [...shown]) {
+      const left = entry.items.filter((item) => !gone(item));
+      if (left.length === entry.items.length) continue;
+      shown.delete(entry);
+      entry.popup.close();
+      if (left.length) present(left, { silent: true });
+    }
+  }
+
+  live.on("opened", ({ open, message, notify, missed, sequence }) => {
+    if (!notify) return;
+    waiting.push({ sequence, open, message, missed, at: Date.now() });
+    schedule();
+  });
+  live.on("corrected", ({ open }) => {
+    if (!open.counted) remove((item) => item.open.id === open.id);
+  });
+  live.on("seen", ({ sequence }) => remove((item) => item.sequence <= sequence));
+  channel.addEventListener("message", ({ data }) => {
+    if (data.shown) waiting = waiting.filter(({ sequence }) => sequence > data.shown);
+  });
+
+  return {
+    /** This tab now leads: what the last leader left is shown. */
+    takeOver: schedule,
+    stop() {
+      clearTimeout(timer);
+      waiting = [];
+      shown.forEach(({ popup }) => popup.close());
+    },
+  };
+}

@@ -1,0 +1,53 @@
+/** The speaker: one mail's voice. It says what it is, and what pressing it did. */
+
+import { fill, h } from "../dom.js";
+import { icon } from "../icons.js";
+
+/**
+ * @param {object} parts
+ * @param {typeof import("../texts.js").texts} parts.texts
+ * @param {boolean} parts.muted
+ * @param {(muted: boolean) => Promise<unknown>} parts.onToggle
+ * @param {() => boolean} parts.realtime whether real-time notifications are on
+ * @param {(error: any) => void} parts.onError
+ */
+export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
+  const status = h("p", { class: "speaker-status", role: "status" });
+  const button = h("button", { class: "speaker", type: "button", onclick: toggle });
+  let busy = false;
+
+  /** @param {boolean} next @param {string} [said] */
+  function show(next, said) {
+    muted = next;
+    const label = muted ? texts.speaker.unmute : texts.speaker.mute;
+    button.setAttribute("aria-label", label);
+    button.title = label;
+    button.classList.toggle("is-muted", muted);
+    fill(button, icon(muted ? "muted" : "sound"));
+    status.textContent = said ?? (!realtime() ? texts.speaker.realtimeOff : muted ? texts.speaker.off : texts.speaker.on);
+  }
+
+  async function toggle() {
+    if (busy) return;
+    busy = true;
+    const next = !muted;
+    try {
+      await onToggle(next);
+      show(next, next ? texts.speaker.nowOff : texts.speaker.nowOn);
+    } catch (error) {
+      onError(error);
+    } finally {
+      busy = false;
+    }
+  }
+
+  show(muted);
+  return {
+    element: h("div", { class: "speaker-bar" }, status, button),
+    toggle,
+    /** What another tab or device decided. @param {boolean} next */
+    set(next) {
+      if (next !== muted) show(next);
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** What a view shows instead of its content: that it is empty, that it is loading, that it failed. */
+
+import { h } from "../dom.js";
+import { icon } from "../icons.js";
+
+/**
+ * @param {object} options
+ * @param {Parameters<typeof icon>[0]} options.symbol
+ * @param {string} options.title
+ * @param {string} options.text
+ * @param {Node} [options.action]
+ */
+export function emptyState({ symbol, title, text, action }) {
+  return h(
+    "div",
+    { class: "empty" },
+    h("div", { class: "empty-symbol" }, icon(symbol)),
+    h("h2", {}, title),
+    h("p", {}, text),
+    action,
+  );
+}
+
+/**
+ * @param {typeof import("../texts.js").texts} texts
+ * @param {{ message: string }} error
+ * @param {() => void} retry
+ */
+export function errorState(texts, error, retry) {
+  const again = h("button", { class: "button", type: "button", onclick: retry }, texts.retry);
+  const state = emptyState({ symbol: "close", title: texts.errors.page, text: error.message, action: again });
+  state.setAttribute("role", "alert");
+  return state;
+}
+
+/** Grey lines where rows will be. @param {string} label @param {number} [rows] */
+export function skeleton(label, rows = 6) {
+  return h(
+    "div",
+    { class: "skeleton", role: "status" },
+    h("span", { class: "sr-only" }, label),
+    Array.from({ length: rows }, () => h("div", { class: "skeleton-row", "aria-hidden": "true" })),
+  );
+}

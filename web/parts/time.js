@@ -1,0 +1,25 @@
+/** Times that stay true: relative where it reads better, exact on hover. */
+
+import { h } from "../dom.js";
+
+const EVERY_MS = 20_000;
+
+/** @param {import("../format.js").Format} format @param {string} time RFC 3339 */
+export function timeAgo(format, time) {
+  return h("time", { datetime: time, title: format.exact(time), "data-ago": true }, format.ago(time));
+}
+
+/**
+ * Keep every relative time on the page current.
+ * @param {import("../format.js").Format} format
+ * @returns {() => void} stops it
+ */
+export function keepTimesFresh(format) {
+  const timer = setInterval(() => {
+    for (const element of document.querySelectorAll("time[data-ago]")) {
+      const text = format.ago(/** @type {HTMLTimeElement} */ (element).dateTime);
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }, EVERY_MS);
+  return () => clearInterval(timer);
+}

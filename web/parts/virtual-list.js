@@ -1,0 +1,119 @@
+/**
+ * A list of any length that scrolls with the page: only the rows in sight are in the document, so a
+ * hundred thousand of them cost what forty do. Rows are equally high; the stylesheet says how high.
+ */
+
+import { h } from "../dom.js";
+
+const OVERSCAN = 8;
+
+/**
+ * @template T
+ * @param {object} options
+ * @param {string} options.label
+ * @param {(item: T) => string} options.key
+ * @param {(item: T) => HTMLElement} options.render
+ * @param {() => void} options.onNearEnd called when the last rows come in sight
+ */
+export function createVirtualList({ label, key, render, onNearEnd }) {
+  const element = h("ul", { class: "virtual", "aria-label": label, role: "list" });
+  /** @type {T[]} */
+  let items = [];
+  /** @type {Map<string, HTMLLIElement>} */
+  const rows = new Map();
+  let pending = 0;
+
+  const rowHeight = () => parseFloat(getComputedStyle(element).getPropertyValue("--row-height")) || 64;
+
+  /** The first and the last row to be shown. */
+  function span() {
+    const height = rowHeight();
+    const above = -element.getBoundingClientRect().top;
+    const first = Math.max(0, Math.floor(above / height) - OVERSCAN);
+    const last = Math.min(items.length, Math.ceil((above + innerHeight) / height) + OVERSCAN);
+    return { first, last, height };
+  }
+
+  function draw() {
+    pending = 0;
+    if (!element.isConnected) return;
+    const { first, last, height } = span();
+    element.style.height = `${items.length * height}px`;
+    const wanted = new Set();
+    for (let index = first; index < last; index += 1) {
+      const item = items[index];
+      const id = key(item);
+      wanted.add(id);
+      let row = rows.get(id);
+      if (!row) {
+        row = h("li", { class: "virtual-row" }, render(item));
+        rows.set(id, row);
+      }
+      row.style.transform = `translateY(${index * height}px)`;
+      row.ariaPosInSet = String(index + 1);
+      row.ariaSetSize = String(items.length);
+      row.dataset.index = String(index);
+    }
+    for (const [id, row] of rows) {
+      if (wanted.has(id) || row.contains(document.activeElement)) continue;
+      row.remove();
+      rows.delete(id);
+    }
+    for (const row of rows.values()) if (!row.isConnected) insert(row);
+    if (last > items.length - OVERSCAN * 2) onNearEnd();
+  }
+
+  /** Rows stand in the document in their order, which is the order of Tab and of reading. @param {HTMLElement} row */
+  function insert(row) {
+    const index = Number(row.dataset.index);
+    const after = [...element.children].find((child) => Number(/** @type {HTMLElement} */ (child).dataset.index) > index);
+    element.insertBefore(row, after ?? null);
+  }
+
+  const schedule = () => {
+    pending ||= requestAnimationFrame(draw);
+  };
+  addEventListener("scroll", schedule, { passive: true });
+  addEventListener("resize", schedule);
+
+  return {
+    element,
+    draw,
+    /** @param {T[]} next */
+    set(next) {
+      items = next;
+      draw();
+    },
+    /** Draw one item anew, if it is in sight. @param {T} item */
+    refresh(item) {
+      const row = rows.get(key(item));
+      if (!row) return;
+      const hadFocus = row.contains(document.activeElement);
+      row.replaceChildren(render(item));
+      if (hadFocus) /** @type {HTMLElement | null} */ (row.querySelector("a, button"))?.focus();
+    },
+    /** Move the focus `step` rows on, scrolling as needed. @param {number} step */
+    move(step) {
+      const from = document.activeElement?.closest(".virtual-row");
+      const index = from && element.contains(from) ? Number(/** @type {HTMLElement} */ (from).dataset.index) + step : 0;
+      if (index < 0 || index >= items.length) return;
+      const height = rowHeight();
+      const top = element.getBoundingClientRect().top + index * height;
+      const margin = 120;
+      if (top < margin) scrollBy({ top: top - margin });
+      else if (top + height > innerHeight - margin) scrollBy({ top: top + height - innerHeight + margin });
+      draw();
+      /** @type {HTMLElement | null | undefined} */ (rows.get(key(items[index]))?.querySelector("a"))?.focus({ preventScroll: true });
+    },
+    /** Forget the rows, as when their form has changed. */
+    clear() {
+      for (const row of rows.values()) row.remove();
+      rows.clear();
+    },
+    stop() {
+      removeEventListener("scroll", schedule);
+      removeEventListener("resize", schedule);
+      cancelAnimationFrame(pending);
+    },
+  };
+}

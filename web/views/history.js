@@ -1,0 +1,303 @@
+/**
+ * Open History: everything about one message, in a dialog with its own address and the speaker in its
+ * lower right corner.
+ */
+
+import { fill, h } from "../dom.js";
+import { icon } from "../icons.js";
+import { bars, timeline } from "../parts/charts.js";
+import { createOpenRows } from "../parts/open-row.js";
+import { createReaders } from "../parts/readers.js";
+import { createSpeaker } from "../parts/speaker.js";
+import { errorState, skeleton } from "../parts/state.js";
+import { createSwitch } from "../parts/switch.js";
+import { timeAgo } from "../parts/time.js";
+
+const PAGE = 100;
+const MOST_PLACES = 6;
+
+/** @typedef {import("../client.js").Open} Open */
+/** @typedef {import("../api.js").Message} Message */
+
+/** @param {import("../desk.js").Desk} desk */
+export function createHistory(desk) {
+  const { texts, format, words, api, live, book, toasts } = desk;
+  const openRow = createOpenRows({ texts, format, words, withMessage: false });
+  const readers = createReaders({ texts, format });
+
+  /** @type {Message | undefined} */
+  let message;
+  /** @type {Open[]} */
+  let opens = [];
+  /** @type {Map<string, Open>} what was taken back while we looked */
+  const taken = new Map();
+  /** @type {string | null} */
+  let next = null;
+  let machines = false;
+  /** @type {string | undefined} */
+  let shown;
+  /** @type {ReturnType<typeof createSpeaker> | undefined} */
+  let speaker;
+  /** @type {() => void} */
+  let onClosed = () => undefined;
+
+  const title = h("h2", { id: "history-title", class: "history-title" });
+  const sub = h("p", { class: "history-sub" });
+  const content = h("div", { class: "history-content", tabindex: "0", role: "region", "aria-labelledby": "history-title" });
+  const foot = h("footer", { class: "history-foot" });
+  const dialog = h(
+    "dialog",
+    { class: "history", "aria-labelledby": "history-title", onclose: closed, onclick: outside },
+    h(
+      "div",
+      { class: "history-frame" },
+      h(
+        "header",
+        { class: "history-head" },
+        h("div", { class: "history-names" }, h("p", { class: "eyebrow" }, texts.history.title), title, sub),
+        h("button", { class: "icon-button", type: "button", "aria-label": texts.history.back, onclick: () => dialog.close() }, icon("close")),
+      ),
+      content,
+      foot,
+    ),
+  );
+  const toggle = createSwitch({
+    id: "history-machines",
+    label: texts.history.machines,
+    checked: machines,
+    onChange(value) {
+      machines = value;
+      return load();
+    },
+  });
+
+  /** A click beside the dialog closes it. @param {MouseEvent} event */
+  function outside(event) {
+    if (event.target === dialog) dialog.close();
+  }
+
+  function closed() {
+    shown = undefined;
+    onClosed();
+  }
+
+  async function load() {
+    const id = shown;
+    if (!id) return;
+    try {
+      const [whole, page] = await Promise.all([api.message(id), api.messageOpens(id, { limit: PAGE, all: machines })]);
+      if (shown !== id) return;
+      message = whole;
+      opens = page.items;
+      next = page.next;
+      book.noteWhole(whole);
+      drawHead();
+      draw();
+    } catch (error) {
+      if (shown === id) fail(/** @type {any} */ (error));
+    }
+  }
+
+  /** @param {{ status: number, message: string }} error */
+  function fail(error) {
+    const missing = error.status === 404;
+    title.textContent = missing ? texts.history.notFoundTitle : "";
+    fill(foot);
+    if (missing) fill(content, h("p", { class: "note" }, texts.history.notFound));
+    else fill(content, errorState(texts, error, load));
+  }
+
+  function drawHead() {
+    if (!message) return;
+    const { id, muted, crm, recipients, sent_at } = message;
+    title.textContent = words.subject(message);
+    const [first] = recipients;
+    fill(
+      sub,
+      h("span", {}, texts.messages.to(first?.name || first?.address || "", recipients.length - 1)),
+      sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at) }, texts.messages.sent(format.dateTime(sent_at)))),
+      crm?.url && /^https?:/.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
+    );
+    speaker = createSpeaker({
+      texts,
+      muted,
+      realtime: () => desk.settings.realtime_notifications,
+      onToggle: async (next) => {
+        const changed = await api.changeMessage(id, { muted: next });
+        book.noteWhole(changed);
+      },
+      onError: toasts.fail,
+    });
+    fill(foot, speaker.element);
+  }
+
+  function draw() {
+    if (!message) return;
+    const scrolled = content.scrollTop;
+    const counted = opens.filter((open) => open.counted);
+    fill(
+      content,
+      note(message),
+      figures(message),
+      counted.length > 0 && line(message, counted),
+      h(
+        "div",
+        { class: "history-columns" },
+        readers(message),
+        counted.length > 0 && places(counted),
+      ),
+      message.tracked && every(message),
+    );
+    content.scrollTop = scrolled;
+  }
+
+  /** @param {Message} of */
+  function note({ tracked, sent_at, recipients, pixels }) {
+    if (!tracked) return h("p", { class: "note" }, texts.history.noneTracked);
+    if (!sent_at) return h("p", { class: "note" }, texts.history.draft);
+    return recipients.length > 1 && pixels.length === 1 && h("p", { class: "note" }, texts.history.shared);
+  }
+
+  /** @param {Message} of */
+  function figures({ opens: count, first_opened_at, last_opened_at }) {
+    const when = (/** @type {string | null} */ time) => (time ? timeAgo(format, time) : texts.history.notYet);
+    return h(
+      "dl",
+      { class: "figures" },
+      [
+        [texts.history.opens, format.number(count)],
+        [texts.history.first, when(first_opened_at)],
+        [texts.history.last, when(last_opened_at)],
+      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    );
+  }
+
+  /** @param {Message} of @param {Open[]} counted */
+  function line({ sent_at, created_at }, counted) {
+    const from = sent_at ?? created_at;
+    const now = new Date().toISOString();
+    return h(
+      "section",
+      {},
+      h("h3", {}, texts.history.timeline),
+      timeline({
+        times: counted.map(({ at }) => Date.parse(at)),
+        from: Date.parse(from),
+        to: Date.parse(now),
+        label: texts.history.timelineLabel(format.dateTime(from), format.dateTime(now), counted.length),
+        fromText: `${texts.history.sent} ${format.dateTime(from)}`,
+        toText: texts.history.now,
+        tip: (time, count) => `${texts.messages.opens(count, format.number(count))}, ${format.dateTime(new Date(time).toISOString())}`,
+      }),
+    );
+  }
+
+  /** @param {Open[]} counted */
+  function places(counted) {
+    /** @type {Map<string, { name: string, count: number, quiet: boolean }>} */
+    const found = new Map();
+    for (const { place } of counted) {
+      const hidden = place.hidden_by && texts.places.hiddenBy(words.provider(place.hidden_by));
+      const name = hidden ?? (place.country_code ? format.country(place.country_code) : (place.country ?? texts.history.placeUnknown));
+      const row = found.get(name) ?? { name, count: 0, quiet: !place.country_code };
+      row.count += 1;
+      found.set(name, row);
+    }
+    const rows = [...found.values()].sort((one, other) => other.count - one.count).slice(0, MOST_PLACES);
+    return h("section", {}, h("h3", {}, texts.history.places), bars(rows, format.number));
+  }
+
+  /** @param {Message} of */
+  function every({ id }) {
+    const list = h("ol", { class: "opens", role: "list" }, opens.map((open) => {
+      const row = openRow(open, book.peek(id));
+      if (taken.has(open.id)) row.update(open, book.peek(id), true);
+      return row.element;
+    }));
+    return h(
+      "section",
+      { class: "history-every" },
+      h("div", { class: "history-every-head" }, h("h3", {}, texts.history.everyOpen), toggle.element),
+      opens.length ? list : h("p", { class: "hint" }, texts.history.none),
+      next && h("button", { class: "button is-wide", type: "button", onclick: more }, texts.history.more),
+    );
+  }
+
+  async function more() {
+    const id = shown;
+    if (!id || !next) return;
+    try {
+      const page = await api.messageOpens(id, { limit: PAGE, cursor: next, all: machines });
+      if (shown !== id) return;
+      opens = [...opens, ...page.items];
+      next = page.next;
+      draw();
+    } catch (error) {
+      toasts.fail(/** @type {Error} */ (error));
+    }
+  }
+
+  /** The figures are the hub's; only the list is ours to keep. */
+  async function refresh() {
+    const id = shown;
+    if (!id) return;
+    const whole = await api.message(id).catch(() => undefined);
+    if (!whole || shown !== id) return;
+    message = whole;
+    draw();
+  }
+
+  live.on("opened", ({ open, message: brief }) => {
+    if (brief.id !== shown) return;
+    if (open.counted || machines) opens = [open, ...opens.filter(({ id }) => id !== open.id)];
+    void refresh();
+  });
+  live.on("corrected", ({ open, message: brief, was }) => {
+    if (brief.id !== shown) return;
+    const there = opens.find(({ id }) => id === open.id);
+    if (there?.counted && !open.counted && was) taken.set(open.id, open);
+    opens = opens.map((one) => (one.id === open.id ? open : one));
+    if (!there && (open.counted || machines)) opens = [open, ...opens];
+    void refresh();
+  });
+  live.on("message", ({ message: whole }) => {
+    if (whole.id !== shown || !message) return;
+    message = whole;
+    draw();
+  });
+  live.on("reset", () => void load());
+  book.watch(({ id, muted }) => {
+    if (id === shown) speaker?.set(muted);
+  });
+
+  return {
+    dialog,
+    /** @param {string} id @param {() => void} whenClosed */
+    open(id, whenClosed) {
+      onClosed = whenClosed;
+      if (shown === id) return;
+      shown = id;
+      message = undefined;
+      title.textContent = book.peek(id)?.subject ?? texts.loading;
+      fill(sub);
+      fill(foot);
+      fill(content, skeleton(texts.loading, 5));
+      if (!dialog.open) dialog.showModal();
+      void load();
+    },
+    /** Close it without going anywhere, as when the address has changed already. */
+    dismiss() {
+      onClosed = () => undefined;
+      dialog.close();
+    },
+    get isOpen() {
+      return dialog.open;
+    },
+    toggleMute: () => speaker?.toggle(),
+    toggleMachines() {
+      machines = !machines;
+      toggle.set(machines);
+      void load();
+    },
+  };
+}

@@ -1,0 +1,214 @@
+/** What was sent: search, filters and an endless list whose counts are live. */
+
+import { fill, h } from "../dom.js";
+import { icon } from "../icons.js";
+import { createMessageRows } from "../parts/message-row.js";
+import { createSparks } from "../parts/sparks.js";
+import { emptyState, errorState, skeleton } from "../parts/state.js";
+import { createVirtualList } from "../parts/virtual-list.js";
+
+const PAGE = 50;
+const TYPING_MS = 200;
+
+/** @typedef {import("../api.js").Message} Message */
+
+/** @param {import("../desk.js").Desk} desk */
+export function createMessages(desk) {
+  const { texts, format, words, api, live, book, toasts, router } = desk;
+  const sparks = createSparks({ api, onReady: (id) => refresh(id) });
+  const messageRow = createMessageRows({ texts, format, words, sparks });
+
+  /** @type {Message[]} */
+  let items = [];
+  /** @type {Map<string, Message>} */
+  let byId = new Map();
+  const filters = { q: "", opened: "", template: "" };
+  /** @type {string | null} */
+  let next = null;
+  let loading = false;
+  /** @type {AbortController} of the reading that counts; a new search ends it */
+  let reading = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing;
+
+  const search = h("input", { type: "search", id: "search", placeholder: texts.messages.searchHint, "aria-label": texts.messages.search, autocomplete: "off", oninput: typed });
+  const templates = h("datalist", { id: "templates" });
+  const template = h("input", { id: "template", list: "templates", placeholder: texts.messages.anyTemplate, "aria-label": texts.messages.template, autocomplete: "off", oninput: typed });
+  const choices = h(
+    "fieldset",
+    { class: "segments" },
+    h("legend", { class: "sr-only" }, texts.messages.filter),
+    [
+      ["", texts.messages.all],
+      ["true", texts.messages.opened],
+      ["false", texts.messages.unopened],
+    ].map(([value, label]) =>
+      h("label", {}, h("input", { type: "radio", name: "opened", value, "prop:checked": value === "", onchange: () => filter({ opened: value }) }), h("span", {}, label)),
+    ),
+  );
+  const list = createVirtualList({ label: texts.messages.list, key: (/** @type {Message} */ message) => message.id, render: messageRow, onNearEnd: more });
+  const body = h("div", { class: "messages-body" });
+  const element = h(
+    "section",
+    { class: "view", "aria-labelledby": "view-title" },
+    h(
+      "header",
+      { class: "view-head" },
+      h("div", {}, h("h1", { id: "view-title" }, texts.messages.title), h("p", { class: "lead" }, texts.messages.lead)),
+      h("a", { class: "button", href: "/try", "data-view": true }, icon("add"), texts.nav.add),
+    ),
+    h("div", { class: "toolbar", role: "search" }, h("div", { class: "search" }, icon("search"), search), choices, template, templates),
+    body,
+  );
+
+  function typed() {
+    clearTimeout(typing);
+    typing = setTimeout(() => filter({ q: search.value.trim(), template: template.value.trim() }), TYPING_MS);
+  }
+
+  /** @param {Partial<typeof filters>} change */
+  function filter(change) {
+    Object.assign(filters, change);
+    const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
+    if (router.current().name === "messages") history.replaceState(null, "", query.size ? `/messages?${query}` : "/messages");
+    return load();
+  }
+
+  const isFiltered = () => Object.values(filters).some(Boolean);
+
+  async function load() {
+    reading.abort();
+    const { signal } = (reading = new AbortController());
+    loading = true;
+    if (!items.length) fill(body, skeleton(texts.loading));
+    try {
+      const page = await api.messages({ limit: PAGE, ...filters }, signal);
+      list.clear();
+      items = [];
+      byId = new Map();
+      append(page);
+    } catch (error) {
+      if (signal.aborted) return;
+      items = [];
+      fill(body, errorState(texts, /** @type {Error} */ (error), load));
+    } finally {
+      if (!signal.aborted) loading = false;
+    }
+    list.draw();
+  }
+
+  /** @param {import("../api.js").Page<Message>} page */
+  function append(page) {
+    next = page.next;
+    for (const message of page.items) {
+      if (byId.has(message.id)) continue;
+      byId.set(message.id, message);
+      items.push(message);
+      book.noteWhole(message);
+      offerTemplate(message.template);
+    }
+    show();
+  }
+
+  async function more() {
+    if (loading || !next) return;
+    const { signal } = reading;
+    loading = true;
+    try {
+      append(await api.messages({ limit: PAGE * 2, cursor: next, ...filters }, signal));
+    } catch (error) {
+      if (!signal.aborted) toasts.fail(/** @type {Error} */ (error));
+    } finally {
+      if (!signal.aborted) loading = false;
+    }
+  }
+
+  /** @param {string | null} name */
+  function offerTemplate(name) {
+    if (name && ![...templates.options].some(({ value }) => value === name)) templates.append(h("option", { value: name }));
+  }
+
+  function show() {
+    if (items.length) {
+      if (list.element.parentElement !== body) fill(body, list.element);
+      list.set(items);
+    } else if (isFiltered()) {
+      const action = h("button", { class: "button", type: "button", onclick: clear }, texts.messages.clear);
+      fill(body, emptyState({ symbol: "search", title: texts.messages.noneTitle, text: texts.messages.none, action }));
+    } else {
+      const action = h("a", { class: "button is-primary", href: "/try", "data-view": true }, texts.activity.emptyAction);
+      fill(body, emptyState({ symbol: "mail", title: texts.messages.emptyTitle, text: texts.messages.empty, action }));
+    }
+  }
+
+  function clear() {
+    fillIn(new URLSearchParams());
+    return filter({});
+  }
+
+  /** Show the filters that an address names, unless they are shown already. @param {URLSearchParams} query */
+  function fillIn(query) {
+    const named = { q: query.get("q") ?? "", opened: query.get("opened") ?? "", template: query.get("template") ?? "" };
+    if (JSON.stringify(named) === JSON.stringify(filters)) return;
+    Object.assign(filters, named);
+    search.value = named.q;
+    template.value = named.template;
+    for (const input of choices.querySelectorAll("input")) input.checked = input.value === filters.opened;
+  }
+
+  /** @param {string} id */
+  function refresh(id) {
+    const message = byId.get(id);
+    if (message) list.refresh(message);
+  }
+
+  /** @param {string} id @param {Partial<Message>} change */
+  function update(id, change) {
+    const message = byId.get(id);
+    if (message) Object.assign(message, change);
+    refresh(id);
+  }
+
+  live.on("opened", ({ open, message }) => {
+    const there = byId.get(message.id);
+    if (!there) return;
+    const times = open.counted ? { first_opened_at: there.first_opened_at ?? open.at, last_opened_at: open.at } : {};
+    update(message.id, { opens: message.opens, muted: message.muted, hits: there.hits + 1, ...times });
+  });
+  live.on("corrected", ({ message }) => void api.message(message.id).then((whole) => update(whole.id, whole)).catch(toasts.fail));
+  live.on("message", ({ message, isNew }) => {
+    if (byId.has(message.id)) return update(message.id, message);
+    if (!isNew || isFiltered() || loading) return;
+    byId.set(message.id, message);
+    items.unshift(message);
+    const before = list.element.getBoundingClientRect();
+    show();
+    // Whoever reads further down goes on reading the same rows.
+    if (before.top < 0 && list.element.isConnected) scrollBy(0, list.element.getBoundingClientRect().height - before.height);
+  });
+  live.on("muted-all", () => {
+    for (const message of items) message.muted = true;
+    list.clear();
+    list.draw();
+  });
+  live.on("reset", () => void load());
+  desk.ended.addEventListener("abort", () => list.stop());
+
+  let begun = false;
+  return {
+    element,
+    title: texts.messages.title,
+    move: list.move,
+    search: () => search.focus(),
+    /** The message of the row that has the focus. */
+    focused: () => /** @type {HTMLElement | undefined} */ (document.activeElement?.closest("[data-message]"))?.dataset.message,
+    /** @param {import("../router.js").Route} route */
+    enter(route) {
+      const before = JSON.stringify(filters);
+      if (route.name === "messages") fillIn(route.query);
+      if (!begun || before !== JSON.stringify(filters)) void load();
+      else list.draw();
+      begun = true;
+    },
+  };
+}

@@ -1,0 +1,78 @@
+/** API tokens: made here, shown once, revoked here. */
+
+import { fill, h, whileBusy } from "../../dom.js";
+import { copyButton } from "../../parts/copy.js";
+import { timeAgo } from "../../parts/time.js";
+import { card } from "./card.js";
+
+/** @param {import("../../desk.js").Desk} desk */
+export function createTokensCard({ texts, format, api, toasts }) {
+  const words = texts.settings;
+  const list = h("ul", { class: "rows", role: "list" });
+  const made = h("div", { class: "made" });
+  const name = h("input", { id: "token-name", required: true, maxlength: "100", placeholder: words.tokenNameHint, autocomplete: "off" });
+  const form = h(
+    "form",
+    { class: "inline-form", onsubmit: whileBusy(create, toasts.fail) },
+    h("div", { class: "field" }, h("label", { for: "token-name" }, words.tokenName), name),
+    h("button", { class: "button", type: "submit" }, words.tokenCreate),
+  );
+
+  async function create() {
+    const { token } = await api.createToken(name.value.trim());
+    form.reset();
+    const secret = h("input", { class: "secret", readonly: true, "aria-label": words.tokenLabel, "prop:value": token });
+    const done = h("button", { class: "button", type: "button", onclick: () => (made.replaceChildren(), name.focus()) }, words.tokenDone);
+    fill(
+      made,
+      h("p", {}, words.tokenOnce),
+      h("div", { class: "inline-form" }, secret, copyButton({ texts, label: texts.copy, toasts, copy: () => navigator.clipboard.writeText(token) }), done),
+    );
+    secret.select();
+    await load();
+  }
+
+  /** @param {{ id: string, name: string, created_at: string, last_used_at: string | null }} token */
+  function row({ id, name: label, created_at, last_used_at }) {
+    const revoke = h("button", { class: "button is-danger", type: "button", "aria-label": words.revokeLabel(label), onclick: sure }, words.revoke);
+    /** The second press revokes; a look elsewhere takes the first one back. */
+    function sure() {
+      if (revoke.dataset.sure) return void remove();
+      revoke.dataset.sure = "true";
+      revoke.textContent = words.revokeSure;
+      revoke.removeAttribute("aria-label");
+      revoke.addEventListener("blur", load, { once: true });
+    }
+    async function remove() {
+      try {
+        await api.revokeToken(id);
+        toasts.say(words.revoked(label));
+      } catch (error) {
+        toasts.fail(/** @type {Error} */ (error));
+      }
+      await load();
+    }
+    return h(
+      "li",
+      { class: "row" },
+      h(
+        "div",
+        {},
+        h("p", { class: "row-name" }, label),
+        h("p", { class: "hint" }, last_used_at ? [words.tokenUsed(""), timeAgo(format, last_used_at)] : words.tokenUnused, " · ", words.created(format.date(created_at))),
+      ),
+      revoke,
+    );
+  }
+
+  async function load() {
+    try {
+      const { items } = await api.tokens();
+      fill(list, items.length ? items.map(row) : h("li", { class: "hint" }, words.tokensNone));
+    } catch (error) {
+      fill(list, h("li", { class: "form-error" }, /** @type {Error} */ (error).message));
+    }
+  }
+
+  return { element: card("tokens", words.tokens, h("p", { class: "hint" }, words.tokensLead), list, made, form), enter: load };
+}

@@ -1,0 +1,58 @@
+/** An open in plain words: who, where, on what, and what it really was. Nothing is claimed that is not known. */
+
+/** @typedef {import("./client.js").Open} Open */
+/** @typedef {{ id: string, subject: string, opens: number, muted: boolean, recipients: number }} Brief */
+/** @typedef {ReturnType<typeof createWords>} Words */
+
+/**
+ * @param {typeof import("./texts.js").texts} texts
+ * @param {import("./format.js").Format} format
+ */
+export function createWords(texts, format) {
+  const words = {
+    /** Who opened it: the reader where a pixel is theirs alone, else someone. @param {Open} open @param {Brief} [message] */
+    who(open, message) {
+      if (open.recipient) return open.recipient.name || open.recipient.address;
+      const count = message?.recipients ?? 0;
+      return count > 1 ? texts.who.someoneOf(format.number(count)) : texts.who.someone;
+    },
+
+    /** @param {{ subject: string } | undefined} message */
+    subject: (message) => message?.subject || texts.noSubject,
+
+    /** "Boston, US", "hidden by Gmail" or that it is not known. @param {Open} open */
+    where({ place }) {
+      if (place.hidden_by) return texts.places.hiddenBy(words.provider(place.hidden_by));
+      const country = place.country_code ? format.country(place.country_code) : place.country;
+      const near = place.city ?? place.region;
+      if (near) return place.country_code ? `${near}, ${place.country_code}` : near;
+      return country ?? texts.places.unknown;
+    },
+
+    /** @param {string} name */
+    provider: (name) => texts.providers[name] ?? name,
+
+    /** "Apple Mail on iOS", or the kind of device. @param {Open} open */
+    device({ device }) {
+      const known = [device.client, device.os].filter(Boolean).join(", ");
+      return known || texts.devices[device.type] || texts.devices.unknown;
+    },
+
+    /** Where and on what, as far as that says anything: "hidden by Gmail" already names the program. @param {Open} open */
+    facts(open) {
+      const { hidden_by } = open.place;
+      const said = hidden_by && open.device.client === words.provider(hidden_by) && !open.device.os;
+      return said ? [words.where(open)] : [words.where(open), words.device(open)];
+    },
+
+    /** What it was, in a word or two. @param {Open} open */
+    verdict: (open) => (open.repeat ? texts.verdicts.repeat : texts.verdicts[open.verdict]),
+
+    /** What that means, in a sentence. @param {Open} open */
+    meaning: (open) => (open.repeat ? texts.verdictHints.repeat : texts.verdictHints[open.verdict]),
+
+    /** Why a notification was taken back. @param {Open} open */
+    takenBack: (open) => texts.takenBack.title(texts.takenBack[open.verdict]),
+  };
+  return words;
+}
