@@ -1,0 +1,144 @@
+"""Redis and the way to it, broken in every way while mail is read: nothing is lost, doubled or held up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias
+
+import pytest
+
+from tests.duo import HARMS, Duo, mend, silent
+from tests.plugins import Plugin, listening, reading
+from tests.processes import eventually
+from tests.servers import Valkey
+from tests.toxic import ToxicProxy
+
+HITS = 30
+NOTICED_SECONDS = 20.0
+"""A silent Redis is noticed after 8 s; a machine that runs the tests may be busy."""
+
+Away: TypeAlias = Callable[[Valkey], AbstractContextManager[None]]
+
+
+@contextmanager
+def stopped(valkey: Valkey) -> Iterator[None]:
+    valkey.stop()
+    try:
+        yield
+    finally:
+        valkey.start()
+
+
+@contextmanager
+def killed(valkey: Valkey) -> Iterator[None]:
+    valkey.kill()
+    try:
+        yield
+    finally:
+        valkey.start()
+
+
+@contextmanager
+def frozen(valkey: Valkey) -> Iterator[None]:
+    valkey.freeze()
+    try:
+        yield
+    finally:
+        valkey.thaw()
+
+
+@pytest.fixture
+async def sockets(duo: Duo) -> AsyncIterator[list[Plugin]]:
+    """Two plugins on each hub, whose sockets stay open all through the test, and hear all of it."""
+    start = await duo.head()
+    plugins = [await duo.plugin(hub) for hub in (duo.one, duo.two) * 2]
+    async with listening(*plugins):
+        yield plugins
+        await duo.ready()
+        assert await duo.all_heard(start, plugins) > HITS
+    await duo.settled()
+    assert [plugin.codes for plugin in plugins] == [[]] * 4
+    assert duo.ledger.slowest < 1
+
+
+async def says_so(duo: Duo, *hubs_away: bool) -> bool:
+    """Whether `/readyz` of each hub tells of the bus, and of nothing else, that it is away."""
+    told = [await duo.checks(hub) for hub in duo.hubs]
+    assert all(checks["database"] == checks["recorder"] == "ok" for checks in told)
+    return [checks["bus"] != "ok" for checks in told] == list(hubs_away)
+
+
+@pytest.mark.usefixtures("sockets")
+@pytest.mark.parametrize("away", [stopped, killed, frozen])
+async def test_sockets_have_everything_when_redis_is_back(duo: Duo, valkey: Valkey, away: Away) -> None:
+    async with reading(duo.ledger, duo.hubs):
+        await duo.more_hits()
+        with away(valkey):
+            await eventually(lambda: says_so(duo, True, True), NOTICED_SECONDS, "both say that Redis is away")
+            await duo.more_hits()
+        await duo.ready()
+        await duo.more_hits()
+
+
+@pytest.mark.usefixtures("sockets")
+@pytest.mark.parametrize("away", [killed, frozen])
+async def test_sockets_have_everything_though_nothing_happens_after_redis_is_back(
+    duo: Duo, valkey: Valkey, away: Away
+) -> None:
+    with away(valkey):
+        async with reading(duo.ledger, duo.hubs):
+            await duo.more_hits()
+            await eventually(lambda: says_so(duo, True, True), NOTICED_SECONDS, "both say that Redis is away")
+            await duo.more_hits()
+
+
+@pytest.mark.usefixtures("sockets")
+async def test_controls_hold_on_the_other_though_redis_was_away_when_they_were_given(duo: Duo, valkey: Valkey) -> None:
+    """A mute is read from the database where a hit is recorded; a revoked token's sockets go when the link is back."""
+    token, token_id = await duo.new_token()
+    pops = await duo.plugin(duo.two, token=token, stream="notifications")
+    async with listening(pops), duo.api(duo.one) as api:
+        with killed(valkey):
+            await eventually(lambda: says_so(duo, True, True), NOTICED_SECONDS)
+            await api.post("/messages/mute-all")
+            for _ in range(HITS + 1):
+                await duo.hit(duo.two)
+            assert (await api.delete(f"/tokens/{token_id}")).status_code == 204
+        await eventually(lambda: pops.codes == [4401])
+        assert [event["type"] for event in pops.events] in (["messages.muted"], [])
+
+
+@pytest.mark.usefixtures("sockets")
+@pytest.mark.parametrize("harm", HARMS)
+async def test_sockets_have_everything_over_a_bad_link_to_redis(
+    duo: Duo, harm: Callable[[ToxicProxy], Awaitable[None]]
+) -> None:
+    """The link of one hub is bad; the other hub has no trouble at all."""
+    async with reading(duo.ledger, duo.hubs):
+        await duo.more_hits()
+        await harm(duo.to_valkey)
+        try:
+            if harm is silent:
+                await eventually(lambda: says_so(duo, True, False), NOTICED_SECONDS, "one says that Redis is away")
+            await duo.more_hits()
+            assert (await duo.checks(duo.two))["bus"] == "ok"
+        finally:
+            mend(duo.to_valkey)
+        await duo.ready()
+        await duo.more_hits()
+
+
+async def test_log_in_waits_for_no_redis_and_is_limited_without_it(duo: Duo, valkey: Valkey) -> None:
+    stranger = await duo.store.sender()
+    statuses = []
+    async with duo.api(duo.one) as api:
+        with frozen(valkey):
+            for _ in range(14):
+                async with asyncio.timeout(5):
+                    answer = await api.post("/session", json={"email": stranger.email, "password": "a guess"})
+                statuses.append(answer.status_code)
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+    await duo.ready()

@@ -1,0 +1,74 @@
+"""Several processes behind one port: what happens in one is heard, and enforced, in all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.api import AN_HOUR_AGO, MAIL_PROGRAM, Socket
+from tests.servers import HubProcess, Valkey
+
+SOCKETS = 12
+"""Enough for both processes to have some, but for one run in two thousand; what is tried holds there, too."""
+
+
+@pytest.fixture
+def workers(valkey: Valkey, migrated_postgresql_url: str, start_hub: Callable[..., HubProcess]) -> Iterator[HubProcess]:
+    """A hub of two processes on PostgreSQL and Valkey, with one account."""
+    valkey.command("FLUSHALL")
+    hub = start_hub(migrated_postgresql_url, REDIS_URL=valkey.url, arguments=("--workers", "2"))
+    hub.add_user("sender@example.com", "Sender", "correct horse battery")
+    yield hub
+    assert hub.terminate() == 0
+    assert "Traceback" not in hub.output()
+
+
+async def test_processes_tell_and_enforce_alike(workers: HubProcess) -> None:
+    token = await asyncio.to_thread(workers.create_token, "sender@example.com")
+    bearer = {"authorization": f"Bearer {token}"}
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"{workers.base_url}/api/v1", headers=bearer, verify=False)
+        )
+        sockets = [
+            Socket(await stack.enter_async_context(connect(workers.ws_url, additional_headers=bearer)))
+            for _ in range(SOCKETS)
+        ]
+        for socket in sockets:
+            await socket.say(type="connect", stream="notifications")
+            assert (await socket.hear())["type"] == "connected"
+
+        async def all_hear(type_: str) -> dict[str, Any]:
+            heard = [await socket.event(type_) for socket in sockets]
+            assert len({json.dumps(event) for event in heard}) == 1
+            return heard[0]
+
+        body = {"subject": "x", "recipients": [{"address": "a@example.com"}], "sent_at": AN_HOUR_AGO}
+        message = (await api.post("/messages", json=body)).json()
+        await all_hear("message.registered")
+        for number in range(6):
+            # A connection of its own each time, so that each process records some.
+            async with httpx.AsyncClient(verify=False) as reader:
+                headers = {"user-agent": MAIL_PROGRAM[0], "x-forwarded-for": f"198.51.100.{number}"}
+                assert (await reader.get(message["pixels"][0]["url"], headers=headers)).status_code == 200
+            assert (await all_hear("open.recorded"))["data"]["message"]["opens"] == number + 1
+        await api.patch(f"/messages/{message['id']}", json={"muted": True})
+        await all_hear("message.updated")
+        for number in range(6, 10):
+            async with httpx.AsyncClient(verify=False) as reader:
+                headers = {"user-agent": MAIL_PROGRAM[0], "x-forwarded-for": f"198.51.100.{number}"}
+                await reader.get(message["pixels"][0]["url"], headers=headers)
+        # Muted on every process: the next that anybody hears of is this.
+        await api.patch("/settings", json={"realtime_notifications": False})
+        await all_hear("settings.updated")
+        assert (await api.get("/me")).json()["sequence"] == 13
+        [own] = (await api.get("/tokens")).json()["items"]
+        assert (await api.delete(f"/tokens/{own['id']}")).status_code == 204
+        assert [await socket.closed() for socket in sockets] == [4401] * SOCKETS

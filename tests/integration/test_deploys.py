@@ -1,0 +1,182 @@
+"""Deployments in the middle of everything: nothing that was answered is lost, nobody is told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tests.duo import Duo
+from tests.plugins import listening, reading
+from tests.processes import eventually
+from tests.resources import children, descriptors, resident_bytes
+from tests.servers import HubProcess
+
+GONE_SECONDS = 25.0
+GOING_DOWN = 4001
+PER_SECOND = 150
+SOME_BYTES = 30 << 20
+
+
+async def restart(duo: Duo, hub: HubProcess) -> float:
+    """As a deployment does it: SIGTERM, the end, a new start. Returns how many seconds the end took."""
+    began = time.monotonic()
+    assert await asyncio.to_thread(hub.terminate) == 0
+    took = time.monotonic() - began
+    hub.launch()
+    await duo.ready(hub)
+    return took
+
+
+async def test_sigterm_in_the_middle_of_a_burst(duo: Duo) -> None:
+    """Also twice, and a third time: the first is enough, and no other does harm."""
+    hub, start = duo.two, await duo.head()
+    plugins = [await duo.plugin(hub) for _ in range(15)]
+    process = hub.process
+    assert process is not None
+    headers = {"authorization": f"Bearer {duo.token}"}
+    async with (
+        listening(*plugins),
+        httpx.AsyncClient(headers=headers, timeout=30, verify=False) as client,
+        client.stream("GET", f"{hub.base_url}/api/v1/stream?stream=history") as stream,
+        reading(duo.ledger, [hub], PER_SECOND) as unanswered,
+    ):
+        ended = asyncio.create_task(read_to_the_end(stream))
+        await duo.more_hits(100)
+        began = time.monotonic()
+        process.terminate()
+        await eventually(lambda: says_that_it_goes_down(hub), what="/readyz says that it goes down")
+        process.terminate()
+        with pytest.raises((ConnectionClosed, InvalidHandshake, OSError)) as refusal:
+            await new_socket(duo, hub)
+        if isinstance(refusal.value, ConnectionClosed):
+            assert refusal.value.rcvd is not None
+            assert refusal.value.rcvd.code == GOING_DOWN
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, GONE_SECONDS) == 0
+        took = time.monotonic() - began
+        assert "open.recorded" in await ended
+        hub.launch()
+        await duo.ready(hub)
+        await duo.more_hits(100)
+        await duo.all_heard(start, plugins)
+    sys.stdout.write(f"gone after {took:.1f} s, {len(unanswered)} hits got no answer\n")
+    assert took < GONE_SECONDS
+    assert {code for plugin in plugins for code in plugin.codes} == {GOING_DOWN}
+    assert len(unanswered) == 0
+    await duo.settled()
+    assert duo.ledger.slowest < 5
+
+
+async def says_that_it_goes_down(hub: HubProcess) -> bool:
+    async with httpx.AsyncClient(verify=False) as client:
+        answer = await client.get(f"{hub.base_url}/readyz")
+    return answer.status_code == 503 and "going down" in answer.json()["checks"]["server"]
+
+
+async def new_socket(duo: Duo, hub: HubProcess) -> None:
+    async with connect(hub.ws_url, additional_headers={"authorization": f"Bearer {duo.token}"}) as socket:
+        await socket.send('{"type":"connect"}')
+        while True:
+            await socket.recv()
+
+
+async def read_to_the_end(stream: httpx.Response) -> str:
+    """All that a stream says; raises if it is cut off instead of ended."""
+    return "".join([text async for text in stream.aiter_text()])
+
+
+async def test_rolling_restarts_of_both_lose_nothing_and_repeat_nothing(duo: Duo) -> None:
+    start = await duo.head()
+    plugins = [await duo.plugin(*hubs) for hubs in ((duo.one, duo.two), (duo.two, duo.one)) for _ in range(5)]
+    async with listening(*plugins):
+        async with reading(duo.ledger, duo.hubs, PER_SECOND) as unanswered:
+            for _ in range(2):
+                for hub in duo.hubs:
+                    await duo.more_hits(60)
+                    assert await restart(duo, hub) < GONE_SECONDS
+            await duo.more_hits(60)
+        events = await duo.all_heard(start, plugins)
+    sys.stdout.write(f"{events} events over 4 restarts, {len(unanswered)} hits got no answer\n")
+    assert {code for plugin in plugins for code in plugin.codes} == {GOING_DOWN}
+    await duo.settled()
+
+
+async def test_hub_killed_while_the_other_lives_on(duo: Duo) -> None:
+    """No farewell at all: what was answered is there, and clients find the other hub."""
+    start = await duo.head()
+    plugins = [await duo.plugin(duo.two, duo.one) for _ in range(5)]
+    async with listening(*plugins):
+        async with reading(duo.ledger, duo.hubs, PER_SECOND):
+            await duo.more_hits(60)
+            duo.two.kill()
+            await duo.more_hits(60)
+            duo.two.launch()
+            await duo.ready()
+            await duo.more_hits(60)
+        await duo.all_heard(start, plugins)
+    await duo.settled()
+
+
+async def test_descriptors_and_memory_are_back_after_everything(duo: Duo) -> None:
+    """Clients, streams, hits, and both servers away in between."""
+    hub = duo.one
+
+    async def everything() -> None:
+        plugins = [await duo.plugin(hub) for _ in range(15)]
+        async with listening(*plugins), reading(duo.ledger, [hub], PER_SECOND):
+            await duo.more_hits(60)
+            duo.to_postgres.reset()
+            duo.to_valkey.reset()
+            await duo.more_hits(60)
+            await duo.ready(hub)
+        await eventually(lambda: not duo.spooled())
+
+    await everything()
+    before = descriptors(hub.pid), resident_bytes(hub.pid)
+    for _ in range(3):
+        await everything()
+    await eventually(lambda: descriptors(hub.pid) <= before[0] + 4, what="descriptors are back")
+    assert resident_bytes(hub.pid) < before[1] + SOME_BYTES
+    await duo.settled()
+
+
+@pytest.fixture
+async def workers(duo: Duo, tmp_path: Path) -> AsyncIterator[HubProcess]:
+    """A third hub on the same servers, of two worker processes."""
+    hub = HubProcess(tmp_path, duo.store.url, {**duo.two.environ, "HUB_SPOOL_DIR": str(tmp_path)}, ("--workers", "2"))
+    hub.start()
+    yield hub
+    hub.kill()
+
+
+async def test_worker_that_dies_is_replaced_and_sigterm_ends_both(duo: Duo, workers: HubProcess) -> None:
+    start = await duo.head()
+    plugins = [await duo.plugin(workers) for _ in range(12)]
+    async with listening(*plugins):
+        async with reading(duo.ledger, [workers], PER_SECOND):
+            await duo.more_hits(60)
+            before = set(the_workers(workers))
+            os.kill(max(before), signal.SIGKILL)
+            await eventually(lambda: len(set(the_workers(workers)) - {max(before)}) == 2, 20, "another worker is there")
+            await duo.more_hits(60)
+        await duo.all_heard(start, plugins)
+        began = time.monotonic()
+        assert await asyncio.to_thread(workers.terminate) == 0
+        assert time.monotonic() - began < GONE_SECONDS
+        assert {plugin.codes[-1] for plugin in plugins} == {GOING_DOWN}
+    await duo.settled()
+
+
+def the_workers(hub: HubProcess) -> list[int]:
+    """The processes that serve; what else `multiprocessing` starts tracks resources."""
+    return [pid for pid in children(hub.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -1,0 +1,47 @@
+"""Requests made up from the OpenAPI document, right ones and wrong ones, against a hub as it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from hub.api.openapi import document
+from tests.servers import HubProcess
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+# A stream does not end, and log-ins are limited.
+schema = schemathesis.openapi.from_dict(document()).exclude(path=["/stream", "/session"])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The address of the API of a running hub, and a token for it."""
+    directory = tmp_path_factory.mktemp("served")
+    hub = HubProcess(directory, f"sqlite:///{directory / 'hub.db'}")
+    try:
+        hub.start()
+        hub.add_user("sender@example.com", "Sender", "correct horse battery")
+        yield f"{hub.base_url}/api/v1", hub.create_token("sender@example.com")
+        assert "Traceback" not in hub.output()
+    finally:
+        hub.kill()
+
+
+@schema.parametrize()
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+def test_request_made_from_the_document_is_answered_as_it_says(
+    case: schemathesis.Case[Any], served: tuple[str, str]
+) -> None:
+    base_url, token = served
+    response = case.call(base_url=base_url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+    case.validate_response(response, checks=CHECKS)

@@ -1,0 +1,108 @@
+"""PostgreSQL as it is hosted: restarted, its sessions cut, its network bad; pixels are answered all the while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.duo import HARMS, Duo, mend, silent
+from tests.plugins import Plugin, listening, reading
+from tests.processes import eventually
+from tests.servers import Postgres
+from tests.toxic import ToxicProxy
+
+HITS = 30
+ROUTER_SECONDS = 30.0
+"""A Heroku-style router gives up an answer whose first byte takes longer."""
+
+
+@pytest.fixture
+async def sockets(duo: Duo) -> AsyncIterator[list[Plugin]]:
+    """A plugin on each hub, that hears all of it; every hit is answered within a second, and there once."""
+    start = await duo.head()
+    plugins = [await duo.plugin(hub) for hub in duo.hubs]
+    duo.ledger.slowest = 0
+    async with listening(*plugins):
+        yield plugins
+        await duo.settled()
+        assert await duo.all_heard(start, plugins) > HITS
+    assert not duo.ledger.uncertain
+    assert duo.ledger.slowest < 1
+
+
+async def test_restart_costs_no_hit_and_no_event(duo: Duo, sockets: list[Plugin], postgres: Postgres) -> None:
+    async with reading(duo.ledger, duo.hubs):
+        await duo.more_hits()
+        await asyncio.to_thread(postgres.stop)
+        try:
+            await eventually(lambda: both_spool(duo), what="both say that hits go to the spool")
+            await duo.more_hits()
+            assert {path.parent for path in duo.spooled()} == {Path(hub.environ["HUB_SPOOL_DIR"]) for hub in duo.hubs}
+        finally:
+            postgres.start()
+        await duo.ready()
+        await duo.more_hits()
+    assert [plugin.codes for plugin in sockets] == [[], []], "open sockets stay open"
+
+
+async def both_spool(duo: Duo) -> bool:
+    told = [await duo.checks(hub) for hub in duo.hubs]
+    return all("spool" in checks["recorder"] and checks["bus"] == "ok" for checks in told)
+
+
+@pytest.mark.usefixtures("sockets")
+async def test_cut_sessions_cost_no_hit_and_no_event(duo: Duo, postgres: Postgres) -> None:
+    async with reading(duo.ledger, duo.hubs):
+        for _ in range(4):
+            await duo.more_hits()
+            assert await asyncio.to_thread(postgres.terminate_sessions, duo.database_name) > 1
+        await duo.more_hits()
+
+
+@pytest.mark.usefixtures("sockets")
+@pytest.mark.parametrize("harm", HARMS)
+async def test_bad_link_costs_no_hit_and_no_event(duo: Duo, harm: Callable[[ToxicProxy], Awaitable[None]]) -> None:
+    async with reading(duo.ledger, duo.hubs):
+        await duo.more_hits()
+        await harm(duo.to_postgres)
+        try:
+            if harm is silent:
+                await eventually(lambda: spools(duo), what="one says that hits go to the spool")
+            await duo.more_hits()
+            assert (await duo.checks(duo.two))["recorder"] == "ok"
+        finally:
+            mend(duo.to_postgres)
+        await duo.ready()
+        await duo.more_hits()
+
+
+async def spools(duo: Duo) -> bool:
+    return "spool" in (await duo.checks(duo.one))["recorder"]
+
+
+@pytest.mark.usefixtures("sockets")
+async def test_every_call_is_answered_before_the_router_gives_up(duo: Duo) -> None:
+    """The database fell silent: connections are open, and nothing comes."""
+    async with duo.api(duo.one) as api, reading(duo.ledger, duo.hubs):
+        await duo.more_hits()
+        duo.to_postgres.go_silent()
+        began = time.monotonic()
+        try:
+            asked = [
+                *(api.get("/me") for _ in range(20)),
+                *(api.get("/messages?limit=1") for _ in range(10)),
+                *(api.post("/messages/mute-all") for _ in range(10)),
+            ]
+            answers = await asyncio.gather(*asked)
+            took = time.monotonic() - began
+            health = await api.get(f"{duo.one.base_url}/healthz")
+        finally:
+            duo.to_postgres.speak()
+        assert {answer.status_code for answer in answers} == {503}
+        assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+        assert took < ROUTER_SECONDS - 5
+        assert health.status_code == 200

@@ -1,0 +1,212 @@
+"""Clients that do not read, or are gone without a word, or come and go: they harm nobody and lose nothing.
+
+The first ones here are cut from the network, and looked at again at the end: meanwhile the rest is tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+import pytest
+
+from hub.model import Message
+from tests.api import AN_HOUR_AGO
+from tests.duo import Duo
+from tests.ledger import LONG_AGO
+from tests.plugins import Plugin, listening, reading
+from tests.processes import eventually
+from tests.resources import descriptors, resident_bytes
+from tests.servers import HubProcess
+from tests.toxic import ToxicProxy
+
+SEND_SECONDS = 10.0
+HALF_OPEN_SECONDS = 60.0
+NEVER_READERS = 15
+RECIPIENTS = 500
+LARGE_EVENTS = 60
+"""Of over 100 KB each: more in all than the buffers of the hub and of the system take for one client."""
+QUEUE_BYTES = 1 << 20
+"""What may wait for one client; the test allows twice that, and what a socket of the system holds."""
+FLAP_SECONDS = 2.0
+FLAPS = 5
+
+
+@dataclass
+class HalfOpen:
+    """Plugins whose network went silent at `since`; the server's ends of their connections are open.
+
+    They are of a sender with one message, of whom little is heard meanwhile: what is missed can be replayed.
+    """
+
+    plugins: list[Plugin]
+    message: Message
+    link: ToxicProxy
+    since: float
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def half_open(duo: Duo) -> AsyncIterator[HalfOpen]:
+    """Plugins cut off when the module begins: nothing reaches them, nothing comes from them, no goodbye."""
+    sender = await duo.store.sender()
+    token, _ = await duo.new_token(sender)
+    message = await duo.store.message(sender, sent_at=LONG_AGO)
+    async with ToxicProxy("127.0.0.1", duo.one.port) as link:
+        plugins = [Plugin(token, [f"ws://127.0.0.1:{link.port}/api/v1/ws"], last=1) for _ in range(3)]
+        async with listening(*plugins):
+            link.go_silent()
+            yield HalfOpen(plugins, message, link, time.monotonic())
+
+
+async def metric(hub: HubProcess, name: str, labels: str = "") -> float:
+    """A figure of a hub's `/metrics`, 0 if it is not there yet."""
+    async with httpx.AsyncClient(verify=False) as client:
+        text = (await client.get(f"{hub.base_url}/metrics")).text
+    found = re.search(rf"^{name}{re.escape(labels)} (\S+)$", text, re.M)
+    return float(found[1]) if found else 0.0
+
+
+@asynccontextmanager
+async def never_reading(duo: Duo, request: bytes, then: bytes) -> AsyncIterator[None]:
+    """A connection to hub two of which nothing is read once `request` is answered and `then` is sent."""
+    link = socket.socket()
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    link.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(link, ("127.0.0.1", duo.two.port))
+    reader, writer = await asyncio.open_connection(sock=link, limit=1024)
+    writer.write(request)
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(then)
+    cast(asyncio.Transport, writer.transport).pause_reading()
+    try:
+        yield
+    finally:
+        writer.transport.abort()
+
+
+def upgrade(duo: Duo) -> tuple[bytes, bytes]:
+    """A handshake, and the first frame, to be sent when it is answered."""
+    head = (
+        b"GET /api/v1/ws HTTP/1.1\r\nHost: hub.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    frame = json.dumps({"type": "connect", "token": duo.token, "stream": "history"}).encode()
+    masked, key, text = 0x80, bytes(4), 0x81
+    assert len(frame) < 126
+    return head, bytes([text, masked | len(frame)]) + key + frame
+
+
+def stream(duo: Duo) -> tuple[bytes, bytes]:
+    """A request for server-sent events, and nothing after it."""
+    head = (
+        "GET /api/v1/stream?stream=history HTTP/1.1\r\nHost: hub.example.com\r\n"
+        f"Authorization: Bearer {duo.token}\r\n\r\n"
+    )
+    return head.encode(), b""
+
+
+@pytest.mark.parametrize("way", [upgrade, stream])
+async def test_clients_that_never_read_are_let_go_and_harm_nobody(
+    duo: Duo, way: Callable[[Duo], tuple[bytes, bytes]]
+) -> None:
+    start = await duo.head()
+    healthy = await duo.plugin(duo.two)
+    message = {
+        "subject": "Large",
+        "recipients": [{"address": f"r{number}@example.com"} for number in range(RECIPIENTS)],
+        "pixels": "shared",
+        "sent_at": AN_HOUR_AGO,
+    }
+    closed = await metric(duo.two, "glimpse_socket_closes_total", '{code="4008"}')
+    async with AsyncExitStack() as stack, duo.api(duo.two) as api:
+        await stack.enter_async_context(listening(healthy))
+        before = descriptors(duo.two.pid), resident_bytes(duo.two.pid), await metric(duo.two, "glimpse_sockets")
+        for _ in range(NEVER_READERS):
+            await stack.enter_async_context(never_reading(duo, *way(duo)))
+        await eventually(lambda: sockets(duo.two, before[2] + NEVER_READERS))
+        late = 0.0
+        most_queued = most_resident = 0.0
+        for number in range(LARGE_EVENTS):
+            began = time.time()
+            assert (await api.post("/messages", json=message)).status_code == 201
+            await eventually(lambda number=number: len(healthy.heard) > number)  # type: ignore[misc]
+            late = max(late, healthy.heard_at[-1] - began)
+            most_queued = max(most_queued, await metric(duo.two, "glimpse_queue_bytes"))
+            most_resident = max(most_resident, resident_bytes(duo.two.pid))
+        written = time.monotonic()
+        await eventually(lambda: sockets(duo.two, before[2]), SEND_SECONDS + 5, "those that do not read are let go")
+        assert time.monotonic() - written < SEND_SECONDS + 5
+        await eventually(lambda: descriptors(duo.two.pid) <= before[0] + 2, what="their descriptors are closed")
+        if way is upgrade:
+            assert await metric(duo.two, "glimpse_socket_closes_total", '{code="4008"}') == closed + NEVER_READERS
+        assert late < 2
+        assert most_queued <= NEVER_READERS * 2 * QUEUE_BYTES
+        assert most_resident - before[1] < (NEVER_READERS * 4 + 60) * QUEUE_BYTES
+        assert await metric(duo.two, "glimpse_queue_bytes") == 0
+        await duo.all_heard(start, [healthy])
+        assert healthy.codes == []
+
+
+async def sockets(hub: HubProcess, number: float) -> bool:
+    return await metric(hub, "glimpse_sockets") == number
+
+
+async def flap(network: ToxicProxy, number: int) -> None:
+    """Cut it off, each time in another way, and be back half a period later."""
+    match number % 5:
+        case 0:
+            network.reset()
+        case 1:
+            network.refuse()
+        case 2:
+            network.go_silent()
+        case 3:
+            network.half_close("server")
+        case 4:
+            network.half_close("client")
+    await asyncio.sleep(FLAP_SECONDS / 2)
+    match number % 5:
+        case 1:
+            await network.listen()
+        case 2:
+            network.reset()
+            network.speak()
+
+
+async def test_network_that_flaps_every_two_seconds_delivers_everything_once(duo: Duo) -> None:
+    start = await duo.head()
+    async with ToxicProxy("127.0.0.1", duo.two.port) as network:
+        url = f"ws://127.0.0.1:{network.port}/api/v1/ws"
+        plugins = [Plugin(duo.token, [url], last=start) for _ in range(8)]
+        async with listening(*plugins):
+            async with reading(duo.ledger, duo.hubs, per_second=150):
+                for number in range(FLAPS):
+                    # The time is what is tried here: how often a network comes and goes.
+                    await asyncio.sleep(FLAP_SECONDS / 2)
+                    await flap(network, number)
+            assert await duo.all_heard(start, plugins) > 100
+    assert min(plugin.connected for plugin in plugins) >= FLAPS
+    await duo.settled()
+
+
+async def test_half_open_sockets_are_gone_within_a_minute_and_come_back_to_what_they_missed(
+    duo: Duo, half_open: HalfOpen
+) -> None:
+    """Last in this file, so that most of the minute has passed."""
+    for _ in range(3):
+        await duo.hit(duo.one, (half_open.message.id, 1))
+    left = HALF_OPEN_SECONDS - (time.monotonic() - half_open.since)
+    assert left > 0, "what came before in this file took more than a minute"
+    await eventually(lambda: sockets(duo.one, 0), left, "the server has closed its ends")
+    half_open.link.speak()
+    await eventually(lambda: all(plugin.last == 4 for plugin in half_open.plugins))
+    assert [plugin.heard for plugin in half_open.plugins] == [[2, 3, 4]] * 3
+    assert {plugin.not_recovered for plugin in half_open.plugins} == {0}
