@@ -1,0 +1,83 @@
+"""The database away from under a running hub: its pixels answer, and every hit is there afterwards, once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import pytest
+
+from hub.store.urls import sqlite_path
+from tests.factories import Store, open_store
+from tests.ledger import SECRET, Start, a_ledger, asking
+from tests.processes import eventually
+from tests.servers import Postgres
+
+LOCKED_SECONDS = 3.0
+
+
+@pytest.fixture
+async def embedded(migrated_sqlite_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_sqlite_url) as store:
+        yield store
+
+
+@pytest.fixture
+async def remote(migrated_postgresql_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_postgresql_url) as store:
+        yield store
+
+
+async def test_file_locked_by_another_program_costs_no_hit_and_no_second(embedded: Store, start_hub: Start) -> None:
+    ledger = await a_ledger(embedded, pixels=40000)
+    hub = start_hub(embedded.url, HUB_SECRET_KEY=SECRET)
+    async with asking(ledger, [hub], 8):
+        await eventually(lambda: len(ledger.answered) > 100)
+        with closing(sqlite3.connect(sqlite_path(embedded.url), isolation_level=None, timeout=0)) as other:
+            await eventually(lambda: _locks(other))
+            before = len(ledger.answered)
+            # The lock is held for a time because that is what is tested: longer than a commit may wait.
+            await asyncio.sleep(LOCKED_SECONDS)
+            assert len(ledger.answered) > before + 8
+            assert not await asyncio.to_thread(hub.ready)
+            other.execute("ROLLBACK")
+        await eventually(lambda: asyncio.to_thread(hub.ready))
+    assert ledger.slowest < 1
+    assert not ledger.uncertain
+    assert hub.terminate() == 0
+    await ledger.check(embedded.database)
+
+
+def _locks(other: sqlite3.Connection) -> bool:
+    try:
+        other.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+async def test_restarted_server_and_cut_sessions_cost_no_hit(
+    remote: Store, postgres: Postgres, start_hub: Start
+) -> None:
+    ledger = await a_ledger(remote, pixels=40000)
+    hub = start_hub(remote.url, HUB_SECRET_KEY=SECRET)
+    async with asking(ledger, [hub], 8):
+        for restart in (False, True, False):
+            before = len(ledger.answered)
+            await eventually(lambda before=before: len(ledger.answered) > before + 100)  # type: ignore[misc]
+            if restart:
+                await asyncio.to_thread(postgres.stop)
+                before = len(ledger.answered)
+                await eventually(lambda before=before: len(ledger.answered) > before + 20)  # type: ignore[misc]
+                assert ledger.slowest < 1
+                # On this thread, which the server ends with, and so the client stands still for a while.
+                postgres.start()
+            else:
+                await asyncio.to_thread(postgres.terminate_sessions, urlsplit(remote.url).path[1:])
+        await eventually(lambda: asyncio.to_thread(hub.ready))
+    assert not ledger.uncertain
+    assert hub.terminate() == 0
+    await ledger.check(remote.database)
