@@ -112,10 +112,12 @@ def _database_url(text: str | None) -> str:
         return "sqlite:///hub.db"
     scheme, separator, rest = text.partition("://")
     if separator and scheme in ("postgres", "postgresql") and rest:
-        try:
-            _ = urlsplit(text).port
-        except ValueError:
-            raise ConfigError("DATABASE_URL has a port that is not a number") from None
+        # Of two @, the libraries that connect and that migrate would each take another one.
+        if not _is_server(text) or rest.count("@") > 1:
+            raise ConfigError(
+                "DATABASE_URL cannot be read: set it to postgresql://USER:PASSWORD@HOST:PORT/NAME, the port a number, "
+                "and @ / ? # in the password as %40 %2F %3F %23"
+            )
         return f"postgresql://{rest}"
     if scheme == "sqlite" and ":memory:" in rest:
         raise ConfigError("DATABASE_URL names a database in memory, which would lose every open: name a file")
@@ -125,10 +127,28 @@ def _database_url(text: str | None) -> str:
     raise ConfigError(f"DATABASE_URL {begins}: set it to sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
 
 
+def _is_server(text: str) -> bool:
+    """Whether an address can be read one way only: a / ? or # in the password would move where it is cut."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    return not ("@" in parts.path + parts.query or parts.fragment or any(c.isspace() for c in text))
+
+
 def _redis_url(text: str | None) -> str | None:
-    if text is None or text.startswith(("redis://", "rediss://")):
-        return text
-    raise ConfigError("REDIS_URL must begin with redis:// or rediss://")
+    if text is None:
+        return None
+    if not text.startswith(("redis://", "rediss://")):
+        raise ConfigError("REDIS_URL must begin with redis:// or rediss://")
+    database = urlsplit(text).path.strip("/") if _is_server(text) else None
+    if database is None or not urlsplit(text).hostname or not (database or "0").isdecimal():
+        raise ConfigError(
+            "REDIS_URL cannot be read: set it to redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], port and database "
+            "numbers, and / ? # in the password as %2F %3F %23"
+        )
+    return text
 
 
 def _public_url(text: str | None) -> str | None:
@@ -168,6 +188,8 @@ def _file(name: str, text: str | None) -> Path | None:
     if text is None:
         return None
     path = Path(text)
+    if path.is_dir():
+        raise ConfigError(f"{name} is {text[:120]!r}: that is a folder; name the file in it")
     if not path.is_file():
         raise ConfigError(f"{name} is {text[:120]!r}: there is no such file")
     return path

@@ -38,6 +38,12 @@ ACCEPTED = [
     ("DATABASE_URL", "  sqlite:///a.db  ", "database_url", "sqlite:///a.db"),
     ("REDIS_URL", "redis://127.0.0.1:6379/0", "redis_url", "redis://127.0.0.1:6379/0"),
     ("REDIS_URL", "rediss://:secret@redis.example.com:6380", "redis_url", "rediss://:secret@redis.example.com:6380"),
+    (
+        "REDIS_URL",
+        "redis://[::1]:6379/2?health_check_interval=5",
+        "redis_url",
+        "redis://[::1]:6379/2?health_check_interval=5",
+    ),
     ("HUB_REDIS_INSECURE_TLS", "1", "redis_insecure_tls", True),
     ("HUB_REDIS_INSECURE_TLS", "yes", "redis_insecure_tls", True),
     ("HUB_REDIS_INSECURE_TLS", "0", "redis_insecure_tls", False),
@@ -75,8 +81,24 @@ REFUSED = [
     ("DATABASE_URL", "postgres://db.example.com:abc/hub"),
     ("DATABASE_URL", "postgres://db.example.com:99999/hub"),
     ("DATABASE_URL", "postgresql+psycopg2://db.example.com/hub"),
+    ("DATABASE_URL", "postgres://[::1/hub"),
+    ("DATABASE_URL", "postgres://me:hun#ter2@db.example.com/hub"),
+    ("DATABASE_URL", "postgres://me:12#hunter2@db.example.com/hub"),
+    ("DATABASE_URL", "postgres://me:12/hunter2@db.example.com/hub"),
+    ("DATABASE_URL", "postgres://me:12?hunter2@db.example.com/hub"),
+    ("DATABASE_URL", "postgres://me:hun@ter2@db.example.com/hub"),
+    ("DATABASE_URL", "postgres://db.example.com/hub name"),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "http://localhost"),
+    ("REDIS_URL", "redis://"),
+    ("REDIS_URL", "redis://:6379"),
+    ("REDIS_URL", "redis://redis.example.com:port"),
+    ("REDIS_URL", "redis://redis.example.com:99999"),
+    ("REDIS_URL", "redis://[::1"),
+    ("REDIS_URL", "redis://redis.example.com/first"),
+    ("REDIS_URL", "redis://redis.example.com/0 1"),
+    ("REDIS_URL", "redis://me:hun#ter2@redis.example.com"),
+    ("REDIS_URL", "redis://me:12/hunter2@redis.example.com"),
     ("HUB_REDIS_INSECURE_TLS", "maybe"),
     ("PORT", "http"),
     ("PORT", "-1"),
@@ -130,6 +152,7 @@ def test_value_bad_is_refused_in_one_line_that_names_it(name: str, text: str) ->
     assert name in str(refused.value)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 200
+    assert "ter2" not in str(refused.value), "no part of a password is shown"
 
 
 @given(st.sampled_from(VARIABLES), st.text(max_size=60) | st.from_regex(r"[a-z]{1,10}://[\x21-\x7e]{0,20}"))
@@ -151,6 +174,11 @@ def test_refusal_repeats_no_password(name: str, secret: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Config.from_environ({name: secret if name != "HUB_SECRET_KEY" else "hunter2"})
     assert "hunter2" not in str(refused.value)
+
+
+def test_geoip_folder_is_refused_in_words_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"HUB_GEOIP_DB.*folder"):
+        Config.from_environ({"HUB_GEOIP_DB": str(tmp_path)})
 
 
 def test_geoip_file_is_taken_where_it_is(tmp_path: Path) -> None:
