@@ -27,8 +27,9 @@ from hub import demo as demonstration
 from hub.accounts import AccountError, add_user, create_token
 from hub.api.auth import TOKEN_PREFIX, new_secret
 from hub.api.passwords import password_problem
-from hub.app import create_app, now, prepare
+from hub.app import create_app, now
 from hub.config import Config, ConfigError
+from hub.preparation import prepare
 from hub.server import serve as run_server
 from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway
@@ -223,7 +224,6 @@ def _serve(config: Config, host: str) -> None:
         Spool(config.spool_dir).open()
     except OSError as error:
         raise ConfigError(f"HUB_SPOOL_DIR {str(config.spool_dir)!r} cannot be written: {error.strerror}") from None
-    _run(prepare(config))
     status = run_server(create_app, config, host=host, port=config.port, workers=config.workers)
     sys.exit(status or 0)
 

@@ -6,7 +6,6 @@ stops, it is undone in the opposite order.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from hub.actions import Actions
 from hub.api.asked import refuse_too_much
 from hub.api.attempts import Attempts, LocalAttempts, SharedAttempts
-from hub.api.auth import Auth, new_secret
+from hub.api.auth import Auth
 from hub.api.health import HealthApi, Metrics
 from hub.api.messages import MessagesApi
 from hub.api.openapi import OpenApi
@@ -32,30 +31,27 @@ from hub.api.passwords import Passwords
 from hub.api.problems import Problem, on_database_away, on_exception, on_http_exception, on_problem
 from hub.api.session import SessionApi
 from hub.api.settings import AccountApi
-from hub.config import Config, ConfigError
+from hub.config import Config
 from hub.front import Front
 from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.live.redis_bus import RedisBackend, connection_options
 from hub.live.sse import Streams
 from hub.live.websocket import Sockets
+from hub.preparation import Preparation
 from hub.recorder import Recorder
 from hub.spool import Spool
 from hub.store.credentials import Credentials
 from hub.store.database import Database, DatabaseAway
 from hub.store.events import Events
 from hub.store.messages import Messages
-from hub.store.migrate import head, migrate, revision
 from hub.store.opens import Opens
 from hub.store.retention import Retention
 from hub.store.users import Users
 from hub.tracking.datasets import Datasets
 from hub.tracking.pixel import Pixel
-from hub.tracking.token import Keys
 from hub.upkeep import Upkeep
 from hub.wire import Renderer
-
-logger = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -86,30 +82,19 @@ def create_app(config: Config) -> Starlette:
     )
     # A redirect to the address with or without a slash would go to http where a proxy ends the https.
     app.router.redirect_slashes = False
-    app.state.draining = False
     return app
 
 
-async def prepare(config: Config) -> None:
-    """See that the database has the schema this code needs; an embedded one is given it.
-
-    Raises `DatabaseAway`, or `ConfigError` for a database that somebody has to migrate.
-    """
-    if config.embedded:
-        await migrate(config.database_url)
-    elif await revision(config.database_url) != head():
-        raise ConfigError("the database's schema is not current: run `python -m hub migrate` first")
-
-
 async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[BaseRoute]:
+    datasets = Datasets.load(config.data_dir, config.geoip_db)
     database = Database(config.database_url)
-    await database.connect()
     stack.push_async_callback(database.disconnect)
+    preparation = Preparation(database, config)
+    stack.push_async_callback(preparation.stop)
+    keys = await preparation.keys()
     users, credentials = Users(database), Credentials(database)
     messages, opens, events = Messages(database), Opens(database), Events(database)
 
-    keys = await _keys(users, config)
-    datasets = Datasets.load(config.data_dir, config.geoip_db)
     renderer = Renderer(keys, config.public_url or f"http://localhost:{config.port or 80}")
     connections = Connections(
         users,
@@ -152,7 +137,6 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         connections,
         metrics,
         trusted_proxies=trusted,
-        draining=lambda: bool(app.state.draining),
     )
     account = AccountApi(auth, users, credentials, events, actions, passwords, now)
     session = SessionApi(
@@ -178,13 +162,11 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     )
 
     async def drain(seconds: float) -> None:
-        app.state.draining = True
+        sockets.go_down()
         await connections.drain(seconds)
 
     app.state.drain = drain
     app.state.pixel = Pixel(keys, recorder, trusted, now, metrics.hit)
-    if not await users.any():
-        logger.warning("there is no account yet: make one with `python -m hub user add EMAIL --name NAME`")
     return [
         # The front answers these; here the router learns that no other method is taken.
         Route("/o/{name:path}.gif", app.state.pixel, methods=["GET"]),
@@ -241,12 +223,6 @@ def _resource(path: str, **methods: Endpoint) -> Route:
         return await methods[method](request)
 
     return Route(path, endpoint, methods=list(methods))
-
-
-async def _keys(users: Users, config: Config) -> Keys:
-    """The configured secret signs; the one kept in the database still verifies what it signed before."""
-    kept = await users.secret("pixel", new_secret())
-    return Keys(config.secret_key, kept) if config.secret_key else Keys(kept)
 
 
 def _redis(config: Config) -> RedisBackend | None:

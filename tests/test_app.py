@@ -9,36 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hub.app import create_app, prepare
+from hub.app import create_app
 from hub.config import Config, ConfigError
-from hub.store.database import DatabaseAway
-from hub.store.migrate import head, revision
 from tests.api import running_hub
-from tests.processes import free_port
 
 SECRET = "a secret of sixteen or more"
-
-
-async def test_prepare_migrates_an_embedded_database(sqlite_url: str) -> None:
-    assert await revision(sqlite_url) is None
-    await prepare(Config(database_url=sqlite_url))
-    assert await revision(sqlite_url) == head()
-    await prepare(Config(database_url=sqlite_url))
-
-
-async def test_prepare_leaves_the_migration_of_a_shared_database_to_its_owner(postgresql_url: str) -> None:
-    with pytest.raises(ConfigError, match="python -m hub migrate"):
-        await prepare(Config(database_url=postgresql_url))
-    assert await revision(postgresql_url) is None
-
-
-async def test_prepare_accepts_a_shared_database_that_is_migrated(migrated_postgresql_url: str) -> None:
-    await prepare(Config(database_url=migrated_postgresql_url))
-
-
-async def test_prepare_says_when_the_database_is_away() -> None:
-    with pytest.raises(DatabaseAway):
-        await prepare(Config(database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/none"))
 
 
 async def test_start_and_stop_leave_no_task_and_no_thread(tmp_path: Path, migrated_url: str) -> None:
@@ -54,11 +29,10 @@ async def test_start_and_stop_leave_no_task_and_no_thread(tmp_path: Path, migrat
         assert not thread.is_alive(), thread
 
 
-async def test_start_that_fails_undoes_what_it_had_built(tmp_path: Path, sqlite_url: str) -> None:
+async def test_start_that_fails_undoes_what_it_had_built(tmp_path: Path, postgresql_url: str) -> None:
     tasks = asyncio.all_tasks()
-    # The database has no schema, which is found out after it was opened.
-    app = create_app(Config(database_url=sqlite_url, spool_dir=tmp_path / "spool", data_dir=tmp_path / "data"))
-    with pytest.raises(DatabaseAway):
+    app = create_app(Config(database_url=postgresql_url, spool_dir=tmp_path / "spool", data_dir=tmp_path / "data"))
+    with pytest.raises(ConfigError, match="python -m hub migrate"):
         async with app.router.lifespan_context(app):
             raise AssertionError("it started")
     assert asyncio.all_tasks() == tasks

@@ -19,7 +19,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from hub.__main__ import cli
-from hub.app import create_app, prepare
+from hub.app import create_app
 from hub.config import Config
 from hub.live import connections, frames, websocket
 from hub.model import EventType, VerdictName, Withheld
@@ -122,7 +122,6 @@ def routes(of: Iterable[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str
 
 async def test_rest_calls_are_those_that_are_routed(tmp_path: Path) -> None:
     config = replace(Config(), database_url=f"sqlite:///{tmp_path}/hub.db", spool_dir=tmp_path / "spool")
-    await prepare(config)
     app = create_app(config)
     async with app.router.lifespan_context(app):
         routed = {(method, path) for method, path in routes(app.routes) if path.startswith("/api/v1")}

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.live.bus", "hub.live.redis_bus", "hub.live.connections", "hub.live.frames"),
     ("hub.recorder", "hub.actions", "hub.upkeep"),
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),
-    ("hub.app", "hub.front"),
+    ("hub.app", "hub.front", "hub.preparation"),
     ("hub.server", "hub.transport", "hub.workers", "hub.demo", "hub.accounts"),
     ("hub.__main__",),
 )

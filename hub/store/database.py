@@ -68,8 +68,26 @@ _PG_AWAY = (
 )
 
 
+_PG_LASTING = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
 class DatabaseAway(Exception):
-    """The database cannot be reached, or cannot do its work now. What was asked may be asked again."""
+    """The database cannot be reached, or cannot do its work now. What was asked may be asked again.
+
+    `lasting` says that time alone will not mend it: the name, the password or the file is wrong.
+    """
+
+    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
+
+    @classmethod
+    def because(cls, error: BaseException) -> DatabaseAway:
+        """What `error`, a driver's, comes to."""
+        if isinstance(error, DatabaseAway):
+            return error
+        no_database = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        return cls(str(error) or type(error).__name__, lasting=no_database or isinstance(error, _PG_LASTING))
 
 
 def is_away(error: BaseException) -> bool:
@@ -83,14 +101,16 @@ def is_away(error: BaseException) -> bool:
 
 
 def require_folder(url: str) -> None:
-    """See that an SQLite file has a folder to be in. Raises `DatabaseAway` that names the folder.
+    """See that an SQLite file has a folder to be in, and is none. Raises `DatabaseAway` that names it.
 
     SQLite would only say "unable to open database file", and the driver's thread may outlive the loop then.
     """
     if url.startswith("sqlite"):
-        folder = Path(sqlite_path(url)).resolve().parent
-        if not folder.is_dir():
-            raise DatabaseAway(f"there is no folder {str(folder)!r}")
+        file = Path(sqlite_path(url)).resolve()
+        if not file.parent.is_dir():
+            raise DatabaseAway(f"there is no folder {str(file.parent)!r}", lasting=True)
+        if file.is_dir():
+            raise DatabaseAway(f"{str(file)!r} is a folder", lasting=True)
 
 
 class Held:
@@ -161,14 +181,14 @@ class Database:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
-        """Open the writer. Raises `DatabaseAway` if that cannot be done."""
+        """Open the writer. Raises `DatabaseAway` if that cannot be done; until it was, every use raises it."""
         require_folder(self._url)
         try:
             await self._databases.connect()
             self._writer = await self._open()
         except Exception as error:
             if is_away(error):
-                raise DatabaseAway(str(error)) from error
+                raise DatabaseAway.because(error) from error
             raise
 
     async def disconnect(self) -> None:
@@ -265,11 +285,13 @@ class Database:
             raise
 
     async def _opened(self) -> Held:
+        if not self._databases.is_connected:
+            raise DatabaseAway("it has not been opened yet")
         try:
             held = Held(await self._databases.connection().__aenter__(), self.embedded)
         except Exception as error:
             # Nothing was asked yet, so it can only be the database.
-            raise DatabaseAway(str(error) or type(error).__name__) from error
+            raise DatabaseAway.because(error) from error
         try:
             await held.prepare()
         except BaseException:

@@ -71,7 +71,7 @@ async def _run(url: str, work: Any) -> Any:
         original = getattr(error, "orig", None) or error
         cause = getattr(original, "__cause__", None) or original
         if is_away(original) or is_away(cause):
-            raise DatabaseAway(str(cause) or type(cause).__name__) from error
+            raise DatabaseAway.because(cause) from error
         raise
     finally:
         await engine.dispose()

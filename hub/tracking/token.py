@@ -36,6 +36,10 @@ class Keys:
     """
 
     def __init__(self, *secrets: str) -> None:
+        self.replace(*secrets)
+
+    def replace(self, *secrets: str) -> None:
+        """Use these from now on, as when they are given at the start."""
         if not secrets:
             raise ValueError("at least one secret is needed")
         derived = [hashlib.sha256(b"glimpse/pixel/1\0" + secret.encode()).digest() for secret in secrets]

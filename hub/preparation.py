@@ -1,0 +1,139 @@
+"""Preparation: a database with the schema this code needs, and the keys that pixels are signed with.
+
+Promise: nothing uses the database before it has its schema. A hub that is started while its database is away
+serves all the same, if it knows a key: pixels are verified and their hits spooled, until the database is
+back and prepared. For that a copy of the key that the database keeps lies in the spool's folder, for its
+owner's eyes only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from hub.api.auth import new_secret
+from hub.config import Config, ConfigError
+from hub.store.database import Database, DatabaseAway
+from hub.store.migrate import head, migrate, revision
+from hub.store.users import Users
+from hub.tracking.token import Keys
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 3.0
+"""How long a start waits for the database if it can do without: pixels are being asked for meanwhile."""
+
+RETRY_SECONDS = 1.0
+KEY_FILE = "signing-key"
+
+
+async def prepare(config: Config) -> None:
+    """See that the database has the schema this code needs; an embedded one is given it.
+
+    Raises `DatabaseAway`, or `ConfigError` for a database that somebody has to migrate.
+    """
+    if config.embedded:
+        await migrate(config.database_url)
+    elif await revision(config.database_url) != head():
+        raise ConfigError("the database's schema is not current: run `python -m hub migrate` first")
+
+
+class Preparation:
+    """Opens `database` once it is prepared: in `keys`, or, if it is away then, as soon as it is back."""
+
+    def __init__(self, database: Database, config: Config) -> None:
+        self._database = database
+        self._config = config
+        self._key_file = config.spool_dir / KEY_FILE
+        self._later: asyncio.Task[None] | None = None
+
+    async def keys(self) -> Keys:
+        """The keys for pixels: the configured secret signs, the one kept in the database verifies, too.
+
+        Raises `ConfigError` if the database is to be migrated first, and `DatabaseAway` if it is away and
+        either no key is known or time alone will not mend it.
+        """
+        opening = asyncio.create_task(self._open())
+        known = self._known()
+        try:
+            await asyncio.wait([opening], timeout=PATIENCE_SECONDS if known else None)
+            if opening.done() and not (known and _may_come_back(opening.exception())):
+                return Keys(*opening.result())
+        except asyncio.CancelledError:
+            opening.cancel()
+            raise
+        logger.error("the database is away at the start: hits go to the spool until it is back")
+        keys = Keys(*known)
+        self._later = asyncio.create_task(self._go_on(opening, keys), name="preparation")
+        return keys
+
+    async def stop(self) -> None:
+        """Wait for the database no longer."""
+        if self._later is not None:
+            self._later.cancel()
+            await asyncio.wait([self._later])
+
+    async def _go_on(self, opening: asyncio.Task[list[str]], keys: Keys) -> None:
+        while True:
+            try:
+                keys.replace(*await opening)
+            except (DatabaseAway, ConfigError) as error:
+                logger.warning("the hub waits for its database: %s", error)
+            except Exception:
+                logger.exception("the database could not be prepared")
+            else:
+                logger.info("the database is back and prepared")
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+            opening = asyncio.create_task(self._open())
+
+    async def _open(self) -> list[str]:
+        """Prepare and open the database; the secrets to sign and to verify with."""
+        await prepare(self._config)
+        await self._database.connect()
+        users = Users(self._database)
+        kept = await users.secret("pixel", new_secret())
+        await asyncio.to_thread(self._remember, kept)
+        if not await users.any():
+            logger.warning("there is no account yet: make one with `python -m hub user add EMAIL --name NAME`")
+        return self._secrets(kept)
+
+    def _secrets(self, kept: str) -> list[str]:
+        return [secret for secret in (self._config.secret_key, kept) if secret]
+
+    def _known(self) -> list[str]:
+        """The secrets that are known without the database."""
+        return self._secrets(self._copy())
+
+    def _copy(self) -> str:
+        try:
+            return self._key_file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def _remember(self, kept: str) -> None:
+        if self._copy() == kept:
+            return
+        try:
+            _write_for_owner(self._key_file, kept)
+        except OSError as error:
+            logger.warning("without a copy of its key the hub cannot start while its database is away: %s", error)
+
+
+def _may_come_back(error: BaseException | None) -> bool:
+    return isinstance(error, DatabaseAway) and not error.lasting
+
+
+def _write_for_owner(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all, and that nobody else may read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(0o600, exist_ok=False)
+    with unfinished.open("w") as file:
+        file.write(f"{text}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

@@ -1,0 +1,190 @@
+"""Preparation: the schema and the keys, also when the database is away at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from hub.config import Config, ConfigError
+from hub.preparation import KEY_FILE, Preparation, prepare
+from hub.store.database import Database, DatabaseAway
+from hub.store.migrate import head, migrate, revision
+from hub.store.urls import sqlite_path
+from hub.store.users import Users
+from hub.tracking.token import BadToken, Keys
+from tests.processes import eventually, free_port
+
+SECRET = "a secret of sixteen or more"
+ID = "0" * 26
+
+
+@asynccontextmanager
+async def preparing(
+    url: str, spool_dir: Path, secret: str | None = None
+) -> AsyncIterator[tuple[Preparation, Database]]:
+    database = Database(url)
+    preparation = Preparation(database, Config(database_url=url, spool_dir=spool_dir, secret_key=secret))
+    try:
+        yield preparation, database
+    finally:
+        await preparation.stop()
+        await database.disconnect()
+
+
+def locked(url: str) -> closing[sqlite3.Connection]:
+    """The file, locked as another program may lock it, until the block ends."""
+    other = sqlite3.connect(sqlite_path(url), isolation_level=None, timeout=0)
+    other.execute("PRAGMA journal_mode=DELETE")
+    other.execute("BEGIN EXCLUSIVE")
+    return closing(other)
+
+
+async def test_prepare_migrates_an_embedded_database(sqlite_url: str) -> None:
+    assert await revision(sqlite_url) is None
+    await prepare(Config(database_url=sqlite_url))
+    assert await revision(sqlite_url) == head()
+    await prepare(Config(database_url=sqlite_url))
+
+
+async def test_prepare_leaves_the_migration_of_a_shared_database_to_its_owner(postgresql_url: str) -> None:
+    with pytest.raises(ConfigError, match="python -m hub migrate"):
+        await prepare(Config(database_url=postgresql_url))
+    assert await revision(postgresql_url) is None
+
+
+async def test_prepare_accepts_a_shared_database_that_is_migrated(migrated_postgresql_url: str) -> None:
+    await prepare(Config(database_url=migrated_postgresql_url))
+
+
+async def test_prepare_says_when_the_database_is_away() -> None:
+    with pytest.raises(DatabaseAway):
+        await prepare(Config(database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/none"))
+
+
+async def test_keys_are_the_configured_secret_and_the_kept_one(tmp_path: Path, migrated_url: str) -> None:
+    async with preparing(migrated_url, tmp_path) as (preparation, _):
+        kept = await preparation.keys()
+    async with preparing(migrated_url, tmp_path, SECRET) as (preparation, _):
+        both = await preparation.keys()
+    assert both.verify(kept.sign(ID, 1)) == both.verify(Keys(SECRET).sign(ID, 1)) == (ID, 1)
+    assert both.sign(ID, 1) == Keys(SECRET).sign(ID, 1)
+
+
+async def test_copy_of_the_key_is_for_its_owner_only(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    async with preparing(migrated_sqlite_url, tmp_path / "spool") as (preparation, database):
+        await preparation.keys()
+        kept = await Users(database).secret("pixel", "another")
+    [file] = (tmp_path / "spool").iterdir()
+    assert file.name == KEY_FILE
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() == f"{kept}\n"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe", b"of another database"])
+async def test_copy_of_the_key_follows_the_database(tmp_path: Path, migrated_sqlite_url: str, damaged: bytes) -> None:
+    (tmp_path / KEY_FILE).write_bytes(damaged)
+    async with preparing(migrated_sqlite_url, tmp_path) as (preparation, database):
+        keys = await preparation.keys()
+        kept = await Users(database).secret("pixel", "another")
+    assert (tmp_path / KEY_FILE).read_text() == f"{kept}\n"
+    with pytest.raises(BadToken):
+        keys.verify(Keys("of another database").sign(ID, 1))
+
+
+async def test_start_while_the_database_is_away_knows_the_keys_of_before(
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.preparation.PATIENCE_SECONDS", 0.2)
+    async with preparing(migrated_sqlite_url, tmp_path) as (preparation, _):
+        before = await preparation.keys()
+    async with preparing(migrated_sqlite_url, tmp_path) as (preparation, database):
+        with locked(migrated_sqlite_url):
+            keys = await preparation.keys()
+            assert keys.verify(before.sign(ID, 1)) == (ID, 1)
+            with pytest.raises(DatabaseAway):
+                await database.fetch("SELECT 1")
+        await eventually(lambda: opened(database), what="the database is opened once it is back")
+
+
+async def test_start_that_was_away_learns_the_kept_key_and_migrates_later(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the configured secret alone the hub knew at the start: a new disk, and an empty file."""
+    monkeypatch.setattr("hub.preparation.PATIENCE_SECONDS", 0.2)
+    async with preparing(sqlite_url, tmp_path, SECRET) as (preparation, database):
+        with locked(sqlite_url):
+            keys = await preparation.keys()
+        await eventually(lambda: opened(database))
+        assert await revision(sqlite_url) == head()
+        kept = await Users(database).secret("pixel", "another")
+        await eventually(lambda: verifies(keys, Keys(kept).sign(ID, 1)), what="the kept key is learnt")
+
+
+async def test_start_waits_for_a_schema_that_its_owner_has_yet_to_migrate(
+    tmp_path: Path, postgresql_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.preparation.RETRY_SECONDS", 0.05)
+    async with preparing(postgresql_url, tmp_path, SECRET) as (preparation, database):
+        async with _away_at_first(monkeypatch):
+            await preparation.keys()
+        with caplog.at_level(logging.WARNING):
+            await eventually(lambda: "python -m hub migrate" in caplog.text)
+        assert not await opened(database)
+        await migrate(postgresql_url)
+        await eventually(lambda: opened(database))
+
+
+async def test_start_without_any_key_says_that_the_database_is_away(tmp_path: Path) -> None:
+    async with preparing(f"postgresql://nobody@127.0.0.1:{free_port()}/none", tmp_path) as (preparation, _):
+        with pytest.raises(DatabaseAway):
+            await preparation.keys()
+
+
+async def test_start_on_a_database_that_time_will_not_mend_fails(tmp_path: Path, postgresql_url: str) -> None:
+    no_database = tmp_path / "letter.txt"
+    no_database.write_text("Dear Glimpse, this is a letter and no database. " * 100)
+    other = postgresql_url.rpartition("/")[0] + "/there_is_no_such"
+    for url in (f"sqlite:///{no_database}", f"sqlite:///{tmp_path}", f"sqlite:///{tmp_path}/none/hub.db", other):
+        async with preparing(url, tmp_path / "spool", SECRET) as (preparation, _):
+            with pytest.raises(DatabaseAway):
+                await preparation.keys()
+
+
+async def test_stop_ends_the_wait_for_the_database(tmp_path: Path) -> None:
+    tasks = asyncio.all_tasks()
+    async with preparing(f"postgresql://nobody@127.0.0.1:{free_port()}/none", tmp_path, SECRET) as (preparation, _):
+        await preparation.keys()
+    assert asyncio.all_tasks() == tasks
+
+
+@asynccontextmanager
+async def _away_at_first(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    async def away(_config: Config) -> None:
+        raise DatabaseAway("as if")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hub.preparation.prepare", away)
+        yield
+
+
+async def opened(database: Database) -> bool:
+    try:
+        await database.fetch("SELECT 1")
+    except DatabaseAway:
+        return False
+    return True
+
+
+def verifies(keys: Keys, token: str) -> bool:
+    try:
+        keys.verify(token)
+    except BadToken:
+        return False
+    return True
