@@ -92,7 +92,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
     """A WebSocket that lets go of a peer that is gone.
 
     uvicorn's way to end a connection waits until all that was written is read, which a dead or stuck peer
-    never does; here what is overdue is aborted.
+    never does; here what is overdue is aborted. Nor does a peer's mistake fill the log with tracebacks.
     """
 
     def handle_connect(self, event: Request) -> None:
@@ -105,8 +105,23 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         super().keepalive_timeout()
         self.transport.abort()
 
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on; one that is no UTF-8 is the peer's mistake, and needs no traceback in the log."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     async def send(self, message: Any) -> None:
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            # A refusal is complete too; uvicorn would log each as an error.
+            self.handshake_complete = True
         if message["type"] == "websocket.close" and self.close_timer is not None:
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)

@@ -218,10 +218,14 @@ async def test_frame_over_64_kib_is_closed_with_1009(sender: Sender) -> None:
         assert await socket.closed() == 1009
 
 
-async def test_text_that_is_not_utf_8_is_closed_with_1007(sender: Sender) -> None:
-    async with sender.socket() as (socket, _):
-        await socket.connection.send(b"\xff\xfe", text=True)
-        assert await socket.closed() == 1007
+async def test_text_that_is_not_utf_8_is_closed_with_1007_and_logs_no_error(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    for frames in (b"\xff\xfe", [b"{", b"\xc3"]):
+        async with hub.socket() as socket:
+            await socket.connection.send(frames, text=True)
+            assert await socket.closed() == 1007
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_too_many_frames_are_closed_with_4429(sender: Sender) -> None:

@@ -16,7 +16,7 @@ from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
 from hub.store.messages import Messages
 from hub.transport import HubWebSocket
-from tests.api import MACHINE, Hub, Sender, Socket, running_hub
+from tests.api import MACHINE, Hub, Sender, Socket, assert_problem, running_hub
 from tests.processes import eventually
 
 Frame = dict[str, Any]
@@ -78,20 +78,24 @@ async def is_let_in(hub: Hub, sender: Sender) -> bool:
 
 
 async def test_server_that_goes_down_closes_with_4001_and_takes_no_more(
-    tmp_path: Path, migrated_sqlite_url: str
+    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_hub(tmp_path, migrated_sqlite_url) as hub:
         sender = await hub.add_sender()
-        async with sender.socket() as (one, _), sender.socket(stream="history") as (two, _):
+        async with sender.socket() as (one, _), sender.socket(stream="history") as (two, _), hub.socket() as newcomer:
             await hub.drain()
-            assert [await one.closed(), await two.closed()] == [4001, 4001]
-        async with hub.socket() as late:
-            await late.say(type="connect", token=sender.token)
-            assert await late.closed() == 4001
+            assert [await each.closed() for each in (one, two, newcomer)] == [4001, 4001, 4001]
+        with pytest.raises(InvalidStatus) as refused:
+            async with hub.socket():
+                pass
+        assert refused.value.response.status_code == 503
+        assert refused.value.response.headers["content-type"] == "application/problem+json"
+        assert_problem(await sender.http.get("/stream"), 503)
         assert (await hub.http.get("/readyz")).status_code == 503
         message = await sender.register()
         await sender.hit(message)
         assert (await sender.get(f"/messages/{message['id']}"))["opens"] == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_client_that_never_reads_is_let_go_and_harms_nobody(strict_hub: Hub) -> None:

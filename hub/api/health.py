@@ -96,7 +96,6 @@ class HealthApi:
         metrics: Metrics,
         *,
         trusted_proxies: Sequence[Network],
-        draining: Callable[[], bool],
     ) -> None:
         self._auth = auth
         self._database = database
@@ -104,7 +103,7 @@ class HealthApi:
         self._bus = bus
         self._metrics = metrics
         self._trusted_proxies = trusted_proxies
-        self._draining = draining
+        self._connections = connections
         metrics.watch("glimpse_sockets", "Open WebSockets and streams.", lambda: len(connections))
         metrics.watch("glimpse_queue_bytes", "Bytes waiting for slow clients.", lambda: connections.queued_bytes)
         metrics.watch("glimpse_spool_hits", "Hits waiting in the spool.", lambda: recorder.spool_depth)
@@ -121,7 +120,7 @@ class HealthApi:
             "database": await self._database_trouble(),
             "recorder": self._recorder.trouble,
             "bus": None if self._bus.up else "the bus is not connected",
-            "server": "the server is going down" if self._draining() else None,
+            "server": "the server is going down" if self._connections.draining else None,
         }
         ready = not any(checks.values())
         body = {"status": "ok" if ready else "unavailable", "checks": {k: v or "ok" for k, v in checks.items()}}

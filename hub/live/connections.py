@@ -172,7 +172,8 @@ class Connections:
         self._max_per_user = max_per_user
         self._max_bytes = max_bytes
         self._by_user: dict[str, set[Listener]] = {}
-        self._draining = False
+        self.draining = False
+        """Whether the server is going down: who comes now is sent away."""
         self._checks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -193,7 +194,7 @@ class Connections:
             raise TooManyListeners(user_id)
         listener = Listener(user_id, stream, credential, self._max_bytes, base_url)
         listeners.add(listener)
-        if self._draining:
+        if self.draining:
             listener.close(GOING_DOWN, "the server is going down")
         return listener
 
@@ -271,7 +272,7 @@ class Connections:
 
     async def drain(self, seconds: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Close every listener with 4001, spread over `seconds` so that they do not come back all at once."""
-        self._draining = True
+        self.draining = True
         listeners = self._all()
         some = -(-len(listeners) // DRAIN_STEPS)
         for place in range(0, len(listeners), some or 1):

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
@@ -18,13 +19,17 @@ from starlette.types import Receive, Scope, Send
 
 from hub.api.asked import MAX_NUMBER, Query
 from hub.api.auth import Auth
-from hub.api.problems import Problem, invalid
+from hub.api.problems import Problem, invalid, unavailable
 from hub.config import Config
 from hub.live.connections import Connections, Listener, TooManyListeners, drop
 from hub.model import Stream
 from hub.store.database import DatabaseAway
 
 RETRY_MS = 2000
+GRACE_SECONDS = 30
+"""sse-starlette 3.7 hears SIGTERM by itself and cuts its streams off; left alone for longer than the server
+takes to end, they are ended by the drain, with what they still had to say and a proper last chunk."""
+
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -38,6 +43,8 @@ class Streams:
 
     async def stream(self, request: Request) -> Response:
         """A stream of the asker's events."""
+        if self._connections.draining:
+            raise unavailable("The server is going down; come back in a moment.")
         credential = await self._auth.require(request)
         query = Query(request, "stream", "last_event_id")
         stream = _stream(query.text("stream"))
@@ -66,6 +73,8 @@ class Streams:
             ping=round(self._config.heartbeat_seconds) or 1,
             ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
             send_timeout=self._config.send_seconds,
+            shutdown_event=anyio.Event(),
+            shutdown_grace_period=GRACE_SECONDS,
         )
 
     async def _events(self, listener: Listener, recovered: bool, head: int) -> AsyncIterator[bytes]:

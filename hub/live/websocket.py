@@ -21,6 +21,7 @@ from hub.api.auth import Auth
 from hub.api.problems import Problem, unavailable
 from hub.config import Config
 from hub.live.connections import (
+    GOING_DOWN,
     NOT_AUTHENTICATED,
     NOT_THE_PROTOCOL,
     TOO_MANY_SOCKETS,
@@ -44,6 +45,7 @@ TOO_MANY_FRAMES = 4429
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
 RETRY_SECONDS = 1.0
+GOES_DOWN = "The server is going down; come back in a moment."
 
 
 class CloseSocket(Exception):
@@ -81,9 +83,18 @@ class Sockets:
         self._clock = clock
         self._on_close = on_close
         self._on_sent = on_sent
+        self._newcomers: set[asyncio.Timeout] = set()
+
+    def go_down(self) -> None:
+        """Wait for no connect frame any more: the server is going down."""
+        for deadline in self._newcomers:
+            deadline.reschedule(0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
+        if self._connections.draining:
+            await websocket.send_denial_response(unavailable(GOES_DOWN).response())
+            return
         try:
             credential, claimed = await self._auth.of_socket(websocket)
         except Problem as problem:
@@ -114,11 +125,7 @@ class Sockets:
             await socket.close(1013, "try again in a moment")
 
     async def _serve(self, socket: _Socket, credential: Credential | None, base_url: str) -> None:
-        try:
-            async with asyncio.timeout(self._config.connect_seconds):
-                frame = await socket.receive()
-        except TimeoutError:
-            raise CloseSocket(NO_CONNECT, "no connect frame came") from None
+        frame = await self._first_frame(socket)
         try:
             connect = decode(frame or "")
         except (msgspec.MsgspecError, RecursionError) as error:
@@ -137,6 +144,19 @@ class Sockets:
             await self._follow(socket, listener, credential, connect.after)
         finally:
             self._connections.remove(listener)
+
+    async def _first_frame(self, socket: _Socket) -> str | None:
+        try:
+            async with asyncio.timeout(self._config.connect_seconds) as deadline:
+                self._newcomers.add(deadline)
+                try:
+                    return await socket.receive()
+                finally:
+                    self._newcomers.discard(deadline)
+        except TimeoutError:
+            if self._connections.draining:
+                raise CloseSocket(GOING_DOWN, "the server is going down") from None
+            raise CloseSocket(NO_CONNECT, "no connect frame came") from None
 
     async def _follow(self, socket: _Socket, listener: Listener, credential: Credential, after: int | None) -> None:
         # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
