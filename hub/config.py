@@ -19,6 +19,7 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SECRET_MIN_CHARACTERS = 16
 WHOLE_MOST_DIGITS = 12
+DATA_DIR = Path("hub-data")
 
 
 class ConfigError(ValueError):
@@ -38,7 +39,7 @@ class Config:
     secret_key: str | None = None
     trusted_proxies: tuple[Network, ...] = LOOPBACK
     geoip_db: Path | None = None
-    data_dir: Path = Path("hub-data")
+    data_dir: Path = DATA_DIR
     spool_dir: Path = Path("hub-spool")
     repeat_seconds: int = 30
     log_level: str = "info"
@@ -82,7 +83,7 @@ class Config:
             secret_key=_secret_key(get("HUB_SECRET_KEY")),
             trusted_proxies=_networks(get("HUB_TRUSTED_PROXIES")),
             geoip_db=_file("HUB_GEOIP_DB", get("HUB_GEOIP_DB")),
-            data_dir=Path(get("HUB_DATA_DIR") or "hub-data"),
+            data_dir=Path(get("HUB_DATA_DIR") or DATA_DIR),
             spool_dir=_spool_dir(get("HUB_SPOOL_DIR"), database_url),
             repeat_seconds=_whole("HUB_REPEAT_SECONDS", get("HUB_REPEAT_SECONDS"), default=30, least=0, most=3600),
             log_level=_log_level(get("HUB_LOG_LEVEL")),

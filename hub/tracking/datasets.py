@@ -2,18 +2,21 @@
 
 Promise: looking up costs a few microseconds; a file that is missing or cannot be read is survived with
 a warning, and what depends on it says so; a changed file is taken up without a restart, whole or not
-at all. Fetching them is `datasets_update`.
+at all. Only what somebody named themselves has to be right: the place database and the folder. Fetching
+them is `datasets_update`.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
+from hub.config import DATA_DIR, ConfigError
 from hub.model import Place
 from hub.tracking.place import NOWHERE, BadDatabase, Places
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, OWNERS
@@ -154,7 +157,14 @@ class Datasets:
 
     @classmethod
     def load(cls, data_dir: Path, geoip_db: Path | None) -> Datasets:
-        """Read what there is in `data_dir`; places are `geoip_db`'s if it is given. Raises nothing."""
+        """Read what there is in `data_dir`; places are `geoip_db`'s if it is given.
+
+        Raises `ConfigError`, which names the variable, if `geoip_db` is no place database or nothing can
+        ever be in `data_dir`.
+        """
+        _check_folder(data_dir)
+        if geoip_db is not None:
+            _check_places(geoip_db)
         return cls(data_dir, geoip_db)
 
     @property
@@ -205,6 +215,44 @@ class Datasets:
         ]
         owned.append((APPLE_RELAY, relay))
         return _Loaded(NetworkTable(owned), relay, places, (relay_status, places_status), seen)
+
+
+def make_folder(data_dir: Path) -> None:
+    """Make the folder that data sets are put into. Raises `ConfigError`, which names its variable."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_folder(data_dir, error.strerror or str(error)) from None
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise _no_folder(data_dir, "it may not be written")
+
+
+def _check_folder(folder: Path) -> None:
+    """A folder that is not there may be made later, but for what is in its way."""
+    for standing in (folder, *folder.absolute().parents):
+        if standing.is_dir():
+            break
+        if os.path.lexists(standing):
+            raise _no_folder(folder, f"{str(standing)[:120]!r} is no folder")
+    if standing == folder:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise _no_folder(folder, "it may not be read")
+    # Nobody asked for the default, and a hub that has no data sets is none the worse for it.
+    elif folder != DATA_DIR and not os.access(standing, os.W_OK | os.X_OK):
+        raise _no_folder(folder, f"it is not there, and may not be made in {str(standing)[:120]!r}")
+
+
+def _no_folder(folder: Path, reason: str) -> ConfigError:
+    return ConfigError(f"HUB_DATA_DIR is {str(folder)[:120]!r}: {reason}; set it to a folder that can be used")
+
+
+def _check_places(path: Path) -> None:
+    try:
+        Places(path).close()
+    except BadDatabase as error:
+        raise ConfigError(
+            f"HUB_GEOIP_DB is {str(path)[:120]!r}: {error}; name a GeoIP2-format .mmdb, or leave it out"
+        ) from None
 
 
 def _stamp(path: Path) -> object:
