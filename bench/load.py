@@ -1,0 +1,186 @@
+"""The load: requests for pixels from a process of their own, as many as are answered or so many a second.
+
+Promise: at a constant rate each answer's time counts from the moment its request was due, not from when the
+generator came to send it, so that a server that stalls is charged for everything it kept waiting. Every
+answer is checked to be a 200 of the same size.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from bench.children import Child
+from bench.figures import BenchError, percentile
+from bench.machine import own_cpu_seconds
+
+PATIENCE_SECONDS = 15.0
+PAUSE_SECONDS = 0.0002
+RECEIVE_BYTES = 65536
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to ask for: `requests` in turn over so many connections; `rate` a second, or as fast as they are answered.
+
+    With `once`, it ends when each request was sent once; else it goes round until `seconds` have passed.
+    """
+
+    port: int
+    requests: Sequence[bytes]
+    connections: int
+    seconds: float
+    rate: float | None = None
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of it. `due` and `latencies` are in nanoseconds, one for each answered request, `due` on the
+    machine's monotonic clock and, with `numbers`, saying which request it was."""
+
+    seconds: float
+    cpu_seconds: float
+    unanswered: int
+    numbers: array[int]
+    due: array[int]
+    latencies: array[int]
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.latencies) / self.seconds
+
+    @property
+    def cores(self) -> float:
+        """How many cores the generator took."""
+        return self.cpu_seconds / self.seconds
+
+    def milliseconds(self, percent: float) -> float:
+        """The percentile of the answers' times."""
+        return percentile(sorted(self.latencies), percent) / 1e6
+
+
+def generator(load: Load) -> Child:
+    """A process that says "ready", and when told anything makes the load and says what came of it, a `Loaded`."""
+    return Child(_work, load)
+
+
+def run(load: Load) -> Loaded:
+    """Make the load now. Raises `BenchError` if a request fails."""
+    with generator(load) as child:
+        child.hear(PATIENCE_SECONDS)
+        child.tell("go")
+        return heard(child, load)
+
+
+def heard(child: Child, load: Load) -> Loaded:
+    """What a generator that was told to go found. Raises `BenchError` if a request fails."""
+    said = child.hear(load.seconds + 2 * PATIENCE_SECONDS)
+    assert isinstance(said, Loaded)
+    return said
+
+
+def _work(load: Load, link: Connection) -> None:
+    making = _Making(load)
+    link.send("ready")
+    link.recv()
+    link.send(making.run())
+
+
+class _Making:
+    """One run of a load, on one thread: sends what is due, reads what has come, and sleeps when there is neither."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._poll = select.epoll()
+        self._sockets: dict[int, socket.socket] = {}
+        for _ in range(load.connections):
+            link = socket.create_connection(("127.0.0.1", load.port), timeout=PATIENCE_SECONDS)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.setblocking(False)
+            self._sockets[link.fileno()] = link
+            self._poll.register(link.fileno(), select.EPOLLIN)
+        self._idle = deque(self._sockets)
+        self._asked: dict[int, tuple[int, int]] = {}
+        self._partial: dict[int, bytes] = {}
+        self._answer_bytes = 0
+        self._numbers, self._due, self._latencies = array("q"), array("q"), array("q")
+
+    def run(self) -> Loaded:
+        cpu, began = own_cpu_seconds(), time.monotonic_ns()
+        end = began + int(self._load.seconds * SECOND_NS)
+        if self._load.rate is None:
+            self._as_fast_as_answered(end)
+        else:
+            self._as_due(began, end, self._load.rate)
+        # Only what was under way at the end is waited for, and not for ever.
+        stop = time.monotonic_ns()
+        while self._asked and time.monotonic_ns() < stop + PATIENCE_SECONDS * SECOND_NS:
+            self._take(0.1)
+        seconds = (stop - began) / SECOND_NS
+        used = own_cpu_seconds() - cpu
+        for link in self._sockets.values():
+            link.close()
+        return Loaded(seconds, used, len(self._asked), self._numbers, self._due, self._latencies)
+
+    def _as_fast_as_answered(self, end: int) -> None:
+        number, total = 0, len(self._load.requests)
+        while (now := time.monotonic_ns()) < end and not (self._load.once and number >= total):
+            while self._idle:
+                self._ask(number % total, now)
+                number += 1
+            self._take(0.1)
+
+    def _as_due(self, began: int, end: int, rate: float) -> None:
+        number, total, step = 0, len(self._load.requests), SECOND_NS / rate
+        most = total if self._load.once else int((end - began) / step)
+        while number < most and time.monotonic_ns() < end + PATIENCE_SECONDS * SECOND_NS:
+            now = time.monotonic_ns()
+            while number < most and self._idle and (due := began + int(number * step)) <= now:
+                self._ask(number % total, due)
+                number += 1
+            if not self._take(0):
+                time.sleep(PAUSE_SECONDS)
+
+    def _ask(self, number: int, due: int) -> None:
+        at = self._idle.popleft()
+        self._asked[at] = (number, due)
+        self._sockets[at].send(self._load.requests[number])
+
+    def _take(self, seconds: float) -> bool:
+        """Read what has come; whether anything had."""
+        ready = self._poll.poll(seconds)
+        for at, _ in ready:
+            data = self._partial.pop(at, b"") + self._sockets[at].recv(RECEIVE_BYTES)
+            if not data.startswith(b"HTTP/1.1 200 "):
+                raise BenchError(f"a request was answered with {data[:200]!r}")
+            size = self._answer_bytes or _size(data)
+            if len(data) < size or not size:
+                self._partial[at] = data
+                continue
+            if len(data) > size:
+                raise BenchError(f"an answer of {len(data)} bytes where others have {size}: {data[:400]!r}")
+            self._answer_bytes = size
+            number, due = self._asked.pop(at)
+            self._numbers.append(number)
+            self._due.append(due)
+            self._latencies.append(time.monotonic_ns() - due)
+            self._idle.append(at)
+        return bool(ready)
+
+
+def _size(data: bytes) -> int:
+    """How many bytes the answer that begins with `data` has in all, or 0 if that is not known yet."""
+    head, found, _ = data.partition(b"\r\n\r\n")
+    if not found:
+        return 0
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
+    return len(head) + 4 + int(length)

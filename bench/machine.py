@@ -1,0 +1,130 @@
+"""The machine as the figures depend on it: what it is, and what the processes on it took. Linux only."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("uvicorn", "starlette", "websockets", "httptools", "uvloop", "databases", "aiosqlite", "asyncpg", "msgspec")
+TICKS = os.sysconf("SC_CLK_TCK")
+SYNCS = 200
+
+
+def facts(folder: Path) -> dict[str, str]:
+    """What the machine is and which versions run on it; `folder` is where the databases will be."""
+    model = next((line for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")), "")
+    memory = next(line for line in _read("/proc/meminfo").splitlines() if line.startswith("MemTotal"))
+    return {
+        "processor": model.partition(":")[2].strip() or platform.processor() or platform.machine(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{int(memory.split()[1]) / 1048576:.0f} GiB",
+        "kernel": platform.release(),
+        "an fsync of 4 KiB": f"{sync_seconds(folder) * 1000:.2f} ms",
+        "Python": platform.python_version(),
+        "nginx": _said("nginx", "-v").rpartition("/")[2] or "not installed",
+        "wrk": _said("wrk", "-v").partition("\n")[0].partition(" [")[0].removeprefix("wrk ") or "not installed",
+        **{name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def sync_seconds(folder: Path) -> float:
+    """The median time to write 4 KiB at the end of a file in `folder` and have it on disk."""
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(SYNCS):
+            began = time.perf_counter()
+            file.write(bytes(4096))
+            file.flush()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def processes_of(leader: int) -> list[int]:
+    """The process `leader` and all that it started, and they, and that still run."""
+    parents = {
+        int(entry.name): int(stat[1])
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and (stat := _stat(int(entry.name)))
+    }
+    found = {leader} & parents.keys()
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found)
+
+
+def cpu_seconds(leader: int) -> float:
+    """The processor time that the process `leader` and the living ones it started have taken so far."""
+    taken = [_stat(pid) for pid in processes_of(leader)]
+    return sum(int(stat[11]) + int(stat[12]) for stat in taken if stat) / TICKS
+
+
+def busy_seconds() -> float:
+    """The processor time that everything on this machine has taken so far."""
+    user, nice, system, _idle, _wait, interrupts, soft = map(int, _read("/proc/stat").split()[1:8])
+    return (user + nice + system + interrupts + soft) / TICKS
+
+
+class Watch:
+    """What the processor did while something was measured: `begin`, then `end`, then read the cores."""
+
+    def __init__(self, *leaders: int) -> None:
+        """`leaders` are measured, with the processes they started."""
+        self._leaders = leaders
+        self.server = self.seconds = self.busy = 0.0
+        self._began = time.monotonic()
+        self._taken, self._busy = self._now()
+
+    def end(self) -> None:
+        """Stop watching."""
+        self.seconds = time.monotonic() - self._began
+        taken, busy = self._now()
+        self.server = (taken - self._taken) / self.seconds
+        self.busy = (busy - self._busy) / self.seconds
+
+    def others(self, generator: float) -> float:
+        """The cores that neither the measured processes took nor the `generator`."""
+        return max(0.0, self.busy - self.server - generator)
+
+    def _now(self) -> tuple[float, float]:
+        return sum(cpu_seconds(leader) for leader in self._leaders), busy_seconds()
+
+
+def own_cpu_seconds() -> float:
+    """The processor time that this process has taken."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def allow_files(number: int) -> None:
+    """Let this process and its children open `number` files. Raises ValueError if the machine does not allow it."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number if hard == resource.RLIM_INFINITY else min(number, hard), hard))
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on, or nothing if the process is gone."""
+    try:
+        return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text()
+
+
+def _said(program: str, option: str) -> str:
+    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    if found is None:
+        return ""
+    said = subprocess.run([found, option], capture_output=True, text=True, check=False, timeout=10)
+    return (said.stdout + said.stderr).strip()

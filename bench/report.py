@@ -1,0 +1,109 @@
+"""What was found, as a table for people, as JSON for programs, and as the part of docs/performance.md that shows it.
+
+Promise: every figure on the page comes out of one run's JSON; none is written by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.markup import escape
+from rich.table import Table
+
+from bench.figures import BenchError, Figure
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+TITLES = {
+    "hits": "1. Durable hits",
+    "screen": "2. Hit to screen",
+    "idle": "3. Idle sockets",
+    "fanout": "4. Fan-out",
+    "storm": "5. Reconnect storm",
+    "growth": "6. Growth",
+}
+
+
+def number(value: float) -> str:
+    """A value with three significant digits or all before the point."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def cells(figure: Figure) -> tuple[str, ...]:
+    """A figure as the cells of its line: what, value, ratio, goal, the three kinds of cores, note."""
+    ratio = f"{figure.ratio:.2f} of {figure.against}" if figure.ratio is not None else ""
+    goal = ""
+    if figure.goal is not None:
+        wanted = f"{figure.goal:.2f}" if figure.ratio is not None else f"{number(figure.goal)} {figure.unit}"
+        goal = f"{'met' if figure.met else 'MISSED'}: {figure.bound} {wanted}"
+    cores = tuple("" if each is None else f"{each:.2f}" for each in (figure.server, figure.generator, figure.others))
+    return (figure.name, f"{number(figure.value)} {figure.unit}", ratio, goal, *cores, figure.note)
+
+
+HEAD = ("what", "value", "beside", "goal", "cores", "generator's", "others'", "note")
+
+
+def table(figures: list[Figure], machine: dict[str, str]) -> Table:
+    """The table for a terminal."""
+    shown = Table(title="Glimpse, measured", caption=", ".join(f"{name} {what}" for name, what in machine.items()))
+    for name in HEAD:
+        shown.add_column(name, justify="right" if name in ("value", *HEAD[4:7]) else "left")
+    for measure in dict.fromkeys(figure.measure for figure in figures):
+        shown.add_section()
+        shown.add_row(TITLES[measure], style="bold")
+        for figure in figures:
+            if figure.measure == measure:
+                style = "red" if figure.met is False else None
+                shown.add_row(*map(escape, cells(figure)), style=style)
+    return shown
+
+
+def encoded(figures: list[Figure], machine: dict[str, str], when: str, options: str) -> bytes:
+    """One run as JSON."""
+    run = {"when": when, "options": options, "machine": machine, "figures": [asdict(each) for each in figures]}
+    return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
+
+
+def decoded(run: bytes) -> tuple[list[Figure], dict[str, Any]]:
+    """The figures in a run's JSON, and all else in it. Raises `BenchError` if it is not one."""
+    try:
+        found = msgspec.json.decode(run)
+        figures = msgspec.convert(found.pop("figures"), list[Figure])
+    except (msgspec.MsgspecError, KeyError, AttributeError) as error:
+        raise BenchError(f"that is not the JSON of a run: {error}") from None
+    return figures, found
+
+
+def markdown(figures: list[Figure], about: dict[str, Any]) -> str:
+    """The tables for docs/performance.md, and what they were measured on."""
+    lines = [f"Measured on {about['when']} by `scripts/bench {about['options']}`".rstrip("` ") + "`, on:", ""]
+    lines += ["| " + " | ".join(about["machine"]) + " |", "|" + " --- |" * len(about["machine"])]
+    lines += ["| " + " | ".join(about["machine"].values()) + " |"]
+    for measure in dict.fromkeys(figure.measure for figure in figures):
+        lines += ["", f"**{TITLES[measure]}**", "", "| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
+        lines += ["| " + " | ".join(cells(each)) + " |" for each in figures if each.measure == measure]
+    return "\n".join(lines)
+
+
+def inserted(page: str, text: str) -> str:
+    """`page` with `text` between its two markers. Raises `BenchError` if they are not there."""
+    before, begun, rest = page.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended:
+        raise BenchError(f"the page has no {BEGIN} and {END} to put the figures between")
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def save(folder: Path, run: bytes, picture: str) -> None:
+    """Write a run's JSON and picture, and the table into performance.md if `folder` has one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "performance.json").write_bytes(run)
+    (folder / "performance.svg").write_text(picture, encoding="utf-8")
+    page = folder / "performance.md"
+    if page.exists():
+        figures, about = decoded(run)
+        page.write_text(inserted(page.read_text(encoding="utf-8"), markdown(figures, about)), encoding="utf-8")

@@ -1,0 +1,38 @@
+"""Starts what is measured: `python -m bench.serve hub|bare --port P [--workers N] [--sockets-per-user N]`.
+
+Promise: both are served by the hub's own server with the hub's own settings; of what the environment cannot
+set, only the number of sockets a user may have is raised, and the number of files a process may open. The
+database is one that `bench.world` has migrated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+
+from bench.bare import create_bare
+from bench.machine import allow_files
+from hub.app import create_app
+from hub.config import Config
+from hub.server import serve
+
+FILES = 20_000
+
+
+def main() -> int:
+    """Serve until SIGTERM; returns the exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("hub", "bare"))
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--sockets-per-user", type=int, default=20)
+    asked = parser.parse_args()
+    allow_files(FILES)
+    config = replace(Config.from_environ(), port=asked.port, max_sockets_per_user=asked.sockets_per_user)
+    application = create_bare if asked.what == "bare" else create_app
+    return serve(application, config, host="127.0.0.1", port=asked.port, workers=asked.workers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

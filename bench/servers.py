@@ -1,0 +1,230 @@
+"""What is measured and what it is measured against, each as a process of its own on 127.0.0.1.
+
+Promise: whatever is started here ends with the block that started it. PostgreSQL keeps its own defaults in
+all that makes it durable, unlike that of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench import machine
+from bench.figures import BenchError
+from bench.machine import Watch
+from bench.world import SECRET
+from tests.servers import ROOT, Postgres, Valkey, free_port, start_process, wait_until
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 30.0
+NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: what it is called in the table, where it is, its process, and those of its database and bus."""
+
+    name: str
+    port: int
+    pid: int
+    helpers: tuple[int, ...] = ()
+
+    def watch(self) -> Watch:
+        """What it takes of the machine from now on, with its workers and helpers."""
+        return Watch(self.pid, *self.helpers)
+
+    def resident_bytes(self) -> int:
+        """The memory it has in use, with its workers."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in machine.processes_of(self.pid))
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+class DurablePostgres(Postgres):
+    """PostgreSQL from its wheel with its own defaults: fsync, synchronous_commit and full_page_writes on."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers; the first time, make its data directory."""
+        if not (self.directory / "data").exists():
+            self._initialise()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "shared_buffers": "256MB",
+            "max_wal_size": "4GB",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._process = self._spawn("postgres", *options)
+        wait_until(self._answers, READY_SECONDS, f"PostgreSQL ready, see {self.log}")
+
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        assert self._process is not None
+        return self._process.pid
+
+
+@contextmanager
+def postgres() -> Iterator[DurablePostgres]:
+    """A PostgreSQL server, for as long as the block."""
+    server = DurablePostgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+class MeasuredValkey(Valkey):
+    """Valkey from its wheel, that says which process it is."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+
+@contextmanager
+def valkey() -> Iterator[MeasuredValkey]:
+    """A Valkey server, for as long as the block."""
+    server = MeasuredValkey()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def hub(
+    name: str,
+    folder: Path,
+    database_url: str,
+    *,
+    redis_url: str | None = None,
+    workers: int = 1,
+    sockets_per_user: int = 20,
+    data: Path | None = None,
+    helpers: tuple[int, ...] = (),
+) -> Iterator[Server]:
+    """The hub on a migrated database; `data` has its data sets, `helpers` are the processes that it leans on."""
+    environ = {"DATABASE_URL": database_url, "HUB_DATA_DIR": str(data or folder / "data")}
+    if redis_url:
+        environ["REDIS_URL"] = redis_url
+    arguments = ["hub", "--workers", str(workers), "--sockets-per-user", str(sockets_per_user)]
+    with _python(name, folder, arguments, environ) as server:
+        yield replace(server, helpers=helpers)
+
+
+@contextmanager
+def bare(folder: Path) -> Iterator[Server]:
+    """The bare ASGI application on the hub's own server."""
+    with _python("bare ASGI app", folder, ["bare"], {}) as server:
+        yield server
+
+
+@contextmanager
+def nginx(name: str, folder: Path, locations: str, modules: Sequence[Path] = ()) -> Iterator[Server]:
+    """nginx with one worker process, an access log and these locations. Raises `BenchError` if it is not there."""
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    missing = [str(path) for path in modules if not path.exists()]
+    if program is None or missing:
+        raise BenchError(
+            f"{', '.join(missing) or 'nginx'} is not installed (apt install nginx-light libnginx-mod-nchan)"
+        )
+    home, port = folder / f"nginx-{free_port()}", free_port()
+    home.mkdir(parents=True)
+    (home / "nginx.conf").write_text(
+        "\n".join(f"load_module {path};" for path in modules)
+        + f"""
+user {"root" if os.geteuid() == 0 else "nobody"};
+worker_processes 1;
+worker_rlimit_nofile {machine_files()};
+pid {home}/pid;
+error_log {home}/error.log;
+events {{ worker_connections 16384; }}
+http {{
+    access_log {home}/access.log combined;
+    keepalive_requests 100000000;
+    {" ".join(f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))}
+    server {{
+        listen 127.0.0.1:{port} backlog=2048;
+        {locations}
+    }}
+}}
+"""
+    )
+    command = [program, "-c", str(home / "nginx.conf"), "-p", str(home), "-g", "daemon off;"]
+    with _process(name, home, command, port, {}) as server:
+        yield server
+
+
+def machine_files() -> int:
+    """How many files a process may be allowed to open here."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 20_000 if hard == resource.RLIM_INFINITY else min(hard, 20_000)
+
+
+@contextmanager
+def _python(name: str, folder: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> Iterator[Server]:
+    port = free_port()
+    home = folder / f"{arguments[0]}-{port}"
+    home.mkdir(parents=True)
+    environ = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": f"sqlite:///{home}/hub.db",
+        "HUB_SECRET_KEY": SECRET,
+        "HUB_SPOOL_DIR": str(home / "spool"),
+        "HUB_LOG_LEVEL": "warning",
+        **environ,
+    }
+    command = [sys.executable, "-m", "bench.serve", *arguments, "--port", str(port)]
+    with _process(name, home, command, port, environ) as server:
+        yield server
+
+
+@contextmanager
+def _process(name: str, home: Path, command: Sequence[str], port: int, environ: Mapping[str, str]) -> Iterator[Server]:
+    with (home / "log").open("ab") as log:
+        process = start_process(command, cwd=home, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: _listens(process, port), READY_SECONDS, f"{name} listening")
+        yield Server(name, port, process.pid)
+    except AssertionError as error:
+        raise BenchError(f"{error}: {(home / 'log').read_text(errors='replace')[-500:]}") from None
+    finally:
+        _end(process)
+
+
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    if process.poll() is not None:
+        raise AssertionError(f"a server ended at its start with status {process.returncode}")
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+            # A listener is there before its application is: only an answer says that it serves.
+            link.settimeout(5)
+            link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return bool(link.recv(1))
+    except OSError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_SECONDS)
