@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hub.model import COUNTABLE, Device, Evidence, Place, Verdict, VerdictName, Visit
 from hub.tracking.classify import Context, Sighting, classify, examine, explain_reason, reconsider
 from hub.tracking.datasets import RELAY_FILE, Datasets
-from hub.tracking.explain import explain
 from hub.tracking.rules import (
     BURST_CLIENTS,
     DELIVERY_WINDOW_MS,
@@ -152,6 +151,16 @@ def test_apple_prefetch_is_less_sure_without_the_list_and_says_why(
     verdict = classify(examine(visit("Mozilla/5.0", address), used), LATER, Context(SENT))
     assert (verdict.verdict, verdict.confidence) == ("prefetch", confidence)
     assert ("no_relay_list" in verdict.reasons) is not loaded
+
+
+def test_apple_prefetch_without_the_list_says_nothing_of_whose_network_it_is(tmp_path: Path) -> None:
+    evidence = examine(visit("Mozilla/5.0", READER), Datasets.load(tmp_path, None))
+    told = [explain_reason(code) for code in classify(evidence, LATER, Context(SENT)).reasons]
+    assert told[0] == "It looks like Apple Mail Privacy Protection"
+    assert "is not loaded" in told[1]
+    # What is certain without the list is not called less sure for want of it.
+    assert classify(evidence, LATER, Context(None)).reasons == ("before_sent",)
+    assert classify(evidence, LATER, Context(SENT, viewings=[LATER])).reasons == ("viewing",)
 
 
 # Bursts.
@@ -299,6 +308,7 @@ def test_rules_reach_each_of_their_own() -> None:
             {"any", "before_sent"},
             {"any", "viewing"},
             {"any", "fetched_ahead"},
+            {"any", "unlisted"},
         )
     }
     assert reached == {rule.code for rule in RULES}
@@ -314,56 +324,3 @@ def test_agents_know_any_text(user_agent: str) -> None:
 def test_reason_that_is_not_known_is_given_as_it_is() -> None:
     assert explain_reason("of-an-older-ruleset") == "of-an-older-ruleset"
     assert explain_reason("named:curl") == "It names itself curl"
-
-
-# Explaining.
-
-
-def test_explain_tells_all_that_is_known(data: Datasets) -> None:
-    told = explain(user_agent=CHROME, ip=READER, method="GET", headers=[], after_send_seconds=None, data=data)
-    assert told == {
-        "verdict": "human",
-        "confidence": "high",
-        "reasons": ["A browser on the reader's own device fetched it"],
-        "place": {
-            "city": "London",
-            "region": "England",
-            "country": "United Kingdom",
-            "country_code": "GB",
-            "hidden_by": None,
-        },
-        "device": {"type": "desktop", "os": "Windows", "client": "Chrome"},
-        "ruleset": RULESET,
-    }
-
-
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "head"])
-def test_explain_calls_anything_but_get_a_probe(data: Datasets, method: str) -> None:
-    told = explain(user_agent=GMAIL, ip=GOOGLE, method=method, headers=[], after_send_seconds=9, data=data)
-    assert told["verdict"] == "bot"
-    assert told["reasons"] == ["It did not ask for the image (only GET does): answered, never counted"]
-
-
-@pytest.mark.parametrize(
-    ("header", "verdict"),
-    [
-        (("Sec-Purpose", "prefetch;prerender"), "prefetch"),
-        (("X-Forwarded-For", "66.249.93.84"), "human"),
-        (("User-Agent", "curl/8.4.0"), "human"),
-    ],
-)
-def test_explain_takes_headers_as_a_request_does(data: Datasets, header: tuple[str, str], verdict: str) -> None:
-    told = explain(user_agent=CHROME, ip=READER, method="get", headers=[header], after_send_seconds=60, data=data)
-    assert told["verdict"] == verdict
-    assert told["place"]["city"] == "London"
-
-
-def test_explain_before_sending_is_the_senders(data: Datasets) -> None:
-    told = explain(user_agent=CHROME, ip=READER, method="GET", headers=[], after_send_seconds=-0.5, data=data)
-    assert told["verdict"] == "self"
-
-
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), float("-inf")])
-def test_explain_takes_a_time_that_is_none_for_long_after(data: Datasets, seconds: float) -> None:
-    told = explain(user_agent=BARE, ip=MICROSOFT, method="GET", headers=[], after_send_seconds=seconds, data=data)
-    assert told["verdict"] == "proxy"

@@ -67,6 +67,7 @@ PROXIES = {
 """Agents that stand between us and the reader: what they hide, and the mail program where it is certain."""
 
 OUTLOOK_WEB = (Place(hidden_by="outlook"), Device(client="Outlook"))
+NO_RELAY_LIST = "no_relay_list"
 MACHINES = frozenset({"nameless", "scanner", "preview", "headless", "tool", "monitor", "crawler", "unknown"})
 
 
@@ -76,7 +77,7 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
     network = data.owner(visit.address)
     notes: tuple[str, ...] = (f"named:{name}",) if name else ()
     if network in (APPLE_RELAY_ROUGHLY, None) and agent == "apple_prefetch" and not data.relay_known:
-        notes = ("no_relay_list",)
+        notes = (NO_RELAY_LIST,)
     if agent in PROXIES:
         place, device = PROXIES[agent]
     elif agent == "edge_12" and network in ("gmail", "google"):
@@ -95,7 +96,8 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
 def classify(evidence: Evidence, at: int, context: Context) -> Verdict:
     """What a hit at `at` (milliseconds) was, by the first rule that holds."""
     rule = decide(evidence.agent, evidence.network, _moments(evidence, at, context))
-    return _verdict(rule, evidence.notes)
+    notes = tuple(note for note in evidence.notes if note != NO_RELAY_LIST or rule.moment == "unlisted")
+    return _verdict(rule, notes)
 
 
 def _verdict(rule: Rule, notes: tuple[str, ...] = ()) -> Verdict:
@@ -116,6 +118,8 @@ def _moments(evidence: Evidence, at: int, context: Context) -> frozenset[str]:
         moments.add("viewing")
     if evidence.prefetch:
         moments.add("fetched_ahead")
+    if NO_RELAY_LIST in evidence.notes:
+        moments.add("unlisted")
     return frozenset(moments)
 
 
@@ -151,7 +155,7 @@ def reconsider(sightings: Sequence[Sighting], context: Context) -> list[tuple[st
 
 
 WORDS = {rule.code: rule.words for rule in RULES} | {
-    "no_relay_list": "Apple's list of its relay's networks is not loaded, so this is less sure: run data update",
+    NO_RELAY_LIST: "Apple's list of its relay's networks is not loaded, so this is less sure: run data update",
     "probe": "It did not ask for the image (only GET does): answered, never counted",
 }
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
-RULESET = "2026-11.9"
+RULESET = "2026-11.10"
 """Stored with each verdict. Change it with any rule."""
 
 DELIVERY_WINDOW_MS = 15_000
@@ -30,7 +30,8 @@ SHARERS_PER_CLIENT = 100
 VIEWING_MS = 10_000
 """A hit this close to the sender's looking at the message is the sender's own (protocol, `viewing`)."""
 
-Moment = Literal["any", "early", "before_sent", "viewing", "fetched_ahead", "burst"]
+Moment = Literal["any", "early", "before_sent", "viewing", "fetched_ahead", "burst", "unlisted"]
+"""`unlisted`: Apple's list is not loaded, so nothing can be said of whether it is Apple's relay."""
 
 
 class Rule(NamedTuple):
@@ -96,6 +97,8 @@ RULES: tuple[Rule, ...] = (
     Rule("apple_prefetch", "prefetch", "high",
          "Apple Mail Privacy Protection fetched it, from Apple's relay, whether or not it was read",
          "Apple, mask-api.icloud.com/egress-ip-ranges.csv; Mailgun", "2026-11", _of("apple_prefetch"), RELAY),
+    Rule("apple_prefetch_unlisted", "prefetch", "medium", "It looks like Apple Mail Privacy Protection",
+         "Mailgun; ClickDimensions; MailPoet", "2026-11", _of("apple_prefetch"), moment="unlisted"),
     Rule("apple_prefetch_elsewhere", "prefetch", "medium",
          "It looks like Apple Mail Privacy Protection, though not from a network known as Apple's relay",
          "Mailgun; ClickDimensions; MailPoet", "2026-11", _of("apple_prefetch")),
