@@ -22,7 +22,7 @@ from hub.tracking.token import Keys
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 0.5
 """How long a start waits for the database if it can do without: pixels are being asked for meanwhile."""
 
 RETRY_SECONDS = 1.0
@@ -64,7 +64,7 @@ class Preparation:
         except asyncio.CancelledError:
             opening.cancel()
             raise
-        logger.error("the database is away at the start: hits go to the spool until it is back")
+        logger.error("the database is not there at the start: hits go to the spool until it is")
         keys = Keys(*known)
         self._later = asyncio.create_task(self._go_on(opening, keys), name="preparation")
         return keys

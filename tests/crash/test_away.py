@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import closing
 from urllib.parse import urlsplit
@@ -11,10 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from hub.store.urls import sqlite_path
+from hub.store.users import Users
 from tests.factories import Store, open_store
 from tests.ledger import SECRET, Start, a_ledger, asking
 from tests.processes import eventually
-from tests.servers import Postgres
+from tests.servers import HubProcess, Postgres
 
 LOCKED_SECONDS = 3.0
 
@@ -51,6 +53,14 @@ async def test_file_locked_by_another_program_costs_no_hit_and_no_second(embedde
     await ledger.check(embedded.database)
 
 
+def serves(hub: HubProcess) -> bool:
+    try:
+        with urllib.request.urlopen(f"{hub.base_url}/healthz", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def _locks(other: sqlite3.Connection) -> bool:
     try:
         other.execute("BEGIN EXCLUSIVE")
@@ -78,6 +88,50 @@ async def test_restarted_server_and_cut_sessions_cost_no_hit(
             else:
                 await asyncio.to_thread(postgres.terminate_sessions, urlsplit(remote.url).path[1:])
         await eventually(lambda: asyncio.to_thread(hub.ready))
+    assert not ledger.uncertain
+    assert hub.terminate() == 0
+    await ledger.check(remote.database)
+
+
+async def test_hub_that_starts_while_its_file_is_locked_answers_and_loses_no_hit(
+    embedded: Store, start_hub: Start
+) -> None:
+    ledger = await a_ledger(embedded, pixels=40000)
+    hub = start_hub(embedded.url, HUB_SECRET_KEY=SECRET)
+    assert hub.terminate() == 0
+    with closing(sqlite3.connect(sqlite_path(embedded.url), isolation_level=None, timeout=0)) as other:
+        await eventually(lambda: _locks(other))
+        hub.launch()
+        await eventually(lambda: asyncio.to_thread(serves, hub), 30, "the hub serves")
+        async with asking(ledger, [hub], 8):
+            await eventually(lambda: len(ledger.answered) > 100)
+            assert not await asyncio.to_thread(hub.ready)
+            other.execute("ROLLBACK")
+            await eventually(lambda: asyncio.to_thread(hub.ready), 30)
+    assert ledger.slowest < 1
+    assert hub.terminate() == 0
+    await ledger.check(embedded.database)
+
+
+async def test_hub_that_starts_while_its_server_is_down_answers_with_the_key_it_kept(
+    remote: Store, postgres: Postgres, start_hub: Start
+) -> None:
+    await Users(remote.database).secret("pixel", SECRET)
+    ledger = await a_ledger(remote, pixels=40000)
+    hub = start_hub(remote.url)
+    assert hub.terminate() == 0
+    await asyncio.to_thread(postgres.stop)
+    try:
+        hub.launch()
+        await eventually(lambda: asyncio.to_thread(serves, hub), 30, "the hub serves")
+        async with asking(ledger, [hub], 8):
+            await eventually(lambda: len(ledger.answered) > 100)
+            assert not await asyncio.to_thread(hub.ready)
+    finally:
+        # On this thread, which the server ends with.
+        postgres.start()
+    await eventually(lambda: asyncio.to_thread(hub.ready), 30)
+    assert ledger.slowest < 1
     assert not ledger.uncertain
     assert hub.terminate() == 0
     await ledger.check(remote.database)
