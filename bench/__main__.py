@@ -12,12 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import hits, picture, report
+from bench import hits, picture, report, screen
 from bench.figures import BenchError, Figure, Setting
 from bench.machine import allow_files, facts
 from tests.servers import ROOT
 
-MEASURES: dict[str, Callable[[Setting], list[Figure]]] = {each.NAME: each.measure for each in (hits,)}
+MEASURES: dict[str, Callable[[Setting], list[Figure]]] = {each.NAME: each.measure for each in (hits, screen)}
 RESULTS = ROOT / "bench" / "results"
 FILES = 20_000
 WIDE = 200

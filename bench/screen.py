@@ -1,0 +1,121 @@
+"""Measure 2, hit to screen: from the moment a hit is due to the moment its event is read at each of two sockets.
+
+Each hit is the first open of a message of its own, so that its event can be told from all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from bench import load, servers
+from bench.figures import Figure, Setting, percentile
+from bench.load import Load, Loaded
+from bench.machine import Watch
+from bench.mixture import first_opens
+from bench.servers import Server
+from bench.sockets import Clients, Crowd, Heard, hub_opening
+from bench.world import World, a_world, build
+
+NAME = "screen"
+USERS, SOCKETS = 1000, 2
+RATES = (500, 2000, 5000)
+CONNECTIONS = 128
+WARM_UP_HITS = 1000
+OPEN_SECONDS = 60.0
+ARRIVE_SECONDS = 20.0
+GOAL_RATE = 2000
+P50_MS, P99_MS = 10.0, 50.0
+
+
+def measure(setting: Setting) -> list[Figure]:
+    """The time at each rate, with one process on SQLite and with two on PostgreSQL and Valkey."""
+    seconds = 3.0 if setting.quick else 8.0
+    world = a_world(USERS, WARM_UP_HITS + int(sum(RATES) * seconds))
+    figures: list[Figure] = []
+    with _one(setting, world) as server:
+        figures += _rates(setting, server, world, seconds)
+    with _two(setting, world) as server:
+        figures += _rates(setting, server, world, seconds)
+    return figures
+
+
+def _rates(setting: Setting, server: Server, world: World, seconds: float) -> list[Figure]:
+    openings = [hub_opening(sender.token) for sender in world.senders for _ in range(SOCKETS)]
+    figures: list[Figure] = []
+    with Clients(Crowd(server.port, openings, noting="subjects")) as clients:
+        clients.open(OPEN_SECONDS)
+        _run(server, clients, world.messages[:WARM_UP_HITS], WARM_UP_HITS / 5)
+        at = WARM_UP_HITS
+        for rate in RATES:
+            messages = world.messages[at : at + int(rate * seconds)]
+            at += len(messages)
+            done, heard, watch = _run(server, clients, messages, rate)
+            figures += _figures(server, rate, done, heard, watch, times(messages, done, heard))
+            setting.say(f"{server.name} at {rate:,} hits/s: {figures[-2].value:.1f} ms, p99 {figures[-1].value:.1f} ms")
+    return figures
+
+
+def _run(server: Server, clients: Clients, messages: Sequence[str], rate: float) -> tuple[Loaded, Heard, Watch]:
+    requests = [hit.request() for hit in first_opens(messages, random.Random(3))]
+    made = Load(server.port, requests, CONNECTIONS, len(messages) / rate, rate, once=True)
+    with load.generator(made) as child:
+        child.hear(load.PATIENCE_SECONDS)
+        clients.begin()
+        watch = server.watch()
+        child.tell("go")
+        done = load.heard(child, made)
+        clients.wait(SOCKETS * len(messages), ARRIVE_SECONDS)
+        watch.end()
+    return done, clients.heard(), watch
+
+
+def times(messages: Sequence[str], done: Loaded, heard: Heard) -> list[int]:
+    """The nanoseconds from each hit's due time to each event that came of it, in order of length."""
+    due = {messages[number].encode(): at for number, at in zip(done.numbers, done.due, strict=True)}
+    pairs = zip(heard.subjects, heard.times, strict=True)
+    return sorted(at - due[subject] for subject, at in pairs if subject in due)
+
+
+def _figures(server: Server, rate: int, done: Loaded, heard: Heard, watch: Watch, took: list[int]) -> list[Figure]:
+    wanted = SOCKETS * len(done.latencies)
+    generator = (done.cpu_seconds + heard.cpu_seconds) / watch.seconds
+    came = "all came" if len(took) == wanted else f"{wanted - len(took):,} of {wanted:,} NEVER CAME"
+    goals = {50: P50_MS, 99: P99_MS} if rate == GOAL_RATE else {}
+    return [
+        Figure(
+            measure=NAME,
+            name=f"{server.name}, {rate:,} hits/s, p{percent}",
+            value=percentile(took, percent) / 1e6,
+            unit="ms",
+            goal=goals.get(percent),
+            bound="at most",
+            server=watch.server,
+            generator=generator,
+            others=watch.others(generator),
+            note=f"{done.rate:,.0f} answered a second, their p{percent} {done.milliseconds(percent):.1f} ms; {came}",
+        )
+        for percent in (50, 99)
+    ]
+
+
+@contextmanager
+def _one(setting: Setting, world: World) -> Iterator[Server]:
+    url = f"sqlite:///{setting.folder}/hub.db"
+    asyncio.run(build(url, world))
+    with servers.hub("one process", setting.folder, url) as server:
+        yield server
+
+
+@contextmanager
+def _two(setting: Setting, world: World) -> Iterator[Server]:
+    with ExitStack() as stack:
+        postgres, valkey = stack.enter_context(servers.postgres()), stack.enter_context(servers.valkey())
+        url = postgres.url(stack.enter_context(postgres.database()))
+        asyncio.run(build(url, world))
+        helpers = (postgres.pid, valkey.pid)
+        yield stack.enter_context(
+            servers.hub("two processes", setting.folder, url, redis_url=valkey.url, workers=2, helpers=helpers)
+        )
