@@ -1,8 +1,8 @@
 """The server: uvicorn with our limits, our drain and our exit.
 
 Promise: it says in one line where it is, once it serves, and in one line why it cannot. On SIGTERM or
-SIGINT it refuses no pixel until its sockets are closed in order, answers what it was asked, flushes, and
-is gone within 25 s with status 0; a second signal does no harm.
+SIGINT it refuses no pixel until its sockets are closed in order, answers whoever got through to it, flushes,
+and is gone within 25 s with status 0; a second signal does no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -79,7 +79,8 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
             work = _Work(app_factory, config, listener)
             if workers == 1:
                 return work.run(announce)
-            reason = Supervisor(workers, work, announce).run()
+            # Held open here, the port would take connections that no worker answers any more.
+            reason = Supervisor(workers, work, announce, listener.close).run()
             if reason is not None:
                 raise CannotServe(reason)
             return 0
@@ -199,7 +200,26 @@ class HubServer(uvicorn.Server):
         last_resort.start()
         cast(HubState, self.server_state).draining = True
         await self._drain()
+        await self._stop_listening(sockets or [])
         await super().shutdown(sockets)
+
+    async def _stop_listening(self, listeners: Sequence[socket.socket]) -> None:
+        """Close the listeners with nobody left in their queues: a connection that waits there would be reset."""
+        waiting: list[socket.socket] = []
+        for listener in listeners:
+            with contextlib.suppress(OSError):
+                while True:
+                    waiting.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        for connection in waiting:
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):
+                await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol = cast(type[HubHttp], self.config.http_protocol_class)
+        return protocol(self.config, self.server_state, self.lifespan.state)
 
     async def _drain(self) -> None:
         """Let the application close its sockets, and wait until they are closed. Ctrl+C twice skips it."""

@@ -20,6 +20,8 @@ TRANSPORT_EXTENSION = "glimpse.transport"
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
+FIRST_SECONDS = 1.0
+"""How long a connection that has not asked for anything yet is kept when the server ends: it is about to ask."""
 
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -77,6 +79,13 @@ class HubHttp(HttpToolsProtocol):
         super().on_headers_complete()
         if cast(HubState, self.server_state).draining and self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server ends: close, or answer what was asked first."""
+        if self.cycle is None:
+            self.loop.call_later(FIRST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _start_timer(self) -> None:
         if self._head_timer is None:

@@ -71,12 +71,16 @@ def _run(work: Work, reporting: Connection) -> None:
 
 
 class Supervisor:
-    """Keeps `count` workers running until it is told to stop. `ready` is called once, when all first serve."""
+    """Keeps `count` workers running until it is told to stop.
 
-    def __init__(self, count: int, work: Work, ready: Callable[[], None]) -> None:
+    `ready` is called once, when all first serve; `ending` once no other worker will be started.
+    """
+
+    def __init__(self, count: int, work: Work, ready: Callable[[], None], ending: Callable[[], None]) -> None:
         self._count = count
         self._work = work
         self._ready = ready
+        self._ending = ending
         self._served = False
         self._stopping = False
         self._workers: list[Worker] = []
@@ -141,6 +145,7 @@ class Supervisor:
 
     def _end(self, waker: socket.socket) -> None:
         """Let all workers drain at once, and wait; those that do not end in time are killed."""
+        self._ending()
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS

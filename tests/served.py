@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,7 +19,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from hub.config import Config, ConfigError
-from hub.server import serve
+from hub.server import TICK_SECONDS, serve
 from hub.transport import TRANSPORT_EXTENSION
 
 GOING_DOWN = 4001
@@ -27,10 +29,10 @@ CLOSING_SECONDS = 0.3
 class Site:
     """The application's parts. What happens to it, it notes in the file `journal` in its directory."""
 
-    def __init__(self, drain_hangs: bool) -> None:
+    def __init__(self, drain: Literal["quick", "hangs", "blocks"] = "quick") -> None:
         self.journal = Path("journal")
         self.going_down = asyncio.Event()
-        self.drain_hangs = drain_hangs
+        self.kind_of_drain = drain
 
     def note(self, what: str) -> None:
         with self.journal.open("a") as journal:
@@ -45,9 +47,21 @@ class Site:
 
     async def drain(self, seconds: float) -> None:
         self.note(f"drain {seconds:g}")
-        if self.drain_hangs:
+        if self.kind_of_drain == "hangs":
             await asyncio.Event().wait()
         self.going_down.set()
+        if self.kind_of_drain == "blocks":
+            # Due when the server looks again whether the drain is done: it goes on right after the second block.
+            asyncio.get_running_loop().call_later(2 * TICK_SECONDS, self.block, "second")
+            self.block("first")
+
+    def block(self, release: str) -> None:
+        """Hold the event loop, as any work on it does for a moment, until there is a file of this name."""
+        self.note(f"blocked-{release}")
+        while True:
+            time.sleep(2 * TICK_SECONDS)
+            if Path(release).exists():
+                return
 
     async def pid(self, _: Request) -> Response:
         return PlainTextResponse(str(os.getpid()))
@@ -105,11 +119,15 @@ class Site:
 
 
 def good(_: Config) -> ASGIApp:
-    return Site(drain_hangs=False).app()
+    return Site().app()
 
 
 def stuck(_: Config) -> ASGIApp:
-    return Site(drain_hangs=True).app()
+    return Site("hangs").app()
+
+
+def busy(_: Config) -> ASGIApp:
+    return Site("blocks").app()
 
 
 def misconfigured(_: Config) -> ASGIApp:
@@ -125,7 +143,7 @@ def unstartable(_: Config) -> ASGIApp:
     return Starlette(lifespan=lifespan)
 
 
-KINDS = {each.__name__: each for each in (good, stuck, misconfigured, unstartable)}
+KINDS = {each.__name__: each for each in (good, stuck, busy, misconfigured, unstartable)}
 
 if __name__ == "__main__":
     kind, workers, port = sys.argv[1:]

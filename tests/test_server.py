@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -92,6 +93,15 @@ async def sockets(server: Served, count: int) -> list[ClientConnection]:
     return opened
 
 
+def refuses(server: Served) -> bool:
+    """Whether nobody listens on its port."""
+    try:
+        socket.create_connection(("127.0.0.1", server.port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 async def close_code(websocket: ClientConnection) -> int | None:
     try:
         await websocket.recv()
@@ -115,6 +125,8 @@ async def test_signal_ends_everything_in_order(start: Start, workers: int, how: 
         server.process.send_signal(signal.SIGTERM)
         assert await asyncio.gather(*map(close_code, opened)) == [served.GOING_DOWN] * 6
         assert [text async for text in events] == [": goodbye\n\n"]
+        await eventually(lambda: refuses(server))
+        assert not waiting.done(), "the port is closed before the end"
         assert (await waiting).text == "answered"
     assert server.process.wait(15) == 0
     assert server.journal("drain") == ["0.3"] * workers
@@ -132,6 +144,25 @@ def test_signals_until_the_very_end_do_no_harm(start: Start, workers: int) -> No
     wait_until(ended, 15)
     assert server.process.returncode == 0
     assert len(server.journal("stopped")) == workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_whoever_got_through_before_the_port_closed_is_answered(start: Start, workers: int) -> None:
+    """Those whose connection is taken and whose request is unread; and those still in the listener's queue."""
+    server = start("busy", workers).wait_ready()
+    port = server.port
+    server.process.terminate()
+    with ExitStack() as stack:
+        clients = []
+        for release in ("first", "second"):
+            wait_until(lambda release=release: len(server.journal(f"blocked-{release}")) == workers)  # type: ignore[misc]
+            for _ in range(5):
+                clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)))
+                clients[-1].sendall(b"GET /pid HTTP/1.1\r\nHost: hub.example.com\r\n\r\n")
+            (server.directory / release).touch()
+        answers = [client.recv(12) for client in clients]
+    assert answers == [b"HTTP/1.1 200"] * 10
+    assert server.process.wait(15) == 0
 
 
 async def test_drain_that_hangs_is_cut_off(start: Start) -> None:
