@@ -28,7 +28,7 @@ class HubProcess:
 
     `directory` is where it runs and keeps its spool and what it prints (`log`). `environ` adds variables
     (`DATABASE_URL`, `REDIS_URL`, `HUB_…`), `arguments` adds options of `serve`. A killed one can be started
-    again: same port, same database.
+    again: same port, same database. `program` is what Python runs.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class HubProcess:
         self.directory = directory
         self.port = port or free_port()
         self.arguments = tuple(arguments)
+        self.program: tuple[str, ...] = ("-m", "hub")
         self.log = directory / f"hub-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.environ = {
@@ -80,7 +81,7 @@ class HubProcess:
 
     def launch(self) -> None:
         """Start it without waiting."""
-        command = [sys.executable, "-m", "hub", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, *self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = start_process(
                 [*command, *self.arguments],
@@ -110,7 +111,7 @@ class HubProcess:
     def command(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run `python -m hub ARGUMENTS` in the same environment, with `typed` on its standard input."""
         return subprocess.run(
-            [sys.executable, "-m", "hub", *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.directory,
             env=self.environ,
             input=typed,

@@ -69,6 +69,16 @@ class Plugin:
         await eventually(lambda: self.events and self.events[-1]["type"] == type_, what=f"told of {type_}")
         return self.events[-1]["data"]
 
+    def hear(self, event: dict[str, Any]) -> None:
+        """Take an event."""
+        self.heard_at.append(time.time())
+        self.last = int(event["sequence"])
+        self.heard.append(self.last)
+        self.events.append(event)
+
+    async def read_log(self, head: int) -> None:
+        """What it does when there is too much to be replayed; this one goes on from where it is let."""
+
     async def _listen(self, connection: ClientConnection) -> None:
         first = {"type": "connect", "token": self.token, "stream": self.stream, "after": self.last}
         await connection.send(json.dumps(first))
@@ -78,12 +88,11 @@ class Plugin:
                 self.connected += 1
                 self.not_recovered += not frame["recovered"]
                 self.last = frame["sequence"] if self.last is None else self.last
+                if not frame["recovered"]:
+                    await self.read_log(frame["sequence"])
                 self.online = True
             elif frame["type"] == "event":
-                self.heard_at.append(time.time())
-                self.last = int(frame["event"]["sequence"])
-                self.heard.append(self.last)
-                self.events.append(frame["event"])
+                self.hear(frame["event"])
 
 
 @asynccontextmanager

@@ -5,32 +5,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import urllib.request
-from collections.abc import AsyncIterator
 from contextlib import closing
 from urllib.parse import urlsplit
 
-import pytest
-
 from hub.store.urls import sqlite_path
 from hub.store.users import Users
-from tests.factories import Store, open_store
+from tests.factories import Store
 from tests.ledger import SECRET, Start, a_ledger, asking
 from tests.processes import eventually
 from tests.servers import HubProcess, Postgres
 
 LOCKED_SECONDS = 3.0
-
-
-@pytest.fixture
-async def embedded(migrated_sqlite_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_sqlite_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def remote(migrated_postgresql_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_postgresql_url) as store:
-        yield store
 
 
 async def test_file_locked_by_another_program_costs_no_hit_and_no_second(embedded: Store, start_hub: Start) -> None:

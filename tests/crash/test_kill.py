@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from hub.spool import Spool
-from tests.factories import Store, a_hit, open_store, seeded
+from tests.factories import Store, a_hit, seeded
+from tests.follower import a_follower
 from tests.ledger import SECRET, Ledger, Start, a_ledger, asking
+from tests.plugins import listening
 from tests.processes import eventually
 
-KILLS = 7
+KILLS = 5
 DRAIN_KILLS = 3
 CONNECTIONS = 16
 SPOOLED = 6000
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 async def recorded(store: Store) -> int:
@@ -39,16 +32,25 @@ async def a_moment(chance: random.Random, ledger: Ledger) -> None:
     await asyncio.sleep(chance.random() * 0.01)
 
 
-async def test_kill_in_the_middle_of_a_burst_loses_and_doubles_no_answered_hit(store: Store, start_hub: Start) -> None:
+async def test_kill_in_the_middle_of_a_burst_loses_and_doubles_no_answered_hit_and_no_event(
+    store: Store, start_hub: Start
+) -> None:
     chance = seeded()
-    ledger = await a_ledger(store, pixels=20000)
+    users = [await store.sender(), await store.sender()]
+    ledger = await a_ledger(store, *users, pixels=20000)
+    followers = [await a_follower(store, user, []) for user in users]
     hub = start_hub(store.url, HUB_SECRET_KEY=SECRET)
-    async with asking(ledger, [hub], CONNECTIONS):
-        for _ in range(KILLS):
+    for follower in followers:
+        follower.urls = [hub.ws_url]
+    async with listening(*followers):
+        async with asking(ledger, [hub], CONNECTIONS):
+            for _ in range(KILLS):
+                await a_moment(chance, ledger)
+                hub.kill()
+                await asyncio.to_thread(hub.start)
             await a_moment(chance, ledger)
-            hub.kill()
-            await asyncio.to_thread(hub.start)
-        await a_moment(chance, ledger)
+        for follower in followers:
+            await follower.check(store)
     assert hub.terminate() == 0
     await ledger.check(store.database)
 

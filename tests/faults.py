@@ -1,0 +1,80 @@
+"""A hub with something wrong, from outside: crashes at named points, and faults that come and go.
+
+`tests.faulty` is what happens inside.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hub.spool import REJECTED
+from tests.servers import HubProcess
+
+
+class FaultyHub(HubProcess):
+    """A hub that has a fault once it is given one; otherwise as any other."""
+
+    def __init__(self, directory: Path, database_url: str, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__(directory, database_url, environ)
+        self.faults = directory / f"faults-{self.port}"
+        self.faults.mkdir()
+        self.spool = Path(self.environ["HUB_SPOOL_DIR"])
+        self.be()
+
+    def be(self, **spec: Any) -> None:
+        """Have what is run from now on be as `spec` says: `crash`, `nth`, `migrations`."""
+        whole = {"folder": str(self.faults), "spool": str(self.spool), **spec}
+        self.program = ("-m", "tests.faulty", json.dumps(whole))
+
+    def set(self, fault: str, value: str | None = "") -> None:
+        """Switch a fault on, with a value if it takes one, or with None off."""
+        if value is None:
+            (self.faults / fault).unlink()
+        else:
+            fresh = self.faults / f".{fault}"
+            fresh.write_text(value)
+            fresh.rename(self.faults / fault)
+
+    def clear(self) -> None:
+        """Switch every fault off."""
+        for fault in self.faults.iterdir():
+            fault.unlink()
+
+    @contextmanager
+    def fault(self, name: str, value: str = "") -> Iterator[None]:
+        """A fault for as long as the block."""
+        self.set(name, value)
+        try:
+            yield
+        finally:
+            self.set(name, None)
+
+    @contextmanager
+    def limit(self, what: int, most: int) -> Iterator[None]:
+        """A limit (`resource.RLIMIT_…`) of the running process, lowered for as long as the block."""
+        soft, hard = resource.prlimit(self.pid, what)
+        resource.prlimit(self.pid, what, (most, hard))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.pid, what, (soft, hard))
+
+    def crashed(self) -> bool:
+        """Whether it has been killed, by itself or another."""
+        return self.process is not None and self.process.poll() == -signal.SIGKILL
+
+    def complaints(self) -> list[str]:
+        """What it logged with a traceback, and the hits it put aside: a fault from outside is no cause for either."""
+        rejected = self.spool / REJECTED
+        aside = rejected.read_text().splitlines() if rejected.exists() else []
+        return [*(line for line in self.output().splitlines() if '"exception"' in line or "Traceback" in line), *aside]
+
+    def segments(self) -> list[Path]:
+        """What waits in its spool."""
+        return sorted(self.spool.glob("*.spool"))

@@ -1,0 +1,251 @@
+"""The hub with something wrong: `python -m tests.faulty SPEC COMMAND…` runs `python -m hub COMMAND…` with a fault.
+
+Promise: the hub's own code runs as it is; what is wrong is put around its calls from here, so there is nothing in
+it for the tests' sake. SPEC is JSON: `folder`, where the file named after a fault switches that fault on
+for as long as it is there; `crash`, one of `POINTS`, at which the process is killed the `nth` time it is reached
+while `armed` is on; `migrations`, a folder with later ones; `spool`, the spool's folder.
+
+A crash here is as hard as a power cut to the spool: what no fsync has confirmed is gone with the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import inspect
+import json
+import os
+import signal
+import sqlite3
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import alembic.command
+import uuid_utils
+from alembic.config import Config as AlembicConfig
+from alembic.operations import Operations
+
+import hub.app
+from hub.live.bus import Bus
+from hub.recorder import Recorder
+from hub.spool import Spool
+from hub.store import migrate
+from hub.store.database import Database, DatabaseAway, Held
+from hub.store.opens import Opens
+from hub.store.users import Users
+
+READ_ONLY = OSError(errno.EROFS, os.strerror(errno.EROFS))
+ANSWERS_LEAVE_SECONDS = 0.05
+
+When = Literal["before", "after"]
+Whether = Callable[..., bool]
+
+
+def always(*_: Any) -> bool:
+    """Every call."""
+    return True
+
+
+def of_a_file(descriptor: int) -> bool:
+    """An fsync of a file, not of a folder."""
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def of_a_folder(descriptor: int) -> bool:
+    """An fsync of a folder."""
+    return not of_a_file(descriptor)
+
+
+def of_something(_bus: Bus, items: Any) -> bool:
+    """A publication with something in it."""
+    return bool(items)
+
+
+POINTS: dict[str, tuple[Any, str, When, Whether]] = {
+    "in the middle of a batch": (Opens, "add", "after", always),
+    "before a batch's commit": (Users, "advance", "after", always),
+    "after a commit, before its answers": (Recorder, "_commit", "after", always),
+    "after the answers, before they are published": (Bus, "publish", "before", of_something),
+    "before a spool segment has its name for good": (os, "fsync", "before", of_a_folder),
+    "in the middle of a spool record": (Spool, "_write", "before", always),
+    "after the spool's write, before its fsync": (os, "fsync", "before", of_a_file),
+    "after the spool's fsync, before its answers": (Spool, "append", "after", always),
+    "after a replay's commit, before its segment is removed": (Spool, "done", "before", always),
+    "after a segment is removed": (Spool, "done", "after", always),
+    "in the middle of a migration": (Operations, "invoke", "after", always),
+    "before a migration's commit": (alembic.command, "upgrade", "after", always),
+}
+
+
+class Crash:
+    """A kill at one of `POINTS`, the `nth` time while it is armed."""
+
+    def __init__(self, point: str, nth: int, spool: Path, armed: Callable[[], bool]) -> None:
+        self._left = nth
+        self._armed = armed
+        self._spool = spool
+        self._synced: dict[int, int] = {}
+        self._named: set[str] = set()
+        owner, name, when, whether = POINTS[point]
+        if point == "in the middle of a spool record":
+            around(owner, name, before=self._tear)
+        elif point == "after the answers, before they are published":
+            around(owner, name, before=self._kill_when_answered, whether=whether)
+        else:
+            around(owner, name, whether=whether, **{when: self._kill})
+        around(os, "fsync", after=self._remember)
+
+    def _remember(self, descriptor: int) -> None:
+        """Keep how much of a segment is safe, and which segments have their names for good."""
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            self._synced[status.st_ino] = status.st_size
+        else:
+            self._named = {path.name for path in self._spool.glob("*.spool")}
+
+    def _is_now(self) -> bool:
+        self._left -= self._armed()
+        return self._left == 0
+
+    def _kill(self, *_: Any) -> None:
+        if self._is_now():
+            self._cut_power()
+
+    def _tear(self, spool: Any, lines: bytes) -> None:
+        """Write some of a record, and have that much of it reach the disk."""
+        if self._is_now():
+            if spool._active is None:
+                spool._active = spool._new_segment()
+            spool._active.write(lines[: len(lines) // 2])
+            os.fsync(spool._active.fileno())
+            self._cut_power()
+
+    async def _kill_when_answered(self, *_: Any) -> None:
+        if self._is_now():
+            await asyncio.sleep(ANSWERS_LEAVE_SECONDS)
+            self._cut_power()
+
+    def _cut_power(self) -> None:
+        for segment in self._spool.glob("*.spool"):
+            inode = segment.stat().st_ino
+            if segment.name in self._named and inode in self._synced:
+                os.truncate(segment, min(self._synced[inode], segment.stat().st_size))
+            else:
+                segment.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Switches:
+    """Faults that come and go while the hub runs: `away` (the database), `read-only` (the disk; on SQLite), and
+    `clock`, whose value is how many milliseconds it is off."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._was_read_only = False
+        around(Database, "write", before=self._away)
+        around(Held, "begin", before=self._read_only_file)
+        around(Spool, "_write", before=self._read_only_spool)
+        now, uuid7 = hub.app.now, uuid_utils.uuid7
+        hub.app.now = lambda: now() + self._clock_shift()
+
+        def dated(**_: Any) -> Any:
+            # Given the time, it does not look at the ids it made before, as it would not after a restart.
+            return uuid7(nanoseconds=hub.app.now() * 1_000_000)
+
+        uuid_utils.uuid7 = dated
+
+    def on(self, fault: str) -> bool:
+        """Whether a fault is switched on."""
+        return (self._folder / fault).exists()
+
+    def _away(self, *_: Any) -> None:
+        if self.on("away"):
+            raise DatabaseAway("it was told to be")
+
+    async def _read_only_file(self, held: Any) -> None:
+        if not self._was_read_only and not self.on("read-only"):
+            return
+        self._was_read_only = self.on("read-only")
+        try:
+            await held.fetch(f"PRAGMA query_only={int(self._was_read_only)}")
+        except sqlite3.Error as error:
+            raise DatabaseAway(str(error)) from error
+
+    def _read_only_spool(self, *_: Any) -> None:
+        if self.on("read-only"):
+            raise READ_ONLY
+
+    def _clock_shift(self) -> int:
+        try:
+            return int((self._folder / "clock").read_text() or 0)
+        except FileNotFoundError:
+            return 0
+
+
+def around(
+    owner: Any,
+    name: str,
+    *,
+    before: Callable[..., Any] | None = None,
+    after: Callable[..., Any] | None = None,
+    whether: Whether = always,
+) -> None:
+    """Have `before` and `after` called with the arguments of `owner.name`, whenever `whether` says so of them."""
+    function = getattr(owner, name)
+
+    @functools.wraps(function)
+    def called(*args: Any, **options: Any) -> Any:
+        if before is not None and whether(*args):
+            before(*args)
+        result = function(*args, **options)
+        if after is not None and whether(*args):
+            after(*args)
+        return result
+
+    @functools.wraps(function)
+    async def awaited(*args: Any, **options: Any) -> Any:
+        if before is not None and whether(*args):
+            said = before(*args)
+            if inspect.isawaitable(said):
+                await said
+        result = await function(*args, **options)
+        if after is not None and whether(*args):
+            after(*args)
+        return result
+
+    setattr(owner, name, awaited if inspect.iscoroutinefunction(function) else called)
+
+
+def more_migrations(folder: str) -> None:
+    """Have the hub's migrations followed by those in `folder`."""
+    own = migrate._alembic_config
+
+    def config() -> AlembicConfig:
+        both = own()
+        script_location = both.get_main_option("script_location")
+        both.set_main_option("version_path_separator", "newline")
+        both.set_main_option("version_locations", f"{script_location}/versions\n{folder}".replace("%", "%%"))
+        return both
+
+    migrate._alembic_config = config
+
+
+def main() -> None:
+    """Arrange the faults, and be the hub."""
+    spec = json.loads(sys.argv.pop(1))
+    switches = Switches(Path(spec["folder"]))
+    if folder := spec.get("migrations"):
+        more_migrations(folder)
+    if point := spec.get("crash"):
+        Crash(point, spec.get("nth", 1), Path(spec["spool"]), lambda: switches.on("armed"))
+    from hub.__main__ import main as hub_main
+
+    hub_main()
+
+
+if __name__ == "__main__":
+    main()
