@@ -10,9 +10,9 @@ import { createUnseen } from "./live/unseen.js";
 import { createMuteAll } from "./mute-all.js";
 import { createChime } from "./notify/chime.js";
 import { joinElection } from "./notify/leader.js";
-import { showPopup } from "./notify/permission.js";
 import { createPopups } from "./notify/popups.js";
 import { createPopupTexts } from "./notify/popup-texts.js";
+import { createScreen } from "./notify/screen.js";
 import { createConnectionSign } from "./parts/connection.js";
 import { createShell } from "./parts/shell.js";
 import { createShortcuts } from "./parts/shortcuts.js";
@@ -67,13 +67,13 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
   const attention = createAttention(channel);
   const book = createMessageBook(api, live);
   const chime = createChime();
-  const muteAll = createMuteAll({ texts, api, toasts, channel, ended });
+  const muteAll = createMuteAll({ texts, api, live, toasts, channel, ended });
   const shell = createShell({
     texts,
     format,
     me,
     connection: createConnectionSign(texts, live),
-    onLogOut,
+    onLogOut: () => void muteAll.finish().then(onLogOut),
     onShortcuts: () => shortcuts.open(),
   });
   const unseen = createUnseen({
@@ -86,6 +86,13 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     },
   });
 
+  /** Go where a pop-up leads. @param {string} path */
+  function follow(path) {
+    focus();
+    unseen.markAll();
+    router.go(path);
+  }
+
   const popups = createPopups({
     live,
     attention,
@@ -93,13 +100,9 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     leads: () => election.leads(),
     held: muteAll.held,
     describe: createPopupTexts(texts, words),
-    show: (title, options) => (prefs.get("popups") ? showPopup(title, options) : null),
+    screen: createScreen({ onClick: follow, ended }),
+    wanted: () => prefs.get("popups"),
     chime: () => prefs.get("sound") && chime(),
-    onClick(path) {
-      focus();
-      unseen.markAll();
-      router.go(path);
-    },
   });
   const election = joinElection(`glimpse-${me.id}`, popups.takeOver);
 

@@ -23,6 +23,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "img-src 'self' data:",
         "connect-src 'self'",
         "manifest-src 'self'",
+        "worker-src 'self'",
         "base-uri 'none'",
         "form-action 'self'",
         "frame-ancestors 'none'",
@@ -63,6 +64,7 @@ class PagesApi:
             *(Route(path, self._index) for path in PAGES),
             Route("/docs", self._docs),
             Route("/favicon.ico", self._icon),
+            Route("/sw.js", self._service_worker),
             Mount("/static", GZipMiddleware(_Static(self._directory), minimum_size=COMPRESSED_FROM)),
         ]
 
@@ -71,6 +73,10 @@ class PagesApi:
 
     async def _docs(self, _request: Request) -> Response:
         return FileResponse(self._directory / "docs.html", headers=HEADERS)
+
+    async def _service_worker(self, _request: Request) -> Response:
+        # A service worker reaches no further than its own folder, so this one is at the root.
+        return FileResponse(self._directory / "sw.js", headers=HEADERS)
 
     async def _icon(self, _request: Request) -> Response:
         return FileResponse(self._directory / "icon.svg", headers=HEADERS)

@@ -104,7 +104,11 @@ class Desks:
         self.problems: list[str] = []
 
     def context(self, hub: HubProcess, size: tuple[int, int] = DESKTOP, **options: Any) -> BrowserContext:
-        """A browser profile of its own, of which every page is watched."""
+        """A browser profile of its own, of which every page is watched.
+
+        It has no service workers unless `service_workers="allow"` is given, so that it is the page that shows pop-ups.
+        """
+        options.setdefault("service_workers", "block")
         width, height = size
         context = self._browser.new_context(
             base_url=hub.base_url,

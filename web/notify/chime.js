@@ -11,6 +11,7 @@ export function createChime() {
   let audio;
   return function chime() {
     audio ??= new AudioContext();
+    void audio.resume(); // One that was made before the first click sleeps until it is woken.
     const start = audio.currentTime;
     for (const { hertz, after } of NOTES) {
       const note = new OscillatorNode(audio, { type: "sine", frequency: hertz });

@@ -1,4 +1,4 @@
-/** The browser's pop-ups: whether they may be shown, asking for it, and showing one. */
+/** The browser's pop-ups: whether they may be shown, and asking for it. */
 
 /** @returns {NotificationPermission | "unsupported"} */
 export function permission() {
@@ -10,18 +10,4 @@ export function permission() {
 export async function askPermission() {
   if (permission() !== "unsupported") await Notification.requestPermission();
   return permission();
-}
-
-/**
- * @param {string} title
- * @param {NotificationOptions} options
- * @returns {Notification | null} null where it may not or cannot be shown
- */
-export function showPopup(title, options) {
-  if (permission() !== "granted") return null;
-  try {
-    return new Notification(title, options);
-  } catch {
-    return null; // Some phones only let a service worker show them.
-  }
 }

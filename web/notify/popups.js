@@ -12,13 +12,13 @@ const LONGEST_MS = 1_500;
 /** Where nobody is at this browser, another device goes first: it may say that they have seen it. */
 const HOLD_MS = 2_000;
 const THERE_MS = 120_000;
-/** What no leader has shown by then is not news any more. */
+/** What nobody has shown by then is not news any more. */
 const STALE_MS = 15_000;
 
 /** @typedef {import("../client.js").Open} Open */
 /** @typedef {import("../words.js").Brief} Brief */
 /** @typedef {{ sequence: number, open: Open, message: Brief, missed: boolean, at: number }} Item */
-/** @typedef {{ popup: Notification, items: Item[] }} Shown */
+/** @typedef {{ popup: import("./screen.js").Popup, items: Item[] }} Shown */
 
 /**
  * @param {object} parts
@@ -28,11 +28,11 @@ const STALE_MS = 15_000;
  * @param {() => boolean} parts.leads whether this tab is the leader
  * @param {() => boolean} parts.held whether the user is just muting everything
  * @param {(items: Item[]) => { title: string, body: string, path: string }} parts.describe
- * @param {(title: string, options: NotificationOptions) => Notification | null} parts.show null where it cannot be shown
+ * @param {import("./screen.js").Screen} parts.screen
+ * @param {() => boolean} parts.wanted whether this browser is to show any
  * @param {() => void} parts.chime
- * @param {(path: string) => void} parts.onClick
  */
-export function createPopups({ live, attention, channel, leads, held, describe, show, chime, onClick }) {
+export function createPopups({ live, attention, channel, leads, held, describe, screen, wanted, chime }) {
   /** @type {Item[]} */
   let waiting = [];
   /** @type {Set<Shown>} */
@@ -52,29 +52,26 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     waiting = waiting.filter(({ at }) => Date.now() - at < STALE_MS);
     if (!leads() || !waiting.length) return;
     // A replay may still be running, or what came with it: all that was missed is one pop-up.
-    if (live.state === "catching-up") return schedule();
+    if (live.state === "catching-up" || held()) {
+      timer = setTimeout(flush, COLLECT_MS);
+      return;
+    }
     const items = waiting;
     waiting = [];
     channel.postMessage({ shown: items[items.length - 1].sequence });
-    if (held()) return;
     chime();
     present(items);
   }
 
   /** @param {Item[]} items @param {{ silent?: boolean }} [how] */
   function present(items, { silent = false } = {}) {
+    if (!wanted()) return;
     const { title, body, path } = describe(items);
-    const tag = items.length === 1 ? `open-${items[0].open.id}` : "opens";
-    const popup = show(title, { body, tag, silent, icon: "/static/icon-192.png", data: { path } });
-    if (!popup) return;
-    const entry = { popup, items };
-    shown.add(entry);
-    popup.onclick = () => {
-      popup.close();
-      shown.delete(entry);
-      onClick(path);
-    };
-    popup.onclose = () => shown.delete(entry);
+    const { sequence } = items[items.length - 1];
+    const about = { path, sequence, opens: items.map(({ open }) => open.id) };
+    // Each has a tag of its own: one that replaces another by its tag comes without a sound.
+    const popup = screen.show(title, { body, tag: `opens-${sequence}`, silent, icon: "/static/icon-192.png", data: about });
+    if (popup) shown.add({ popup, items });
   }
 
   /** @param {(item: Item) => boolean} gone */
@@ -84,8 +81,7 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
       const left = entry.items.filter((item) => !gone(item));
       if (left.length === entry.items.length) continue;
       shown.delete(entry);
-      entry.popup.close();
-      if (left.length) present(left, { silent: true });
+      void entry.popup.close().then((was) => was && left.length && present(left, { silent: true }));
     }
   }
 
@@ -95,9 +91,15 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     schedule();
   });
   live.on("corrected", ({ open }) => {
-    if (!open.counted) remove((item) => item.open.id === open.id);
+    if (open.counted) return;
+    remove((item) => item.open.id === open.id);
+    void screen.withdraw(({ opens }) => opens.every((id) => id === open.id));
   });
-  live.on("seen", ({ sequence }) => remove((item) => item.sequence <= sequence));
+  live.on("seen", ({ sequence }) => {
+    remove((item) => item.sequence <= sequence);
+    void screen.withdraw((about) => about.sequence <= sequence);
+  });
+  live.on("muted-all", () => (waiting = []));
   channel.addEventListener("message", ({ data }) => {
     if (data.shown) waiting = waiting.filter(({ sequence }) => sequence > data.shown);
   });
@@ -108,7 +110,8 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     stop() {
       clearTimeout(timer);
       waiting = [];
-      shown.forEach(({ popup }) => popup.close());
+      void screen.withdraw(() => true);
+      shown.forEach(({ popup }) => void popup.close());
     },
   };
 }

@@ -1,0 +1,103 @@
+"""Pop-ups by the service worker, as on phones, where a page may show none: shown, clicked and withdrawn by any tab."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import Desks, log_in
+from tests.browser.people import Sender
+from tests.processes import wait_until
+
+PHONES = """
+    window.Notification = class {
+        static permission = "granted";
+        static async requestPermission() { return this.permission; }
+        constructor() { throw new TypeError("Illegal constructor. Use ServiceWorkerRegistration.showNotification()"); }
+    };
+"""
+"""How Chrome on Android has it."""
+
+CLICK = """async () => {
+    const [notification] = await self.registration.getNotifications();
+    const opened = [];
+    self.clients.openWindow = async (path) => opened.push(path);
+    const event = new Event("notificationclick");
+    const done = [];
+    self.dispatchEvent(Object.assign(event, { notification, waitUntil: (promise) => done.push(promise) }));
+    // Only a real click lets a page be brought to the front.
+    await Promise.allSettled(done);
+    return opened;
+}"""
+
+
+def phone(desks: Desks, sender: Sender) -> BrowserContext:
+    context = desks.context(sender.hub, service_workers="allow")
+    context.add_init_script(PHONES)
+    log_in(context, sender)
+    return context
+
+
+def shown(page: Page, count: int) -> list[dict[str, Any]]:
+    """What is on the screen, once there are `count`."""
+    what = """async () => {
+        const worker = await navigator.serviceWorker.getRegistration();
+        return ((await worker?.getNotifications()) ?? []).map(({ title, body }) => ({ title, body }));
+    }"""
+    wait_until(lambda: len(page.evaluate(what)) == count, what=f"{count} on the screen")
+    found: list[dict[str, Any]] = page.evaluate(what)
+    return found
+
+
+def test_a_popup_is_shown_where_pages_may_show_none_and_leads_to_the_history(desks: Desks, sender: Sender) -> None:
+    context = phone(desks, sender)
+    page = desks.tab(context, "/settings")
+    message = sender.register(subject="The quote")
+    sender.hit(message)
+    [popup] = shown(page, 1)
+    assert popup["title"] == "reader@example.com opened your mail"
+    assert popup["body"].startswith("The quote\nBoston, US")
+    assert context.service_workers[0].evaluate(CLICK) == []
+    expect(page.get_by_role("dialog", name="The quote")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"/messages/{message['id']}$"))
+    shown(page, 0)
+
+
+def test_a_popup_outlives_its_tab_and_opens_a_new_one(desks: Desks, sender: Sender) -> None:
+    context = phone(desks, sender)
+    page = desks.tab(context)
+    message = sender.register()
+    sender.hit(message)
+    shown(page, 1)
+    docs = context.new_page()
+    docs.goto("/docs")
+    page.close()
+    assert context.service_workers[0].evaluate(CLICK) == [f"/messages/{message['id']}"], "the documentation shows none"
+
+
+def test_what_is_seen_or_taken_back_is_withdrawn_whoever_showed_it(desks: Desks, sender: Sender) -> None:
+    context = phone(desks, sender)
+    first = desks.tab(context, "/settings")
+    message = sender.register()
+    sender.hit(message)
+    shown(first, 1)
+    second = desks.tab(context, "/settings")
+    first.close()
+    sender.post(f"/messages/{message['id']}/viewing")
+    shown(second, 0)
+    sender.hit(sender.register(subject="The contract"))
+    [popup] = shown(second, 1)
+    assert "The contract" in popup["body"]
+    sender.post("/seen", sequence=sender.get("/me")["sequence"])
+    shown(second, 0)
+
+
+def test_logging_out_leaves_nothing_on_the_screen(desks: Desks, sender: Sender) -> None:
+    page = desks.tab(phone(desks, sender), "/settings")
+    sender.hit(sender.register())
+    shown(page, 1)
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    shown(page, 0)
