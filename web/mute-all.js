@@ -1,10 +1,12 @@
 /**
  * Mute all, with a few seconds to think again. Mute-all cannot be taken back once the hub has it, so the
- * hub is told at the end of those seconds, or at once when the page is left; until then this browser
- * already shows no pop-up.
+ * hub is told at the end of those seconds, or at once when the page is hidden, left or logged out of.
+ * Until then this browser keeps its pop-ups back: if it is undone, they come late; else not at all.
  */
 
 const SECONDS = 5;
+/** How long pop-ups are kept back beyond that, at most, while the hub is being told. */
+const TELLING_MS = 5_000;
 
 /** @typedef {ReturnType<typeof createMuteAll>} MuteAll */
 
@@ -12,11 +14,12 @@ const SECONDS = 5;
  * @param {object} parts
  * @param {typeof import("./texts.js").texts} parts.texts
  * @param {import("./api.js").Api} parts.api
+ * @param {import("./live/live.js").Live} parts.live
  * @param {import("./parts/toast.js").Toasts} parts.toasts
  * @param {BroadcastChannel} parts.channel shared by the user's tabs, any of which may show the pop-ups
  * @param {AbortSignal} parts.ended
  */
-export function createMuteAll({ texts, api, toasts, channel, ended }) {
+export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   let heldUntil = 0;
@@ -30,7 +33,7 @@ export function createMuteAll({ texts, api, toasts, channel, ended }) {
   function begin() {
     if (timer) return;
     timer = setTimeout(finish, SECONDS * 1000);
-    hold(Date.now() + (SECONDS + 2) * 1000);
+    hold(Date.now() + SECONDS * 1000 + TELLING_MS);
     toasts.say(texts.settings.muteAllSoon(SECONDS), { seconds: SECONDS, action: { label: texts.undo, run: undo } });
   }
 
@@ -41,24 +44,28 @@ export function createMuteAll({ texts, api, toasts, channel, ended }) {
     toasts.say(texts.settings.muteAllUndone);
   }
 
+  /** Tell the hub now what it would be told in a moment; nothing if nothing is to be told. */
   async function finish() {
+    if (!timer) return;
     clearTimeout(timer);
     timer = undefined;
     try {
       await api.muteAll();
       toasts.say(texts.settings.muteAllDone);
     } catch (error) {
-      toasts.fail(/** @type {Error} */ (error));
-    } finally {
       hold(0);
+      toasts.fail(/** @type {Error} */ (error));
     }
   }
 
   channel.addEventListener("message", ({ data }) => {
     if (data.heldUntil !== undefined) heldUntil = data.heldUntil;
   }, { signal: ended });
-  addEventListener("pagehide", () => void (timer && finish()), { signal: ended });
+  live.on("muted-all", () => (heldUntil = 0));
+  // A phone may end a hidden page without another word.
+  document.addEventListener("visibilitychange", () => void (document.hidden && finish()), { signal: ended });
+  addEventListener("pagehide", () => void finish(), { signal: ended });
   ended.addEventListener("abort", () => clearTimeout(timer));
 
-  return { begin, held: () => Date.now() < heldUntil };
+  return { begin, finish, held: () => Date.now() < heldUntil };
 }

@@ -8,7 +8,6 @@ const plural = (count, one, many) => (count === 1 ? one : many);
 
 export const texts = {
   name: "Glimpse",
-  skip: "Skip to content",
   loading: "Loading…",
   retry: "Try again",
   undo: "Undo",
@@ -16,8 +15,6 @@ export const texts = {
   copy: "Copy",
   copied: "Copied",
   justNow: "just now",
-  never: "never",
-  unknown: "Unknown",
   noSubject: "(no subject)",
 
   nav: {
@@ -128,12 +125,11 @@ export const texts = {
     /** @param {number} count @param {string} shown */
     opens: (count, shown) => `${shown} ${plural(count, "open", "opens")}`,
     notOpened: "Not opened",
+    notKnown: "Opens unknown",
     untracked: "Not tracked",
     draft: "Not sent yet",
     /** @param {string} when */
     sent: (when) => `Sent ${when}`,
-    /** @param {string} when */
-    last: (when) => `Last ${when}`,
     muted: "Muted",
     emptyTitle: "No messages yet",
     empty: "Register a mail with your plugin, or try it by hand.",
@@ -152,7 +148,6 @@ export const texts = {
     last: "Last opened",
     notYet: "Not yet",
     readers: "Recipients",
-    recipient: "Recipient",
     timeline: "Over time",
     /** @param {string} from @param {string} to @param {number} count */
     timelineLabel: (from, to, count) => `${count} ${plural(count, "open", "opens")} between ${from} and ${to}`,
@@ -169,10 +164,12 @@ export const texts = {
     notFound: "It was deleted, or it belongs to somebody else.",
     crm: "Open the record",
     more: "Show older opens",
-    placeHidden: "Hidden by the mail provider",
+    /** @param {string} count */
+    latest: (count) => `the latest ${count}`,
     placeUnknown: "Unknown",
-    /** @param {string} name @param {string} count */
-    placeRow: (name, count) => `${name}: ${count}`,
+    placeOthers: "Elsewhere",
+    /** @param {string} count */
+    moreReaders: (count) => `and ${count} more`,
   },
 
   speaker: {
@@ -197,7 +194,7 @@ export const texts = {
     muteAllAction: "Mute all",
     muteAllHint: "Silences every mail you have sent so far. New mail still notifies, and any one mail gets its voice back with its speaker.",
     /** @param {number} seconds */
-    muteAllSoon: (seconds) => `Muting everything sent so far in ${seconds} seconds…`,
+    muteAllSoon: (seconds) => `Muting everything sent so far in ${seconds} seconds, or when you leave this page…`,
     muteAllDone: "Muted everything sent so far. New mail still notifies.",
     muteAllUndone: "Nothing was muted.",
     /** @param {string} when */
@@ -326,7 +323,7 @@ export const texts = {
     self: "Your own view of your own mail.",
     repeat: "The same reader again, seconds later. Counted once.",
   },
-  confidence: { high: "certain", medium: "likely", low: "a guess" },
+  confidence: { high: "That is certain.", medium: "That is likely, not certain.", low: "That is a guess." },
   takenBack: {
     /** @param {string} what */
     title: (what) => `Taken back: ${what}`,

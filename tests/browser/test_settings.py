@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desks, log_in, popups
 from tests.browser.people import PASSWORD, Sender
@@ -45,20 +48,45 @@ def test_mute_all_silences_what_was_sent_and_not_what_comes(desks: Desks, sender
 
 def test_mute_all_can_be_undone_for_a_few_seconds(desks: Desks, sender: Sender) -> None:
     message = sender.register()
-    page = desks.open(sender, "/settings")
+    context = desks.context(sender.hub)
+    context.clock.install()
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
     page.get_by_role("button", name="Mute all notifications").click()
+    sender.hit(message)
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    context.clock.run_for(1_000)
+    assert popups(page) == [], "it is kept back"
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Nothing was muted.")).to_be_visible()
-    sender.hit(message)
-    assert len(popups(page, 1)) == 1
+    assert len(popups(page, 1)) == 1, "and told late"
     assert sender.get("/me")["settings"]["muted_all_at"] is None
 
 
-def test_mute_all_holds_even_if_the_page_is_left_at_once(desks: Desks, sender: Sender) -> None:
-    page = desks.open(sender, "/settings")
+HIDE = """() => {
+    Object.defineProperty(document, "hidden", { value: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+LEAVE: dict[str, Callable[[Page], object]] = {
+    "another page": lambda page: page.goto("/docs"),
+    "closed": lambda page: page.close(),
+    "hidden": lambda page: page.evaluate(HIDE),
+    "logged out": lambda page: page.get_by_role("button", name="Log out").click(),
+}
+
+
+@pytest.mark.parametrize("how", LEAVE)
+def test_mute_all_holds_even_if_the_page_is_left_at_once(desks: Desks, sender: Sender, how: str) -> None:
+    context = desks.context(sender.hub)
+    # Five seconds that do not pass: only leaving can tell the hub.
+    context.add_init_script(
+        "const real = setTimeout; setTimeout = (run, after) => real(run, after === 5000 ? 1e9 : after);"
+    )
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
     page.get_by_role("button", name="Mute all notifications").click()
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
-    page.goto("/docs")
+    LEAVE[how](page)
     wait_until(lambda: sender.get("/me")["settings"]["muted_all_at"], what="mute-all reached the hub")
 
 
