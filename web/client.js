@@ -103,6 +103,8 @@ export class GlimpseClient extends EventTarget {
   #last = null;
   #attempt = 0;
   #heartbeatMs = 20_000;
+  /** When the other side last said anything, by the clock on the wall, which goes on while a machine sleeps. */
+  #heard = 0;
   /** Whether the hub has answered our `connect`. */
   #greeted = false;
   /** Up to here an event is one that was missed. */
@@ -158,9 +160,10 @@ export class GlimpseClient extends EventTarget {
     this.#become("idle");
   }
 
-  /** Try now instead of at the end of the wait: the network is back, or the machine woke up. */
+  /** The network is back, or the machine woke up: try now, also where a socket has been silent for too long. */
   retryNow() {
-    if (this.#state === "waiting") this.#connect();
+    const isSilent = this.#socket && Date.now() - this.#heard > 1.5 * this.#heartbeatMs;
+    if (this.#state === "waiting" || isSilent) this.#connect();
   }
 
   /**
@@ -209,8 +212,7 @@ export class GlimpseClient extends EventTarget {
     try {
       socket = new this.#options.WebSocket(`${this.#options.url.replace(/^http/, "ws")}/api/v1/ws`, [SUBPROTOCOL]);
     } catch {
-      this.#wait();
-      return;
+      return this.#wait();
     }
     this.#socket = socket;
     socket.onopen = () => {
@@ -255,11 +257,9 @@ export class GlimpseClient extends EventTarget {
 
   /** Give the other side `milliseconds` to say anything at all. @param {number} milliseconds */
   #watch(milliseconds) {
+    this.#heard = Date.now();
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => {
-      this.#drop(4000);
-      this.#wait();
-    }, milliseconds);
+    this.#watchdog = setTimeout(() => this.#closed(4000, "silence"), milliseconds);
   }
 
   /** @param {string} text */
@@ -364,8 +364,7 @@ export class GlimpseClient extends EventTarget {
     } catch {
       if (!mine()) return;
       this.#drop(1000);
-      this.#wait();
-      return;
+      return this.#wait();
     }
     this.#held = null;
     for (const event of held) this.#deliver(event);

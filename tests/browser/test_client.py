@@ -278,6 +278,19 @@ def test_silence_for_two_heartbeats_is_taken_for_a_lost_connection(page: Page) -
     state(page, "live")
 
 
+def test_a_socket_that_was_silent_while_the_machine_slept_is_given_up_at_once(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 4})
+    accept(page, 0, sequence=4)
+    page.evaluate("() => client.retryNow()")
+    sockets(page, 1)
+    page.evaluate("() => { const now = Date.now(); Date.now = () => now + 31_000; client.retryNow(); }")
+    sockets(page, 2)
+    accept(page, 1, sequence=4)
+    page.evaluate("() => client.retryNow()")
+    sockets(page, 2)
+    state(page, "live")
+
+
 def test_close_ends_it_for_good(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 4})
     accept(page, 0, sequence=4)

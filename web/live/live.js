@@ -19,6 +19,8 @@
 
 import { GlimpseClient, memoryCursor } from "../client.js";
 
+const TICK_MS = 5_000;
+
 /** @typedef {ReturnType<typeof createLive>} Live */
 
 /**
@@ -67,6 +69,12 @@ export function createLive({ url, sequence }) {
   };
   addEventListener("online", wake);
   document.addEventListener("visibilitychange", wake);
+  let ticked = Date.now();
+  const clock = setInterval(() => {
+    // A clock that has jumped: the machine slept, and whoever wakes it is not told "live" of a dead socket.
+    if (Date.now() - ticked > 3 * TICK_MS) client.retryNow();
+    ticked = Date.now();
+  }, TICK_MS);
 
   return {
     on,
@@ -81,6 +89,7 @@ export function createLive({ url, sequence }) {
       return head;
     },
     close() {
+      clearInterval(clock);
       removeEventListener("online", wake);
       document.removeEventListener("visibilitychange", wake);
       client.close();
