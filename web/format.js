@@ -20,6 +20,7 @@ export function createFormat({ justNow, locale, now = Date.now }) {
   const wholeDay = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
   const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
   const weekday = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+  const datedWeekday = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
   const shortDay = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
   const dated = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric" });
   const exact = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "long" });
@@ -53,11 +54,13 @@ export function createFormat({ justNow, locale, now = Date.now }) {
     },
     /** Everything there is to know of a moment, for a tooltip. @param {string} time */
     exact: (time) => exact.format(new Date(time)),
+    /** The same text for all moments of one day here, and another for every other. @param {string} time */
+    dayKey: (time) => String(midnight(new Date(time))),
     /** The heading of a day: "Today", "Yesterday", "Tuesday 3 November". @param {string} time */
     day(time) {
       const date = new Date(time);
       const away = daysAway(date);
-      if (away < -1 || away > 0) return weekday.format(date);
+      if (away < -1 || away > 0) return (date.getFullYear() === new Date(now()).getFullYear() ? weekday : datedWeekday).format(date);
       const name = wholeDay.format(away, "day");
       return name.charAt(0).toLocaleUpperCase(locale) + name.slice(1);
     },

@@ -23,6 +23,7 @@ export function createMessageRows({ texts, format, words, sparks }) {
   return function messageRow(message) {
     const [first] = message.recipients;
     const opens = texts.messages.opens(message.opens, format.number(message.opens));
+    const none = message.tracked ? texts.messages.notOpened : texts.messages.notKnown;
     return h(
       "a",
       { class: message.opens ? "message is-opened" : "message", href: `/messages/${message.id}`, "data-view": true, "data-message": message.id },
@@ -37,7 +38,7 @@ export function createMessageRows({ texts, format, words, sparks }) {
       h(
         "span",
         { class: "message-opens" },
-        h("span", { class: "message-count" }, message.opens ? opens : texts.messages.notOpened),
+        h("span", { class: "message-count" }, message.opens ? opens : none),
         message.last_opened_at && h("span", { class: "message-last" }, timeAgo(format, message.last_opened_at)),
       ),
       status(message),

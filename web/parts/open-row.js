@@ -79,7 +79,7 @@ export function createOpenRows({ texts, format, words, withMessage }) {
             "p",
             { class: "open-why" },
             taken ? "" : `${words.meaning(open)} `,
-            open.reasons.length > 0 && h("span", {}, `${texts.activity.reasons} ${open.reasons.join("; ")} (${texts.confidence[open.confidence]}).`),
+            open.reasons.length > 0 && h("span", {}, `${texts.activity.reasons} ${open.reasons.join(". ")}. ${texts.confidence[open.confidence]}`),
           ),
       ),
       h("span", { class: "open-when" }, timeAgo(format, open.at)),

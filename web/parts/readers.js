@@ -32,7 +32,7 @@ export function createReaders({ texts, format }) {
       "section",
       {},
       h("h3", {}, texts.history.readers, h("span", { class: "count" }, format.number(recipients.length))),
-      h("ul", { class: "readers", role: "list" }, rows, others > 0 && h("li", { class: "hint" }, `+ ${format.number(others)}`)),
+      h("ul", { class: "readers", role: "list" }, rows, others > 0 && h("li", { class: "hint" }, texts.history.moreReaders(format.number(others)))),
     );
   };
 }

@@ -7,8 +7,8 @@ const SEQUENCE_MS = 1_500;
 
 /** @typedef {Record<string, (() => unknown) | undefined>} Actions by key; "g a" is g, then a */
 
-/** @param {typeof import("../texts.js").texts} texts */
-function createSheet(texts) {
+/** @param {typeof import("../texts.js").texts} texts @param {HTMLElement} off says that the shortcuts are off */
+function createSheet(texts, off) {
   const words = texts.shortcuts;
   /** @type {[string, [string, string][]][]} */
   const groups = [
@@ -29,6 +29,7 @@ function createSheet(texts) {
         h("h2", { id: "sheet-title" }, words.title),
         h("button", { class: "icon-button", type: "button", "aria-label": texts.close, onclick: () => dialog.close() }, icon("close")),
       ),
+      off,
       h(
         "div",
         { class: "sheet-groups" },
@@ -49,8 +50,10 @@ function createSheet(texts) {
  * @param {AbortSignal} parts.ended
  */
 export function createShortcuts({ texts, enabled, actions, ended }) {
-  const sheet = createSheet(texts);
+  const off = h("p", { class: "note" }, texts.shortcuts.off);
+  const sheet = createSheet(texts, off);
   const open = () => {
+    off.hidden = enabled();
     if (!sheet.open) sheet.showModal();
   };
   /** @type {Actions} */

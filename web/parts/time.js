@@ -9,6 +9,11 @@ export function timeAgo(format, time) {
   return h("time", { datetime: time, title: format.exact(time), "data-ago": true }, format.ago(time));
 }
 
+/** The heading of a day: what is "Today" becomes "Yesterday" at midnight. @param {import("../format.js").Format} format @param {string} time RFC 3339 */
+export function dayName(format, time) {
+  return h("time", { datetime: time, "data-ago": "day" }, format.day(time));
+}
+
 /**
  * Keep every relative time on the page current.
  * @param {import("../format.js").Format} format
@@ -16,8 +21,9 @@ export function timeAgo(format, time) {
  */
 export function keepTimesFresh(format) {
   const timer = setInterval(() => {
-    for (const element of document.querySelectorAll("time[data-ago]")) {
-      const text = format.ago(/** @type {HTMLTimeElement} */ (element).dateTime);
+    for (const element of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll("time[data-ago]"))) {
+      const { dateTime, dataset } = element;
+      const text = dataset.ago === "day" ? format.day(dateTime) : format.ago(dateTime);
       if (element.textContent !== text) element.textContent = text;
     }
   }, EVERY_MS);

@@ -7,6 +7,7 @@ import { fill, h } from "../dom.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
 import { createSwitch } from "../parts/switch.js";
+import { dayName } from "../parts/time.js";
 import { createAsk } from "./ask.js";
 
 const PAGE = 40;
@@ -126,12 +127,12 @@ export function createActivity(desk) {
 
   /** The list of an open's day, made where it is missing. @param {string} time */
   function dayList(time) {
-    const day = format.day(time);
+    const day = format.dayKey(time);
     const heads = /** @type {HTMLElement[]} */ ([...feed.querySelectorAll(".day")]);
     const there = heads.find((head) => head.dataset.day === day);
     if (there) return /** @type {HTMLOListElement} */ (there.querySelector("ol"));
     const list = h("ol", { class: "opens card", role: "list" });
-    const section = h("section", { class: "day", "data-day": day, "data-from": time }, h("h2", { class: "day-name" }, day), list);
+    const section = h("section", { class: "day", "data-day": day, "data-from": time }, h("h2", { class: "day-name" }, dayName(format, time)), list);
     const older = heads.find((head) => String(head.dataset.from) < time);
     feed.insertBefore(section, older ?? null);
     return list;

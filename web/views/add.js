@@ -37,7 +37,7 @@ export function createAdd(desk) {
 
   /** @param {number} number @param {string} title @param {...(import("../dom.js").Child | import("../dom.js").Child[])} children */
   const step = (number, title, ...children) =>
-    h("li", { class: message && number === 1 ? "card step is-done" : "card step" }, h("span", { class: "step-number", "aria-hidden": "true" }, format.number(number)), h("div", { class: "step-body" }, h("h2", {}, title), ...children));
+    h("li", { class: message && number === 1 ? "card step is-done" : "card step", "data-step": number }, h("span", { class: "step-number", "aria-hidden": "true" }, format.number(number)), h("div", { class: "step-body" }, h("h2", {}, title), ...children));
 
   function begin() {
     message = undefined;
@@ -71,6 +71,9 @@ export function createAdd(desk) {
     });
     drawSteps(message);
   }
+
+  /** @param {...number} numbers */
+  const markDone = (...numbers) => numbers.forEach((number) => steps.querySelector(`[data-step="${number}"]`)?.classList.add("is-done"));
 
   /** @param {Message} registered */
   function drawSteps(registered) {
@@ -112,6 +115,7 @@ export function createAdd(desk) {
     if (!message) return;
     await api.changeMessage(message.id, { sent_at: new Date().toISOString() });
     isSent = true;
+    markDone(2, 3);
     fill(steps.querySelector(".sent-place") ?? h("div"), h("p", { class: "done" }, icon("check"), say.isSent));
     drawWatch();
   }
@@ -131,10 +135,11 @@ export function createAdd(desk) {
   live.on("opened", ({ open, message: brief }) => {
     if (!message || brief.id !== message.id || isOpened) return;
     if (!open.counted) {
-      const text = open.verdict === "self" ? say.own : `${say.machine} ${open.reasons.join("; ")}`;
+      const text = open.verdict === "self" ? say.own : `${say.machine} ${open.reasons.join(". ")}.`;
       return drawWatch(h("p", { class: "note" }, text));
     }
     isOpened = true;
+    markDone(4);
     fill(
       watch,
       h("p", { class: "opened" }, h("span", { class: "opened-symbol" }, icon("eye")), h("strong", {}, say.opened)),

@@ -138,7 +138,7 @@ export function createHistory(desk) {
     fill(
       content,
       note(message),
-      figures(message),
+      message.tracked && figures(message),
       counted.length > 0 && line(message, counted),
       h(
         "div",
@@ -179,7 +179,7 @@ export function createHistory(desk) {
     return h(
       "section",
       {},
-      h("h3", {}, texts.history.timeline),
+      h("h3", {}, texts.history.timeline, latest(counted)),
       timeline({
         times: counted.map(({ at }) => Date.parse(at)),
         from: Date.parse(from),
@@ -192,6 +192,9 @@ export function createHistory(desk) {
     );
   }
 
+  /** What a picture is drawn from, where that is not all there is. @param {Open[]} counted */
+  const latest = (counted) => next && h("span", { class: "count" }, texts.history.latest(format.number(counted.length)));
+
   /** @param {Open[]} counted */
   function places(counted) {
     /** @type {Map<string, { name: string, count: number, quiet: boolean }>} */
@@ -203,8 +206,11 @@ export function createHistory(desk) {
       row.count += 1;
       found.set(name, row);
     }
-    const rows = [...found.values()].sort((one, other) => other.count - one.count).slice(0, MOST_PLACES);
-    return h("section", {}, h("h3", {}, texts.history.places), bars(rows, format.number));
+    const all = [...found.values()].sort((one, other) => other.count - one.count);
+    const rows = all.slice(0, MOST_PLACES);
+    const others = all.slice(MOST_PLACES).reduce((sum, { count }) => sum + count, 0);
+    if (others) rows.push({ name: texts.history.placeOthers, count: others, quiet: true });
+    return h("section", {}, h("h3", {}, texts.history.places, latest(counted)), bars(rows, format.number));
   }
 
   /** @param {Message} of */
