@@ -22,6 +22,7 @@ async def test_page_is_html_under_a_policy_that_lets_nothing_else_in(hub: Hub, p
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["worker-src"] == "'self'"
     assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -65,6 +66,14 @@ async def test_file_is_not_sent_again_while_it_is_the_same(hub: Hub) -> None:
     first = await hub.http.get("/static/client.js")
     again = await hub.http.get("/static/client.js", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_service_worker_is_at_the_root_for_it_reaches_no_further_than_its_folder(hub: Hub) -> None:
+    answer = await hub.http.get("/sw.js")
+    assert (answer.status_code, answer.content) == (200, (WEB / "sw.js").read_bytes())
+    assert answer.headers["content-type"].partition(";")[0] == "text/javascript"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
 async def test_icon_is_where_browsers_look_for_it(hub: Hub) -> None:

@@ -72,6 +72,7 @@ def test_what_cannot_be_opened_says_so(desks: Desks, sender: Sender) -> None:
     sender.register(subject="Draft", sent_at=None)
     page = desks.open(sender, "/messages")
     expect(page.locator(".message", has_text="Plain")).to_contain_text("Not tracked")
+    expect(page.locator(".message", has_text="Plain")).to_contain_text("Opens unknown")
     expect(page.locator(".message", has_text="Draft")).to_contain_text("Not sent yet")
 
 

@@ -79,9 +79,10 @@ LEAVE: dict[str, Callable[[Page], object]] = {
 def test_mute_all_holds_even_if_the_page_is_left_at_once(desks: Desks, sender: Sender, how: str) -> None:
     context = desks.context(sender.hub)
     # Five seconds that do not pass: only leaving can tell the hub.
-    context.add_init_script(
-        "const real = setTimeout; setTimeout = (run, after) => real(run, after === 5000 ? 1e9 : after);"
-    )
+    context.add_init_script("""
+        const real = setTimeout;
+        setTimeout = (run, after) => real(run, after === 5000 ? 1e9 : after);
+    """)
     log_in(context, sender)
     page = desks.tab(context, "/settings")
     page.get_by_role("button", name="Mute all notifications").click()
