@@ -12,12 +12,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import hits, picture, report, screen
+from bench import fanout, hits, idle, picture, report, screen, storm
 from bench.figures import BenchError, Figure, Setting
 from bench.machine import allow_files, facts
 from tests.servers import ROOT
 
-MEASURES: dict[str, Callable[[Setting], list[Figure]]] = {each.NAME: each.measure for each in (hits, screen)}
+MEASURES: dict[str, Callable[[Setting], list[Figure]]] = {
+    each.NAME: each.measure for each in (hits, screen, idle, fanout, storm)
+}
 RESULTS = ROOT / "bench" / "results"
 FILES = 20_000
 WIDE = 200

@@ -34,13 +34,17 @@ def measure(setting: Setting) -> list[Figure]:
     rounds, seconds = (3, 2) if setting.quick else (5, 4)
     with _hubs(setting.folder) as (hubs, world), ExitStack() as stack:
         bare = stack.enter_context(servers.bare(setting.folder))
-        nginx = stack.enter_context(servers.nginx("nginx empty_gif", setting.folder, EMPTY_GIF))
-        many = _Runs(setting, [*hubs, bare, nginx], world.messages, seconds)
+        missing = servers.lacking()
+        nginx = None if missing else stack.enter_context(servers.nginx("nginx empty_gif", setting.folder, EMPTY_GIF))
+        if missing:
+            setting.say(f"a yardstick is missing: {missing}")
+        many = _Runs(setting, [*hubs, bare, *filter(None, [nginx])], world.messages, seconds)
         many.run(rounds)
         one = _Runs(setting, [*hubs, bare], world.messages[:1], seconds)
         one.run(rounds)
         figures = [_throughput(many, each, bare, nginx) for each in hubs]
-        figures += [_throughput(many, bare, None, nginx), _throughput(many, nginx, None, None)]
+        figures.append(_throughput(many, bare, None, nginx))
+        figures += [_throughput(many, nginx, None, None)] if nginx else []
         figures += [_throughput(one, each, bare, None, ", all on one pixel") for each in hubs]
         for each in hubs:
             figures.append(_soon(setting, each, world.messages, statistics.median(many.rates[each.name]) / 2))
@@ -87,7 +91,6 @@ def _throughput(runs: _Runs, server: Server, bare: Server | None, nginx: Server 
     rates = runs.rates[server.name]
     against = bare or nginx
     beside = [f"{paired_ratio(rates, runs.rates[nginx.name]):.3f} of {nginx.name}"] if bare and nginx else []
-    goal = GOALS.get(server.name) if bare and nginx else None
     server_cores, generator, others = map(statistics.median, zip(*runs.cores[server.name], strict=True))
     beside.append(f"{statistics.median(runs.costs(server)):.0f} µs of a core each")
     return Figure(
@@ -97,7 +100,7 @@ def _throughput(runs: _Runs, server: Server, bare: Server | None, nginx: Server 
         unit="hits/s",
         ratio=paired_ratio(rates, runs.rates[against.name]) if against else None,
         against=against.name if against else "",
-        goal=goal,
+        goal=None if what else GOALS.get(server.name),
         server=server_cores,
         generator=generator,
         others=others,

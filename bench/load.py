@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 import time
 from array import array
 from collections import deque
@@ -134,8 +135,9 @@ class _Making:
 
     def _as_fast_as_answered(self, end: int) -> None:
         number, total = 0, len(self._load.requests)
-        while (now := time.monotonic_ns()) < end and not (self._load.once and number >= total):
-            while self._idle:
+        most = total if self._load.once else sys.maxsize
+        while (now := time.monotonic_ns()) < end and number < most:
+            while self._idle and number < most:
                 self._ask(number % total, now)
                 number += 1
             self._take(0.1)

@@ -7,6 +7,7 @@ all that makes it durable, unlike that of the tests.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -148,7 +149,7 @@ def nginx(name: str, folder: Path, locations: str, modules: Sequence[Path] = ())
         + f"""
 user {"root" if os.geteuid() == 0 else "nobody"};
 worker_processes 1;
-worker_rlimit_nofile {machine_files()};
+worker_rlimit_nofile {_files_allowed()};
 pid {home}/pid;
 error_log {home}/error.log;
 events {{ worker_connections 16384; }}
@@ -163,15 +164,23 @@ http {{
 }}
 """
     )
-    command = [program, "-c", str(home / "nginx.conf"), "-p", str(home), "-g", "daemon off;"]
+    command = [str(_nginx()), "-c", str(home / "nginx.conf"), "-p", str(home), "-g", "daemon off;"]
     with _process(name, home, command, port, {}) as server:
         yield server
 
 
-def machine_files() -> int:
-    """How many files a process may be allowed to open here."""
-    import resource
+def lacking(modules: Sequence[Path] = ()) -> str:
+    """What nginx with these modules needs and is not installed, in one line; nothing if all is there."""
+    missing = ["nginx"] if _nginx() is None else [str(path) for path in modules if not path.exists()]
+    return f"{', '.join(missing)}: not installed (apt install nginx libnginx-mod-nchan)" if missing else ""
 
+
+def _nginx() -> str | None:
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+
+
+def _files_allowed() -> int:
+    """How many files a process may be allowed to open here."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 20_000 if hard == resource.RLIM_INFINITY else min(hard, 20_000)
 

@@ -35,10 +35,12 @@ ID_BYTES = 26
 
 @dataclass(frozen=True)
 class Opening:
-    """How a socket is opened: its path, and the frame it sends first (none: it is live at once)."""
+    """How a socket is opened: its path, the frame it sends first (none: it is live at once), and the number of events
+    that it then waits for."""
 
     path: str
     first: str = ""
+    missed: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Heard:
     """What a crowd heard since it was last told to begin. Times are in nanoseconds of the monotonic clock.
 
     `events` came from `first_event` to `last_event`. With "subjects", `subjects` and `times` have one entry for each
-    event; with "sequences", `sequences` has those of each socket in order, and `connected` when each was told so.
+    event; with "sequences", `sequences` has those of each socket in order, and `times` when each of them had got as
+    many as its opening says that it `missed`. `connected` is when each socket was told that it is.
     """
 
     events: int = 0
@@ -83,9 +86,10 @@ class Heard:
     connected: array[int] = field(default_factory=lambda: array("q"))
 
 
-def hub_opening(token: str, stream: str = "notifications", after: int | None = None) -> Opening:
+def hub_opening(token: str, stream: str = "notifications", after: int | None = None, missed: int = 0) -> Opening:
     """A client of the hub's."""
-    return Opening("/api/v1/ws", json.dumps({"type": "connect", "token": token, "stream": stream, "after": after}))
+    first = {"type": "connect", "token": token, "stream": stream, "after": after}
+    return Opening("/api/v1/ws", json.dumps(first), missed)
 
 
 class Clients:
@@ -313,7 +317,10 @@ class _Crowd:
                     heard.times.append(now)
                 elif noting == "sequences":
                     found = data.find(SEQUENCE, start, end) + len(SEQUENCE)
-                    heard.sequences[self._numbers[at]].append(int(data[found : data.index(b'"', found)]))
+                    number = self._numbers[at]
+                    heard.sequences[number].append(int(data[found : data.index(b'"', found)]))
+                    if len(heard.sequences[number]) == self._crowd.openings[number].missed:
+                        heard.times.append(now)
             elif opcode == TEXT and at in self._connecting:
                 self._connecting.discard(at)
                 self._live += 1

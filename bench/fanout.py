@@ -1,0 +1,168 @@
+"""Measure 4, fan-out: how many deliveries a second, to a thousand sockets of one user, and to two of each of many.
+
+Beside it, nginx with Nchan delivers the same frames to as many sockets. A hit of Glimpse is classified and
+committed before it is delivered; a message published to Nchan is only kept in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bench import load, servers
+from bench.figures import BenchError, Figure, Setting, paired_ratio
+from bench.load import Load
+from bench.mixture import first_opens
+from bench.servers import NCHAN, Server
+from bench.sockets import Clients, Crowd, Opening, hub_opening
+from bench.world import World, a_world, build
+
+NAME = "fanout"
+SOCKETS = 1000
+EVENTS_TO_ALL = 200
+MANY_USERS, EVENTS_TO_FEW = 500, 6000
+CONNECTIONS = 32
+OPEN_SECONDS = 60.0
+ARRIVE_SECONDS = 60.0
+GOAL = 1.0
+EVENT_BYTES = 1010
+"""About the size of the frame that tells of an open."""
+
+NCHAN_LOCATIONS = """
+location /publish {
+    nchan_publisher http;
+    nchan_channel_id $arg_id;
+    nchan_message_buffer_length 20000;
+    nchan_message_timeout 5m;
+    access_log off;
+}
+location /subscribe {
+    nchan_subscriber websocket;
+    nchan_channel_id $arg_id;
+    nchan_subscriber_first_message newest;
+    access_log off;
+}
+"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A fan-out: so many users, who share SOCKETS sockets evenly, and so many events, on users in turn."""
+
+    name: str
+    users: int
+    events: int
+
+    @property
+    def deliveries(self) -> int:
+        """How many frames arrive in all."""
+        return self.events * (SOCKETS // self.users)
+
+
+@dataclass
+class _Runs:
+    """What the rounds of one server found in one shape."""
+
+    server: Server
+    rates: list[float]
+    cores: list[tuple[float, float, float]]
+
+
+def measure(setting: Setting) -> list[Figure]:
+    """Deliveries a second of the hub and of Nchan, by turns, in both shapes."""
+    rounds = 3 if setting.quick else 5
+    shapes = (
+        Shape(f"one user's event to {SOCKETS:,} sockets", 1, EVENTS_TO_ALL),
+        Shape(f"{MANY_USERS} users' events to two sockets each", MANY_USERS, EVENTS_TO_FEW),
+    )
+    return [figure for shape in shapes for figure in _measure(setting, shape, rounds)]
+
+
+def _measure(setting: Setting, shape: Shape, rounds: int) -> list[Figure]:
+    folder = setting.folder / f"users-{shape.users}"
+    folder.mkdir()
+    world = a_world(shape.users, shape.events * (rounds + 1))
+    url = f"sqlite:///{folder}/hub.db"
+    asyncio.run(build(url, world))
+    missing = servers.lacking([NCHAN])
+    if missing:
+        setting.say(f"no yardstick: {missing}")
+    with ExitStack() as stack:
+        hub = stack.enter_context(servers.hub("Glimpse", folder, url, sockets_per_user=SOCKETS))
+        nchan = None if missing else stack.enter_context(servers.nginx("Nchan", folder, NCHAN_LOCATIONS, [NCHAN]))
+        return _by_turns(setting, shape, world, hub, nchan, rounds)
+
+
+def _by_turns(
+    setting: Setting, shape: Shape, world: World, hub: Server, nchan: Server | None, rounds: int
+) -> list[Figure]:
+    each = SOCKETS // shape.users
+    ours = [hub_opening(sender.token) for sender in world.senders for _ in range(each)]
+    theirs = [Opening(f"/subscribe?id={number}") for number in range(shape.users) for _ in range(each)]
+    glimpse, beside = _Runs(hub, [], []), _Runs(nchan or hub, [], [])
+    with Clients(Crowd(hub.port, ours)) as of_hub:
+        of_hub.open(OPEN_SECONDS)
+        with Clients(Crowd(nchan.port if nchan else 0, theirs if nchan else [])) as of_nchan:
+            of_nchan.open(OPEN_SECONDS)
+            for number in range(rounds + 1):
+                messages = world.messages[number * shape.events : (number + 1) * shape.events]
+                hits = [hit.request() for hit in first_opens(messages, random.Random(number))]
+                _round(setting, shape, glimpse, of_hub, Load(hub.port, hits, CONNECTIONS, ARRIVE_SECONDS, once=True))
+                if nchan:
+                    sent = _publishing(nchan, shape)
+                    _round(setting, shape, beside, of_nchan, sent)
+    figures = [_figure(shape, glimpse, beside if nchan else None)]
+    return [*figures, _figure(shape, beside, None)] if nchan else figures
+
+
+def _publishing(nchan: Server, shape: Shape) -> Load:
+    frame = b'{"type":"event","event":' + b'"' + b"x" * EVENT_BYTES + b'"}'
+    requests = [
+        f"POST /publish?id={number % shape.users} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(frame)}\r\n\r\n".encode()
+        + frame
+        for number in range(shape.events)
+    ]
+    return Load(nchan.port, requests, CONNECTIONS, ARRIVE_SECONDS, once=True, answer=b"HTTP/1.1 20")
+
+
+def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: Load) -> None:
+    """Send the events as fast as they are taken, and time from the first that arrives to the last."""
+    with load.generator(made) as child:
+        child.hear(load.PATIENCE_SECONDS)
+        clients.begin()
+        watch = runs.server.watch()
+        child.tell("go")
+        done = load.heard(child, made)
+        arrived = clients.wait(shape.deliveries, ARRIVE_SECONDS)
+        watch.end()
+    heard = clients.heard()
+    if not arrived:
+        raise BenchError(f"{runs.server.name}: {heard.events:,} of {shape.deliveries:,} deliveries came")
+    seconds = (heard.last_event - min(done.due)) / 1e9
+    generator = (done.cpu_seconds + heard.cpu_seconds) / watch.seconds
+    runs.rates.append(heard.events / seconds)
+    runs.cores.append((watch.server, generator, watch.others(generator)))
+    setting.say(f"{runs.server.name}, {shape.name}: {runs.rates[-1]:,.0f} deliveries/s")
+
+
+def _figure(shape: Shape, runs: _Runs, beside: _Runs | None) -> Figure:
+    server, generator, others = map(statistics.median, zip(*runs.cores[1:], strict=True))
+    rate = statistics.median(runs.rates[1:])
+    return Figure(
+        measure=NAME,
+        name=f"{runs.server.name}, {shape.name}",
+        value=rate,
+        unit="deliveries/s",
+        ratio=paired_ratio(runs.rates[1:], beside.rates[1:]) if beside else None,
+        against=beside.server.name if beside else "",
+        goal=GOAL if beside else None,
+        server=server,
+        generator=generator,
+        others=others,
+        runs=tuple(runs.rates[1:]),
+        note=f"{shape.events:,} events, {shape.deliveries:,} deliveries; {server / rate * 1e6:.1f} µs of a core each",
+    )
