@@ -67,7 +67,10 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
     would not hear of each other. Why it could not start is said on stderr.
     """
     if workers > 1 and config.redis_url is None:
-        raise ConfigError(f"{workers} processes need REDIS_URL to hear of each other: set it, or serve with one worker")
+        raise ConfigError(
+            f"{workers} processes (--workers or WEB_CONCURRENCY) need REDIS_URL to hear of each other: "
+            "set it, or serve with one"
+        )
     try:
         with _listening(host, port) as listener:
             configure_logging(config)
@@ -85,7 +88,7 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
                 raise CannotServe(reason)
             return 0
     except CannotServe as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"glimpse: {' '.join(str(error).split())}\n")
         return 1
     except KeyboardInterrupt:
         return 0
@@ -289,21 +292,21 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listener = socket.create_server(
             cast(tuple[str, int], address[:2]), family=family, backlog=BACKLOG, dualstack_ipv6=dual
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise CannotServe(_why_not_listening(host, port, error)) from None
     with listener:
         yield listener
 
 
-def _why_not_listening(host: str, port: int, error: OSError) -> str:
+def _why_not_listening(host: str, port: int, error: OSError | UnicodeError) -> str:
     match error:
-        case socket.gaierror() | OSError(errno=errno.EADDRNOTAVAIL):
-            return f"{host} is no address of this machine: give one that is with --host"
+        case UnicodeError() | socket.gaierror() | OSError(errno=errno.EADDRNOTAVAIL):
+            return f"{host[:80]!r} is no address of this machine: give one that is with --host"
         case OSError(errno=errno.EADDRINUSE):
-            return f"Port {port} is in use: stop what uses it, or give another with --port"
+            return f"port {port} is in use: stop what uses it, or give another with --port"
         case PermissionError():
-            return f"Port {port} is not allowed: give one from 1024 up with --port"
-    return f"Cannot serve at {host} port {port}: {error.strerror or error}"
+            return f"port {port} is not allowed: give one from 1024 up with --port"
+    return f"cannot serve at {host[:80]!r} port {port}: {error.strerror or error}; try another --host or --port"
 
 
 def _address(listener: socket.socket) -> str:
@@ -318,7 +321,9 @@ def _why(told: str) -> str:
     frames = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=-1)
     text = " ".join(" ".join(lines[frames + 1 :]).split())
     kind, _, message = text.partition(": ")
-    return message if kind.startswith("hub.") and message else f"Glimpse cannot start: {text}"
+    if kind == "hub.store.database.DatabaseAway" and "DATABASE_URL" not in message:
+        return f"the database that DATABASE_URL names cannot be used: {message}"
+    return message if kind.startswith("hub.") and message else f"cannot start: {text}"
 
 
 def _end_now() -> None:

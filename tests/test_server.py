@@ -207,8 +207,8 @@ async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("misconfigured", "SETTING is wrong: set it right"),
-        ("unstartable", "Glimpse cannot start: OSError: the disk is on fire"),
+        ("misconfigured", "glimpse: SETTING is wrong: set it right"),
+        ("unstartable", "glimpse: cannot start: OSError: the disk is on fire"),
     ],
 )
 def test_application_that_cannot_start_is_told_in_one_line(start: Start, workers: int, kind: str, reason: str) -> None:
@@ -227,9 +227,10 @@ def make_nothing(_: Config) -> None:
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
-        ("127.0.0.1", "Port {port} is in use: stop what uses it, or give another with --port\n"),
-        ("192.0.2.1", "192.0.2.1 is no address of this machine: give one that is with --host\n"),
-        ("no such host", "no such host is no address of this machine: give one that is with --host\n"),
+        ("127.0.0.1", "glimpse: port {port} is in use: stop what uses it, or give another with --port\n"),
+        ("192.0.2.1", "glimpse: '192.0.2.1' is no address of this machine: give one that is with --host\n"),
+        ("no such host", "glimpse: 'no such host' is no address of this machine: give one that is with --host\n"),
+        ("ü..x", "glimpse: 'ü..x' is no address of this machine: give one that is with --host\n"),
     ],
 )
 def test_port_that_cannot_be_had_is_told_in_one_line(
@@ -242,7 +243,7 @@ def test_port_that_cannot_be_had_is_told_in_one_line(
 
 
 def test_several_workers_on_an_in_process_bus_are_refused() -> None:
-    with pytest.raises(ConfigError, match="2 processes need REDIS_URL"):
+    with pytest.raises(ConfigError, match=r"^2 processes \(--workers or WEB_CONCURRENCY\) need REDIS_URL"):
         serve(make_nothing, Config(), host="127.0.0.1", port=0, workers=2)  # type: ignore[arg-type]
 
 
