@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from hub.store.database import DatabaseAway
+from hub.config import ConfigError
+from hub.store.database import Database, DatabaseAway
 from hub.store.migrate import head, migrate, revision
 from hub.store.schema import metadata
 from hub.store.urls import async_engine_url, sqlite_path
@@ -124,6 +125,17 @@ async def test_database_that_cannot_be_reached_is_away(tmp_path: Path) -> None:
         for ask in (migrate, revision):
             with pytest.raises(DatabaseAway):
                 await ask(url)
+
+
+async def test_schema_of_a_newer_version_is_refused_in_one_line(database_url: str) -> None:
+    await migrate(database_url)
+    database = Database(database_url)
+    await database.connect()
+    async with database.write() as tx:
+        await tx.fetch("UPDATE alembic_version SET version_num = '9999'")
+    await database.disconnect()
+    with pytest.raises(ConfigError, match=r"^DATABASE_URL is .* newer version"):
+        await migrate(database_url)
 
 
 async def test_file_that_is_no_database_is_away(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hub.config import ConfigError
 from hub.store.urls import (
     COMMAND_SECONDS,
     CONNECT_SECONDS,
@@ -84,6 +86,19 @@ def test_certificate_is_verified_against_the_given_authority(tmp_path: Path, mod
     assert [dict(pair[0] for pair in each["subject"]) for each in context.get_ca_certs()] == [
         {"commonName": "ca.example.com"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("sslmode=perhaps", "sslmode='perhaps'"),
+        ("sslmode=verify-full&sslrootcert=/nowhere/at/all.pem", "sslrootcert='/nowhere/at/all.pem'"),
+        (f"sslmode=verify-ca&sslrootcert={__file__}", "sslrootcert="),
+    ],
+)
+def test_query_that_cannot_be_used_is_refused_by_name(query: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=f"^DATABASE_URL has {re.escape(named)}"):
+        connect_arguments(f"postgresql://me:secret@db.example.com/hub?{query}")
 
 
 def test_pool_is_small_on_postgresql_and_there_is_none_on_sqlite() -> None:

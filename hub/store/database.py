@@ -25,6 +25,7 @@ import asyncpg
 import databases
 from databases.core import Connection
 
+from hub.store.remedies import why_not_opened
 from hub.store.urls import driver_options, driver_url, sqlite_path
 
 logger = logging.getLogger(__name__)
@@ -82,12 +83,13 @@ class DatabaseAway(Exception):
         self.lasting = lasting
 
     @classmethod
-    def because(cls, error: BaseException) -> DatabaseAway:
-        """What `error`, a driver's, comes to."""
+    def because(cls, error: BaseException, opening: str = "") -> DatabaseAway:
+        """What `error`, a driver's, comes to. When `opening` an address it says what to do about it, too."""
         if isinstance(error, DatabaseAway):
-            return error
+            return cls(why_not_opened(opening, error), lasting=error.lasting) if opening else error
         no_database = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-        return cls(str(error) or type(error).__name__, lasting=no_database or isinstance(error, _PG_LASTING))
+        reason = why_not_opened(opening, error) if opening else str(error) or type(error).__name__
+        return cls(reason, lasting=no_database or isinstance(error, _PG_LASTING))
 
 
 def is_away(error: BaseException) -> bool:
@@ -108,9 +110,9 @@ def require_folder(url: str) -> None:
     if url.startswith("sqlite"):
         file = Path(sqlite_path(url)).resolve()
         if not file.parent.is_dir():
-            raise DatabaseAway(f"there is no folder {str(file.parent)!r}", lasting=True)
+            raise DatabaseAway(why_not_opened(url, f"there is no folder {str(file.parent)!r}"), lasting=True)
         if file.is_dir():
-            raise DatabaseAway(f"{str(file)!r} is a folder", lasting=True)
+            raise DatabaseAway(why_not_opened(url, f"{str(file)!r} is a folder"), lasting=True)
 
 
 class Held:
@@ -188,7 +190,7 @@ class Database:
             self._writer = await self._open()
         except Exception as error:
             if is_away(error):
-                raise DatabaseAway.because(error) from error
+                raise DatabaseAway.because(error, self._url) from error
             raise
 
     async def disconnect(self) -> None:

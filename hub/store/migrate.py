@@ -14,12 +14,14 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from hub.config import ConfigError
 from hub.store.database import DatabaseAway, is_away, require_folder
-from hub.store.urls import async_engine_url, connect_arguments
+from hub.store.urls import async_engine_url, connect_arguments, without_password
 
 ADVISORY_LOCK = 0x676C696D70736502
 """The key two migrating processes meet at on PostgreSQL: "glimpse" in ASCII."""
@@ -28,7 +30,8 @@ ADVISORY_LOCK = 0x676C696D70736502
 async def migrate(url: str) -> str:
     """Bring the database at `url` to the current schema and return its revision.
 
-    Raises `DatabaseAway` if the database cannot be reached or written.
+    Raises `DatabaseAway` if the database cannot be reached or written, and `ConfigError` if its schema is not
+    one of ours.
     """
 
     def upgrade(connection: Connection) -> str:
@@ -67,11 +70,16 @@ async def _run(url: str, work: Any) -> Any:
     try:
         async with asyncio.timeout(120), engine.begin() as connection:
             return await connection.run_sync(work)
+    except CommandError:
+        raise ConfigError(
+            f"DATABASE_URL is {without_password(url)[:160]}: its schema is one that this version does not know; "
+            "install the newer version that made it, or name another database"
+        ) from None
     except Exception as error:
         original = getattr(error, "orig", None) or error
         cause = getattr(original, "__cause__", None) or original
         if is_away(original) or is_away(cause):
-            raise DatabaseAway.because(cause) from error
+            raise DatabaseAway.because(cause, url) from error
         raise
     finally:
         await engine.dispose()

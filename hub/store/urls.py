@@ -6,6 +6,9 @@ import ssl
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from hub.config import ConfigError
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full", "true", "false")
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 10.0
 """A server that fell silent is given up after so long. TCP alone would wait for hours, and whoever holds
@@ -51,13 +54,19 @@ def connect_arguments(url: str) -> dict[str, Any]:
     """What asyncpg is told beside the address, from the query that libpq's tools understand.
 
     Hosted databases present certificates of their own making, so `require` encrypts without
-    verifying, as libpq does; `verify-ca` and `verify-full` verify.
+    verifying, as libpq does; `verify-ca` and `verify-full` verify. Raises `ConfigError`.
     """
     query = dict(parse_qsl(urlsplit(url).query))
     arguments: dict[str, Any] = {}
     mode = query.get("sslmode") or query.get("ssl")
+    if mode and mode not in SSL_MODES:
+        raise ConfigError(f"DATABASE_URL has sslmode={mode[:40]!r}: make it one of {', '.join(SSL_MODES[:6])}")
     if mode in ("verify-ca", "verify-full") and "sslrootcert" in query:
-        context = ssl.create_default_context(cafile=query["sslrootcert"])
+        try:
+            context = ssl.create_default_context(cafile=query["sslrootcert"])
+        except OSError:
+            named = query["sslrootcert"][:120]
+            raise ConfigError(f"DATABASE_URL has sslrootcert={named!r}: name a file of certificates in PEM") from None
         context.check_hostname = mode == "verify-full"
         arguments["ssl"] = context
     elif mode:

@@ -1,0 +1,84 @@
+"""Remedies: what is wrong with a database that cannot be opened, and what to do about it.
+
+Promise: one line that names DATABASE_URL and shows where it leads, never a password.
+"""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import ssl
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+from hub.store.urls import sqlite_path, without_password
+
+SHOWN_CHARACTERS = 160
+SHORTEST_SECRET = 4
+
+SQLITE_REMEDIES = (
+    ("no folder", "make it, or name another file"),
+    ("is a folder", "name a file in it"),
+    ("not a database", "name another file"),
+    ("malformed", "put back a copy of it"),
+    ("locked", "stop what holds it, and try again"),
+    ("full", "make room"),
+    ("already exists", "name another file, for this one is another program's"),
+)
+ASYNCPG_REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
+    (asyncpg.InvalidAuthorizationSpecificationError, "correct the user or the password in the address"),
+    (asyncpg.InvalidCatalogNameError, "create it, or name another in the address"),
+    (asyncpg.InsufficientPrivilegeError, "grant that to the user in the address, or name another"),
+    (asyncpg.InsufficientResourcesError, "close other connections, or allow more"),
+    (asyncpg.DuplicateTableError, "name another database, for this one is another program's"),
+    (asyncpg.InterfaceError, "correct the address"),
+    (socket.gaierror, "correct the host in the address"),
+    (OSError, "start the server, or correct the host and the port"),
+)
+
+
+def why_not_opened(url: str, error: BaseException | str) -> str:
+    """Why the database at `url` could not be opened, by `error` or what caused it, and what to do, in one line."""
+    if isinstance(error, str):
+        error = OSError(error)
+    # Beneath a time that ran out there is only the cancellation that ended the waiting.
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    reason, remedy = _of_file(url, error) if url.startswith("sqlite") else _of_server(url, error)
+    said = " ".join(reason.split())[:SHOWN_CHARACTERS].rstrip(".")
+    return f"DATABASE_URL is {without_password(url)[:SHOWN_CHARACTERS]}: {_without_secret(url, said)}; {remedy}"
+
+
+def _of_file(url: str, error: BaseException) -> tuple[str, str]:
+    reason = str(error) or type(error).__name__
+    for words, remedy in SQLITE_REMEDIES:
+        if words in reason:
+            return reason, remedy
+    own = isinstance(error, sqlite3.Error | OSError)
+    return reason, f"see that {sqlite_path(url)[:80]} and its folder can be written" if own else "name another file"
+
+
+def _of_server(url: str, error: BaseException) -> tuple[str, str]:
+    parts = urlsplit(url)
+    reason = str(error) or type(error).__name__
+    if isinstance(error, socket.gaierror):
+        reason = f"there is no host {parts.hostname}"
+    elif isinstance(error, OSError) and ("SSL" in reason or isinstance(error, ssl.SSLError)):
+        return reason, "correct sslmode or sslrootcert in the address"
+    elif isinstance(error, OSError):
+        where = f"at {parts.hostname} port {parts.port or 5432}" if parts.hostname else "there"
+        reason = f"no database answers {where}"
+    for kind, remedy in ASYNCPG_REMEDIES:
+        if isinstance(error, kind):
+            return reason, remedy
+    return reason, "see the log of the database server"
+
+
+def _without_secret(url: str, text: str) -> str:
+    """`text` without the password of `url`, should a library ever repeat it."""
+    password = urlsplit(url).password or ""
+    for secret in {password, unquote(password)}:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text

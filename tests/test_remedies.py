@@ -1,0 +1,83 @@
+"""Remedies: each way in which a database cannot be opened says in one line what it is and what to do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.store.database import Database, DatabaseAway
+from hub.store.migrate import migrate
+from hub.store.remedies import why_not_opened
+from tests.processes import free_port
+from tests.servers import Postgres
+
+SERVER = "postgresql://me:hunter2@db.example.com/hub"
+FILE = "sqlite:///hub.db"
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "said", "remedy"),
+    [
+        (SERVER, ConnectionRefusedError(111, "refused"), "no database answers at db.example.com port 5432", "start"),
+        (SERVER, TimeoutError(), "no database answers at db.example.com port 5432", "start the server"),
+        (SERVER, socket.gaierror(-2, "not known"), "there is no host db.example.com", "correct the host"),
+        (SERVER, ssl.SSLError(1, "bad certificate"), "bad certificate", "sslrootcert"),
+        (SERVER, ConnectionError("the server rejected SSL upgrade"), "rejected SSL upgrade", "sslmode"),
+        (SERVER, asyncpg.InvalidPasswordError("password authentication failed"), "password", "correct the user or"),
+        (SERVER, asyncpg.InvalidCatalogNameError('database "hub" does not exist'), "does not exist", "create it"),
+        (SERVER, asyncpg.InsufficientPrivilegeError("permission denied"), "permission denied", "grant"),
+        (SERVER, asyncpg.TooManyConnectionsError("too many clients"), "too many clients", "close other"),
+        (SERVER, asyncpg.DataCorruptedError("bad page\n  here"), "bad page here", "log of the database server"),
+        ("postgresql:///hub?host=/run/pg", FileNotFoundError(2, "none"), "no database answers there", "start"),
+        (FILE, OSError("unable to open database file"), "unable to open", "hub.db and its folder can be written"),
+        (FILE, OSError("database is locked"), "locked", "stop what holds it"),
+        (FILE, ValueError("whatever"), "whatever", "name another file"),
+    ],
+)
+def test_way_to_fail_is_told_with_its_remedy(url: str, error: Exception, said: str, remedy: str) -> None:
+    told = why_not_opened(url, error)
+    assert told.startswith("DATABASE_URL is ")
+    reason, _, advice = told.partition("; ")
+    assert said in reason
+    assert remedy in advice
+    assert "\n" not in told
+    assert len(told) < 450
+    assert "hunter2" not in told
+
+
+def test_cause_is_told_and_not_what_it_came_to() -> None:
+    away = DatabaseAway("somehow")
+    away.__cause__ = asyncpg.InvalidCatalogNameError("there is none")
+    assert "there is none; create it" in why_not_opened(SERVER, away)
+
+
+@given(st.from_regex(r"[0-9]{4,20}", fullmatch=True), st.text(st.characters(categories=["L", "Z"]), max_size=200))
+def test_password_is_never_repeated(password: str, text: str) -> None:
+    assert password not in why_not_opened(f"postgresql://u:{password}@h/d", Exception(f"{text}{password}{text}"))
+
+
+async def test_database_that_is_not_there_is_told_by_all_who_open_it(postgres: Postgres, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear Glimpse, this is no database. " * 100)
+    secret = "very-secret"
+    ways = {
+        postgres.url("none").replace("postgres@", f"postgres:{secret}@"): "create it",
+        postgres.url("postgres").replace("postgres@", f"nobody:{secret}@"): "correct the user",
+        f"postgresql://u:{secret}@127.0.0.1:{free_port()}/hub": "start the server",
+        postgres.url("postgres") + "?sslmode=require": "correct sslmode",
+        f"sqlite:///{tmp_path}": "is a folder; name a file in it",
+        f"sqlite:///{tmp_path}/none/hub.db": "there is no folder",
+        f"sqlite:///{letter}": "is not a database; name another file",
+    }
+    for url, told in ways.items():
+        for opening in (migrate(url), Database(url).connect()):
+            with pytest.raises(DatabaseAway, match=rf"^DATABASE_URL is .*{told}") as caught:
+                await opening
+            assert secret not in str(caught.value)
+            assert caught.value.lasting is not ("start" in told or "sslmode" in told)
