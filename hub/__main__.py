@@ -10,13 +10,14 @@ import asyncio
 import getpass
 import ipaddress
 import json
+import logging
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 from rich.console import Console
@@ -29,18 +30,23 @@ from hub.api.auth import TOKEN_PREFIX, new_secret
 from hub.api.passwords import password_problem
 from hub.app import create_app, now
 from hub.config import Config, ConfigError
+from hub.live.redis_bus import RedisBackend
+from hub.logs import configure_logging
 from hub.preparation import prepare
 from hub.server import serve as run_server
 from hub.spool import Spool
-from hub.store.database import Database, DatabaseAway
+from hub.store.database import Database, DatabaseAway, require_folder
 from hub.store.migrate import migrate as run_migrations
 from hub.store.urls import without_password
-from hub.tracking.datasets import Datasets
+from hub.tracking.datasets import Datasets, make_folder
 from hub.tracking.datasets_update import update
+from hub.tracking.explain import NoSuchHit
 from hub.tracking.explain import explain as explain_hit
 
 T = TypeVar("T")
 DAY_MS = 86_400_000
+
+log = logging.getLogger(__name__)
 
 
 class Failure(click.ClickException):
@@ -70,7 +76,9 @@ def serve(host: str, port: int | None, workers: int | None) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="The port; default: PORT, then 8000.")
 def demo(host: str, port: int | None) -> None:
     """Serve on a throw-away database, with a demo sender and a live trickle of opens."""
-    port = port or _config().port
+    port = _config().port if port is None else port
+    if not port:
+        raise ConfigError("PORT is 0: the demo needs one from 1 to 65535, there or in --port")
     with tempfile.TemporaryDirectory(prefix="glimpse-demo-") as folder:
         config = Config(
             port=port,
@@ -112,7 +120,7 @@ def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> Non
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     if not name.strip() or not name.isprintable() or len(name) > 200:
         raise click.UsageError("--name needs 1 to 200 printable characters")
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _ask_password()
+    password = _read_password() if password_stdin else _ask_password()
     if problem := password_problem(password):
         raise click.UsageError(f"the password {problem}")
     config = _config()
@@ -132,6 +140,8 @@ def token() -> None:
 @click.option("--name", required=True, help="What the token is for.")
 def new_token(email: str, name: str) -> None:
     """Print a new API token of EMAIL's. It is shown this once."""
+    if not email.isprintable():
+        raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     if not name.strip() or not name.isprintable() or len(name) > 200:
         raise click.UsageError("--name needs 1 to 200 printable characters")
     config = _config()
@@ -148,14 +158,17 @@ def new_token(email: str, name: str) -> None:
 def explain(user_agent: str, ip: str, method: str, headers: tuple[str, ...], after_send: float | None) -> None:
     """Print the verdict on a hit, as JSON."""
     config = _config()
-    verdict = explain_hit(
-        user_agent=user_agent,
-        ip=_address(ip),
-        method=method,
-        headers=[_header(header) for header in headers],
-        after_send_seconds=after_send,
-        data=Datasets.load(config.data_dir, config.geoip_db),
-    )
+    try:
+        verdict = explain_hit(
+            user_agent=user_agent,
+            ip=_address(ip),
+            method=method,
+            headers=[_header(header) for header in headers],
+            after_send_seconds=after_send,
+            data=Datasets.load(config.data_dir, config.geoip_db),
+        )
+    except NoSuchHit as error:
+        raise click.UsageError(str(error)) from None
     click.echo(json.dumps(verdict, indent=2, ensure_ascii=False))
 
 
@@ -168,8 +181,11 @@ def data() -> None:
 def update_data() -> None:
     """Fetch the data sets from their publishers."""
     config = _config()
+    make_folder(config.data_dir)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    # Where nobody looks on, even a bar that is not drawn would leave its empty line.
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, Any] = {}
 
         def show(name: str, done: int, total: int | None) -> None:
@@ -194,25 +210,43 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("stopped", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        click.echo(f"glimpse: {' '.join(error.format_message().split())}", err=True)
-        sys.exit(error.exit_code)
-    except (ConfigError, AccountError, DatabaseAway, OSError) as error:
-        click.echo(f"glimpse: {_one_line(error)}", err=True)
-        sys.exit(1)
+        _end("stopped", 130)
     except KeyboardInterrupt:
         sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        _end(_what_there_is(error), error.exit_code)
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        _end(error.format_message() + hint, error.exit_code)
+    except click.ClickException as error:
+        _end(error.format_message(), error.exit_code)
+    except DatabaseAway as error:
+        known = "DATABASE_URL" in str(error)
+        _end(str(error) if known else f"the database that DATABASE_URL names cannot be used: {error}", 1)
+    except (ConfigError, AccountError, OSError) as error:
+        _end(str(error), 1)
+    except Exception as error:
+        log.debug("a command failed", exc_info=True)
+        _end(f"this is a defect of Glimpse's, HUB_LOG_LEVEL=debug tells where: {type(error).__name__}: {error}", 1)
+
+
+def _end(text: str, status: int) -> NoReturn:
+    """Say `text` in one line on stderr, without what would change how a terminal looks, and end."""
+    line = " ".join(text.split())
+    click.echo(f"glimpse: {''.join(each if each.isprintable() else '?' for each in line)}", err=True)
+    sys.exit(status)
+
+
+def _what_there_is(error: click.exceptions.NoArgsIsHelpError) -> str:
+    group = cast(click.Group, error.ctx.command)
+    return f"say what to do: {', '.join(group.list_commands(error.ctx))} (see {error.ctx.command_path} --help)"
 
 
 def _config() -> Config:
-    return Config.from_environ()
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"the database cannot be used: {text}" if isinstance(error, DatabaseAway) else text
+    config = Config.from_environ()
+    if config.log_level == "debug":
+        configure_logging(config)
+    return config
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -220,10 +254,15 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _serve(config: Config, host: str) -> None:
+    # What can be known to be wrong is told before anything is made or migrated.
+    require_folder(config.database_url)
+    if config.redis_url is not None:
+        RedisBackend(config.redis_url)
     try:
         Spool(config.spool_dir).open()
     except OSError as error:
-        raise ConfigError(f"HUB_SPOOL_DIR {str(config.spool_dir)!r} cannot be written: {error.strerror}") from None
+        reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
+        raise ConfigError(f"{reason}; set it to a folder that can") from None
     status = run_server(create_app, config, host=host, port=config.port, workers=config.workers)
     sys.exit(status or 0)
 
@@ -242,8 +281,17 @@ async def _demo_account(database: Database, password: str, token: str) -> None:
     await create_token(database, demonstration.EMAIL, "the demo's own", token)
 
 
+def _read_password() -> str:
+    try:
+        password = "" if sys.stdin is None else sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+    except UnicodeError:
+        raise click.UsageError("the password is not in UTF-8") from None
+    return password
+
+
 def _ask_password() -> str:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on: give the password with --password-stdin")
     password = getpass.getpass("Password: ")
     if password != getpass.getpass("Once more: "):

@@ -70,7 +70,10 @@ class Config:
         env = os.environ if environ is None else environ
 
         def get(name: str) -> str | None:
-            return env.get(name, "").strip() or None
+            text = env.get(name, "").strip()
+            if not _is_unicode(text):
+                raise ConfigError(f"{name} has bytes in it that are not UTF-8: set it anew")
+            return text or None
 
         database_url = _database_url(get("DATABASE_URL"))
         return cls(
@@ -88,6 +91,15 @@ class Config:
             repeat_seconds=_whole("HUB_REPEAT_SECONDS", get("HUB_REPEAT_SECONDS"), default=30, least=0, most=3600),
             log_level=_log_level(get("HUB_LOG_LEVEL")),
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether `text` has no half of a character in it, which is how the system hands on bytes it cannot read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _whole(name: str, text: str | None, *, default: int, least: int, most: int) -> int:

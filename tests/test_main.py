@@ -63,6 +63,8 @@ def assert_refused(done: Done, status: int, *words: str) -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.endswith("\n")
+    assert done.stderr.startswith("glimpse: ")
+    assert done.stderr[:-1].isprintable()
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
@@ -118,6 +120,19 @@ def test_account_and_token_made_here_work_there(hub: HubProcess) -> None:
         (["explain", "--user-agent", "x", "--ip", "nowhere"], "", ["nowhere", "address"]),
         (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--header", "nothing"], "", ["--header", "nothing"]),
         (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--after-send", "soon"], "", ["--after-send"]),
+        (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--after-send", "nan"], "", ["--after-send"]),
+        (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--after-send", "-1e300"], "", ["--after-send"]),
+        (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--method", "G T"], "", ["--method"]),
+        (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--header", "a b: c"], "", ["--header", "a b"]),
+        ([], "", ["say what to do: data, demo, explain, migrate, serve, token, user", "glimpse --help"]),
+        (["data"], "", ["say what to do: status, update", "glimpse data --help"]),
+        (["user"], "", ["say what to do: add", "glimpse user --help"]),
+        (["token"], "", ["say what to do: create", "glimpse token --help"]),
+        (["data", "nothing"], "", ["nothing", "glimpse data --help"]),
+        (["user", "add", "\udcff@example.com", "--name", "N", "--password-stdin"], PASSWORD, ["mail address"]),
+        (["user", "add", "a@example.com", "--name", "N", "--password-stdin"], "passw\udcffrd", ["UTF-8"]),
+        (["token", "create", "\udcff", "--name", "N"], "", ["mail address"]),
+        (["user", "add", "\x1b[31m@", "--name", "N", "--password-stdin"], PASSWORD, ["mail address"]),
     ],
 )
 def test_bad_usage_is_one_line_and_status_2(
@@ -171,12 +186,21 @@ def test_password_is_asked_for_twice_on_a_terminal_and_not_shown(hub: HubProcess
     [
         ("DATABASE_URL", "mysql://localhost/x"),
         ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://localhost:notaport"),
+        ("REDIS_URL", "redis://[bad"),
+        ("REDIS_URL", "redis://localhost?socket_timeout=soon"),
+        ("REDIS_URL", "redis://localhost?no_such_option=1"),
         ("PORT", "many"),
         ("WEB_CONCURRENCY", "-1"),
         ("HUB_PUBLIC_URL", "hub.example.com"),
         ("HUB_SECRET_KEY", "short"),
         ("HUB_TRUSTED_PROXIES", "everybody"),
         ("HUB_GEOIP_DB", "/nowhere/at-all.mmdb"),
+        ("HUB_GEOIP_DB", __file__),
+        ("HUB_GEOIP_DB", "/"),
+        ("HUB_DATA_DIR", f"{__file__}/data"),
+        ("HUB_SECRET_KEY", "\udcff" * 20),
+        ("HUB_SPOOL_DIR", __file__),
         ("HUB_REPEAT_SECONDS", "soon"),
         ("HUB_LOG_LEVEL", "loud"),
         ("HUB_REDIS_INSECURE_TLS", "perhaps"),
@@ -186,14 +210,45 @@ def test_variable_that_is_wrong_stops_the_start_and_is_named(command: Command, n
     assert_refused(command("serve", "--port", "1", **{name: value}), 1, name)
 
 
+@pytest.mark.parametrize("arguments", [["data", "status"], ["explain", "--user-agent", "x", "--ip", "192.0.2.1"]])
+@pytest.mark.parametrize(("name", "value"), [("HUB_GEOIP_DB", __file__), ("HUB_DATA_DIR", __file__)])
+def test_data_set_that_was_named_and_cannot_be_used_is_refused(
+    command: Command, arguments: list[str], name: str, value: str
+) -> None:
+    assert_refused(command(*arguments, **{name: value}), 1, name)
+
+
+def test_data_set_that_broke_by_itself_is_survived(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "dbip-city-lite.mmdb").write_text("no places")
+    done = command("data", "status", HUB_DATA_DIR=str(tmp_path))
+    assert (done.returncode, "not a database" in " ".join(done.stdout.split())) == (0, True)
+
+
+def test_data_update_into_a_folder_that_cannot_be_is_refused_before_anything_is_fetched(command: Command) -> None:
+    assert_refused(command("data", "update", HUB_DATA_DIR=f"{__file__}/data"), 1, "HUB_DATA_DIR")
+
+
+def test_demo_needs_a_port_that_it_can_tell(command: Command) -> None:
+    assert_refused(command("demo", PORT="0"), 1, "PORT", "--port")
+
+
+def test_defect_is_one_line_too(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("first\nsecond")
+
+    monkeypatch.setattr("hub.__main__.explain_hit", fails)
+    done = command("explain", "--user-agent", "x", "--ip", "192.0.2.1")
+    assert_refused(done, 1, "KeyError", "HUB_LOG_LEVEL=debug")
+
+
 def test_spool_that_cannot_be_written_stops_the_start_and_is_named(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert_refused(command("serve", HUB_SPOOL_DIR=str(tmp_path / "file" / "spool")), 1, "HUB_SPOOL_DIR")
 
 
 def test_several_processes_on_an_in_process_bus_are_refused(command: Command) -> None:
-    assert_refused(command("serve", "--workers", "2"), 1, "REDIS_URL")
-    assert_refused(command("serve", WEB_CONCURRENCY="2"), 1, "REDIS_URL")
+    for done in (command("serve", "--workers", "2"), command("serve", WEB_CONCURRENCY="2")):
+        assert_refused(done, 1, "REDIS_URL", "WEB_CONCURRENCY", "--workers")
 
 
 def test_database_that_cannot_be_reached_is_a_failure_that_says_so(command: Command) -> None:
@@ -201,12 +256,20 @@ def test_database_that_cannot_be_reached_is_a_failure_that_says_so(command: Comm
     url = f"postgres://hub:{secret}@127.0.0.1:{free_port()}/hub"
     for arguments in (["migrate"], ["serve"], ["token", "create", "a@example.com", "--name", "x"]):
         done = command(*arguments, DATABASE_URL=url)
-        assert_refused(done, 1, "database")
+        assert_refused(done, 1, "DATABASE_URL", "start the server")
         assert secret not in done.stderr
 
 
 def test_folder_of_the_database_that_is_not_there_is_a_failure_that_says_so(command: Command, tmp_path: Path) -> None:
-    assert_refused(command("migrate", DATABASE_URL=f"sqlite:///{tmp_path}/nowhere/hub.db"), 1, "nowhere")
+    for name in ("migrate", "serve"):
+        done = command(name, DATABASE_URL=f"sqlite:///{tmp_path}/nowhere/hub.db")
+        assert_refused(done, 1, "DATABASE_URL", "there is no folder", "make it")
+        assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "", "x\ny", "a" * 300, "ü..x"])
+def test_host_that_is_no_address_of_ours_is_a_failure_that_says_so(command: Command, host: str) -> None:
+    assert_refused(command("serve", "--port", "0", "--host", host), 1, "--host")
 
 
 def test_port_that_is_taken_is_a_failure_that_says_so(hub: HubProcess) -> None:

@@ -219,6 +219,7 @@ class Datasets:
 
 def make_folder(data_dir: Path) -> None:
     """Make the folder that data sets are put into. Raises `ConfigError`, which names its variable."""
+    _check_folder(data_dir)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
