@@ -138,7 +138,8 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         metrics,
         trusted_proxies=trusted,
     )
-    account = AccountApi(auth, users, credentials, events, actions, passwords, now)
+    attempts = _attempts(config, stack)
+    account = AccountApi(auth, users, credentials, events, actions, passwords, attempts, now)
     session = SessionApi(
         auth,
         users,
@@ -146,7 +147,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         events,
         actions,
         passwords,
-        _attempts(config, stack),
+        attempts,
         trusted_proxies=trusted,
         clock=now,
     )

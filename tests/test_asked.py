@@ -19,9 +19,11 @@ from hub.api.asked import (
     Query,
     decode_body,
     read_bytes,
+    read_nothing,
 )
 from hub.api.problems import Problem
 from hub.model import new_id
+from tests.api import Sender, assert_problem
 
 
 class Part(Struct, forbid_unknown_fields=True):
@@ -190,3 +192,49 @@ def test_query_that_is_empty_gives_the_defaults() -> None:
     asked = Query(a_request(), "limit", "after", "all", "cursor", "q")
     assert (asked.limit(), asked.limit(200), asked.whole("after", 7)) == (50, 200, 7)
     assert (asked.flag("all"), asked.cursor(), asked.text("q")) == (None, None, None)
+
+
+# Calls that take no body.
+
+BODYLESS = (
+    ("POST", "/messages/mute-all"),
+    ("POST", "/messages/{id}/viewing"),
+    ("DELETE", "/tokens/{id}"),
+    ("DELETE", "/sessions/{id}"),
+    ("DELETE", "/session"),
+)
+
+
+@pytest.mark.parametrize("chunks", [(), (b"",), (b"{}",), (b" {", b"} ")])
+async def test_body_of_a_call_that_takes_none_may_be_empty(chunks: tuple[bytes, ...]) -> None:
+    await read_nothing(a_request(chunks=chunks))
+
+
+@pytest.mark.parametrize(("method", "path"), BODYLESS)
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b'{"until": "tomorrow"}', 422, "until"),
+        (b"[]", 422, "body"),
+        (b"null", 422, "body"),
+        (b"nonsense", 422, "body"),
+        (b"\xff", 422, "body"),
+        (b" " * (MAX_BODY_BYTES + 1), 413, None),
+    ],
+)
+async def test_body_of_a_call_that_takes_none_is_refused(
+    sender: Sender, method: str, path: str, body: bytes, status: int, field: str | None
+) -> None:
+    head = await sender.head()
+    answer = await sender.http.request(method, path.format(id=new_id()), content=body)
+    problem = assert_problem(answer, status)
+    assert [error["field"] for error in problem.get("errors", ())] == [field][: field is not None]
+    assert await sender.head() == head
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_call_that_takes_no_body_does_its_work(sender: Sender, body: bytes) -> None:
+    message = await sender.register()
+    assert (await sender.http.post(f"/messages/{message['id']}/viewing", content=body)).status_code == 204
+    assert (await sender.http.post("/messages/mute-all", content=body)).status_code == 200
+    assert (await sender.http.request("DELETE", f"/tokens/{sender.token_id}", content=body)).status_code == 204

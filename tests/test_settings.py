@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
+from hub.api.attempts import WINDOW_SECONDS
+from hub.api.session import ACCOUNT_ATTEMPTS
 from tests.api import MACHINE, PASSWORD, Hub, Sender, assert_problem
 
 NEW_PASSWORD = "another long password"
@@ -185,6 +188,36 @@ async def test_new_password_by_token_ends_every_session(sender: Sender) -> None:
     await sender.patch("/me", name="Another", password={"current": PASSWORD, "new": NEW_PASSWORD})
     assert_problem(await browser.get("/me"), 401)
     assert (await sender.get("/me"))["name"] == "Another"
+
+
+async def test_guesses_at_the_current_password_are_limited(hub: Hub) -> None:
+    sender, other = await hub.add_sender(), await hub.add_sender()
+    browser = await sender.log_in()
+
+    async def guess(client: httpx.AsyncClient, current: str) -> httpx.Response:
+        return await client.patch("/me", json={"password": {"current": current, "new": NEW_PASSWORD}})
+
+    # Half by the session, half by the token, all at once: it is the account's password that is guessed at.
+    wrong = "x" * 300
+    guesses = [guess(client, wrong) for client in (browser, sender.http) for _ in range(ACCOUNT_ATTEMPTS // 2 + 1)]
+    statuses = sorted(answer.status_code for answer in await asyncio.gather(*guesses))
+    assert statuses == [422] * ACCOUNT_ATTEMPTS + [429] * 2
+    refused = await guess(browser, PASSWORD)
+    assert_problem(refused, 429)
+    assert 1 <= int(refused.headers["retry-after"]) <= WINDOW_SECONDS
+    # Neither logging in nor what needs no password has to wait, nor anybody else.
+    assert (await browser.patch("/me", json={"name": "Another"})).status_code == 200
+    await sender.log_in()
+    assert (await guess(other.http, PASSWORD)).status_code == 200
+
+
+async def test_current_password_that_is_right_clears_the_count(hub: Hub) -> None:
+    sender = await hub.add_sender()
+    for _ in range(2):
+        for _ in range(ACCOUNT_ATTEMPTS - 1):
+            body = {"password": {"current": "x" * 300, "new": NEW_PASSWORD}}
+            assert (await sender.http.patch("/me", json=body)).status_code == 422
+        await sender.patch("/me", password={"current": PASSWORD, "new": PASSWORD})
 
 
 @pytest.mark.parametrize(

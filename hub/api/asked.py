@@ -71,6 +71,16 @@ async def read_body(request: Request, type_: type[T]) -> T:
     return decode_body(await read_bytes(request), type_)
 
 
+class Nothing(Struct, forbid_unknown_fields=True):
+    """The body of a call that takes none, from a client that always sends an object."""
+
+
+async def read_nothing(request: Request) -> None:
+    """See that a call that takes no body has none, or an empty object. Raises a 413 or 422 `Problem`."""
+    if body := await read_bytes(request):
+        decode_body(body, Nothing)
+
+
 def decode_body(body: bytes, type_: type[T]) -> T:
     """`body` as a `type_`. Raises a 422 `Problem` that names the field."""
     try:

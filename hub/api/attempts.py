@@ -1,4 +1,4 @@
-"""Log-in attempts: how often a key (an account, an address) may be tried before it has to wait.
+"""Attempts at a password: how often a key (an account, an address) may be tried before it has to wait.
 
 Promise: guessing is slow, on one process and on many, also when many guesses come at once. With Redis the
 count is shared; while Redis is away each process counts for itself, so that nobody is let loose.
@@ -15,6 +15,7 @@ from typing import Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from hub.api.problems import Problem
 from hub.model import Clock
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,12 @@ class SharedAttempts:
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             logger.debug("a log-in attempt was not given back in Redis")
+
+
+def too_many_attempts(wait: int) -> Problem:
+    """The answer to somebody who has to wait, in seconds, before the next attempt."""
+    text = f"Too many attempts with a wrong password; try again in {wait} s."
+    return Problem(429, "too-many-attempts", text, headers={"retry-after": str(wait)})
 
 
 def _name(key: str) -> str:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, Claim, Draft, NotFound
-from hub.api.asked import Checks, Query, answer, decode_body, read_body, read_bytes
+from hub.api.asked import Checks, Query, answer, decode_body, read_body, read_bytes, read_nothing
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
 from hub.model import Clock, Crm, Message, Provider, Recipient, Settings, is_id
@@ -142,12 +142,14 @@ class MessagesApi:
     async def mute_all(self, request: Request) -> Response:
         """`POST /messages/mute-all`."""
         user = (await self._auth.require(request)).user
+        await read_nothing(request)
         settings = await self._actions.mute_all(user.id)
         return answer({"muted_all_at": rfc3339(settings.muted_all_at or 0)})
 
     async def viewing(self, request: Request) -> Response:
         """`POST /messages/{id}/viewing`."""
         user = (await self._auth.require(request)).user
+        await read_nothing(request)
         try:
             await self._actions.view(user.id, path_id(request, "message"))
         except NotFound:

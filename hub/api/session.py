@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions
-from hub.api.asked import answer, read_body
-from hub.api.attempts import Attempts
+from hub.api.asked import answer, read_body, read_nothing
+from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import Auth, new_secret, secret_hash
 from hub.api.passwords import Passwords
 from hub.api.problems import Problem
@@ -75,12 +75,7 @@ class SessionApi:
         wait = await self._attempts.begin(address, ADDRESS_ATTEMPTS)
         wait = wait or await self._attempts.begin(account, ACCOUNT_ATTEMPTS)
         if wait:
-            raise Problem(
-                429,
-                "too-many-attempts",
-                f"Too many attempts to log in; try again in {wait} s.",
-                headers={"retry-after": str(wait)},
-            )
+            raise too_many_attempts(wait)
         found = None if "\0" in body.email else await self._users.by_email(body.email)
         if not await self._passwords.verify(found[1] if found else None, body.password) or found is None:
             raise Problem(401, "wrong-password", "The mail address or the password is wrong.")
@@ -99,6 +94,7 @@ class SessionApi:
     async def log_out(self, request: Request) -> Response:
         """`DELETE /session`."""
         credential = await self._auth.require(request)
+        await read_nothing(request)
         if credential.kind != "session":
             raise Problem(404, "not-found", "An API token has no session; revoke it under /tokens.")
         await self._credentials.remove_session(credential.user.id, credential.id)

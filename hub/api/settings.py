@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, BeyondTheLog
-from hub.api.asked import MAX_NUMBER, Checks, Query, answer, read_body
+from hub.api.asked import MAX_NUMBER, Checks, Query, answer, read_body, read_nothing
+from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
 from hub.api.messages import MOST_NAME, path_id
 from hub.api.passwords import Passwords, password_problem
 from hub.api.problems import Problem, invalid, not_found
+from hub.api.session import ACCOUNT_ATTEMPTS
 from hub.model import Clock
 from hub.store.credentials import Credential, Credentials, SessionRow, TokenRow
 from hub.store.events import Events
@@ -96,6 +98,7 @@ class AccountApi:
         events: Events,
         actions: Actions,
         passwords: Passwords,
+        attempts: Attempts,
         clock: Clock,
     ) -> None:
         self._auth = auth
@@ -104,6 +107,7 @@ class AccountApi:
         self._events = events
         self._actions = actions
         self._passwords = passwords
+        self._attempts = attempts
         self._clock = clock
 
     async def me(self, request: Request) -> Response:
@@ -172,6 +176,7 @@ class AccountApi:
     async def remove_token(self, request: Request) -> Response:
         """`DELETE /tokens/{id}`."""
         user = (await self._auth.require(request)).user
+        await read_nothing(request)
         token_id = path_id(request, "token")
         if not await self._credentials.remove_token(user.id, token_id):
             raise not_found("token")
@@ -188,6 +193,7 @@ class AccountApi:
     async def remove_session(self, request: Request) -> Response:
         """`DELETE /sessions/{id}`."""
         user = (await self._auth.require(request)).user
+        await read_nothing(request)
         session_id = path_id(request, "session")
         if not await self._credentials.remove_session(user.id, session_id):
             raise not_found("session")
@@ -195,9 +201,14 @@ class AccountApi:
         return Response(status_code=204)
 
     async def _change_password(self, credential: Credential, body: PasswordBody) -> None:
+        # Counted apart from log-ins: only somebody who is logged in can use this up.
+        key = f"password:{credential.user.id}"
+        if wait := await self._attempts.begin(key, ACCOUNT_ATTEMPTS):
+            raise too_many_attempts(wait)
         found = await self._users.by_email(credential.user.email)
         if found is None or not await self._passwords.verify(found[1], body.current):
             raise invalid("password.current", "is not the current password")
+        await self._attempts.succeeded(key)
         kept = credential.id if credential.kind == "session" else None
         password_hash = await self._passwords.hash(body.new)
         ended = await self._credentials.replace_password(credential.user.id, password_hash, kept)
