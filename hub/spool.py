@@ -12,6 +12,7 @@ next, takes only what nobody writes any more.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -27,6 +28,7 @@ from hub.model import Hit, new_id
 logger = logging.getLogger(__name__)
 
 REJECTED = "rejected.jsonl"
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 _decode = msgspec.json.Decoder(Hit).decode
 
 
@@ -36,6 +38,7 @@ class Spool:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._active: BinaryIO | None = None
+        self._path = directory
         self._appending = asyncio.Lock()
         self._entries = 0
 
@@ -53,7 +56,13 @@ class Spool:
 
     def pending(self) -> bool:
         """Whether there is, or is about to be, anything for this process to replay."""
-        return self._appending.locked() or self._active is not None or any(map(_is_free, self._segments()))
+        if self._appending.locked() or self._active is not None:
+            return True
+        try:
+            return any(map(_is_free, self._segments()))
+        except OSError:
+            # There is no descriptor left to look with: better to look again than to say that there is nothing.
+            return True
 
     async def append(self, hits: Sequence[Hit]) -> None:
         """Put hits on disk, all of them or, if it raises OSError, none that will be answered for."""
@@ -63,10 +72,13 @@ class Spool:
             self._entries += len(hits)
 
     async def take(self) -> tuple[Path, list[Hit]] | None:
-        """The oldest segment that no other process writes, and its hits; None if there is none.
+        """The oldest segment that nobody writes, and its hits; None if there is none. Raises OSError.
 
-        What is appended meanwhile goes to a new segment.
+        Only when there is no other is it the one being written; what is appended from then on goes to a new one.
         """
+        # Were each take to end the segment being written, a busy hub would begin one for each it has replayed.
+        if taken := await asyncio.to_thread(self._take):
+            return taken
         async with self._appending:
             self._close_active()
         return await asyncio.to_thread(self._take)
@@ -85,19 +97,24 @@ class Spool:
         self._close_active()
 
     def _segments(self) -> list[Path]:
+        """Every segment, oldest first. Raises OSError if there is no descriptor left to look with."""
         try:
-            return sorted(self._directory.glob("*.spool"))
-        except OSError:
+            names = os.listdir(self._directory)
+        except OSError as error:
+            if error.errno in NO_DESCRIPTOR:
+                raise
             return []
+        return [self._directory / name for name in sorted(names) if name.endswith(".spool")]
 
     def _write(self, lines: bytes) -> None:
         if self._active is None:
             self._active = self._new_segment()
         start = self._active.tell()
         try:
-            written = self._active.write(lines)
-            if written != len(lines):
-                raise OSError(f"only {written} of {len(lines)} bytes could be written")
+            rest = memoryview(lines)
+            while rest:
+                # A full disk may take some at first; only the next try says why it took no more.
+                rest = rest[self._active.write(rest) :]
             os.fsync(self._active.fileno())
         except OSError:
             self._abandon(start)
@@ -106,16 +123,18 @@ class Spool:
     def _new_segment(self) -> BinaryIO:
         """A segment that is locked before it has the name by which others look for it."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        name = new_id()
-        unnamed = self._directory / f".{name}"
+        # After the last, even if the clock was set back since.
+        name = max([new_id(), *(f"{path.stem}0" for path in self._segments()[-1:])])
+        unnamed, self._path = self._directory / f".{name}", self._directory / f"{name}.spool"
         segment = unnamed.open("xb", buffering=0)
         try:
             fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            unnamed.rename(self._directory / f"{name}.spool")
+            unnamed.rename(self._path)
             _sync_directory(self._directory)
         except OSError:
             segment.close()
             unnamed.unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
             raise
         return segment
 
@@ -125,6 +144,9 @@ class Spool:
             return
         try:
             self._active.truncate(start)
+            if start == 0:
+                # A disk that stays full would be littered with one for every attempt.
+                self._path.unlink()
         except OSError as error:
             logger.error("a spool segment could not be cut back: %s", error)
         self._close_active()
@@ -154,11 +176,13 @@ class Spool:
 
 
 def _is_free(segment: Path) -> bool:
-    """Whether no process is writing the segment."""
+    """Whether no process is writing the segment. Raises OSError if there is no descriptor left to look with."""
     try:
         with segment.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if error.errno in NO_DESCRIPTOR:
+            raise
         return False
     return True
 

@@ -84,6 +84,55 @@ async def test_what_comes_while_a_segment_is_replayed_follows_it(tmp_path: Path)
     assert taken[1] + await drain(spool) == first + second
 
 
+async def test_what_comes_while_many_segments_are_replayed_makes_one(tmp_path: Path) -> None:
+    """Were there one more for each that is done, a busy hub would never come to the end."""
+    old, new = Spool(tmp_path), Spool(tmp_path)
+    first, second = hits(5), hits(6)
+    for hit in first:
+        await old.append([hit])
+        old.close()
+    found = []
+    await new.append(second[:1])
+    for hit in second[1:]:
+        taken = await new.take()
+        assert taken is not None
+        await new.append([hit])
+        found += taken[1]
+        await new.done(taken[0], 1)
+    assert found == first
+    assert len(segments(tmp_path)) == 1
+    assert await drain(new) == second
+
+
+async def test_segments_follow_each_other_though_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, put = Spool(tmp_path), hits(4)
+    for hit, id_ in zip(put, ["d", "b", "a", "c"], strict=True):
+        monkeypatch.setattr("hub.spool.new_id", lambda id_=id_: id_)
+        await spool.append([hit])
+        spool.close()
+    assert await drain(spool) == put
+
+
+async def test_spool_that_nobody_can_look_into_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, put = Spool(tmp_path), hits(2)
+    await spool.append(put)
+    spool.close()
+    with monkeypatch.context() as used_up:
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.EMFILE, "too many open files")
+
+        used_up.setattr(os, "listdir", fail)
+        assert spool.pending()
+        with pytest.raises(OSError, match="too many"):
+            await spool.take()
+    assert await drain(spool) == put
+
+
 async def test_appends_at_once_are_all_kept_and_none_is_torn(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     put = [hits(3) for _ in range(40)]
@@ -277,7 +326,7 @@ LIMITED = """
 import asyncio, resource, sys
 from pathlib import Path
 from hub.spool import Spool
-from tests.test_spool import drain, hits
+from tests.test_spool import drain, hits, segments
 
 async def main():
     spool = Spool(Path(sys.argv[1]))
@@ -292,6 +341,7 @@ async def main():
         except OSError:
             failed += 1
     assert failed > 10 and len(answered) > 30, (failed, len(answered))
+    assert all(path.stat().st_size for path in segments(Path(sys.argv[1])))
     assert await drain(spool) == answered
 
 asyncio.run(main())
