@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hub.spool import REJECTED
 from tests.servers import HubProcess
@@ -31,6 +33,17 @@ class FaultyHub(HubProcess):
         """Have what is run from now on be as `spec` says: `crash`, `nth`, `migrations`."""
         whole = {"folder": str(self.faults), "spool": str(self.spool), **spec}
         self.program = ("-m", "tests.faulty", json.dumps(whole))
+
+    def open_log(self) -> BinaryIO:
+        """A pipe: what the hub prints has to come through when it can write no file."""
+        ours, its = os.pipe()
+        threading.Thread(target=self._keep, args=(ours,), daemon=True).start()
+        return os.fdopen(its, "wb")
+
+    def _keep(self, pipe: int) -> None:
+        with os.fdopen(pipe, "rb") as lines, self.log.open("ab", buffering=0) as log:
+            for line in lines:
+                log.write(line)
 
     def set(self, fault: str, value: str | None = "") -> None:
         """Switch a fault on, with a value if it takes one, or with None off."""

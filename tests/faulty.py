@@ -180,10 +180,8 @@ class Switches:
             raise READ_ONLY
 
     def _clock_shift(self) -> int:
-        try:
-            return int((self._folder / "clock").read_text() or 0)
-        except FileNotFoundError:
-            return 0
+        # Looked for before it is opened: this must work with no descriptor left.
+        return int((self._folder / "clock").read_text()) if self.on("clock") else 0
 
 
 def around(

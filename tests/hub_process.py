@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, BinaryIO, Self, TypeVar, cast
 
 from hub import accounts
 from hub.store.database import Database
@@ -82,7 +82,7 @@ class HubProcess:
     def launch(self) -> None:
         """Start it without waiting."""
         command = [sys.executable, *self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
-        with self.log.open("ab") as log:
+        with self.open_log() as log:
             self.process = start_process(
                 [*command, *self.arguments],
                 cwd=self.directory,
@@ -91,6 +91,10 @@ class HubProcess:
                 stdout=log,
                 stderr=log,
             )
+
+    def open_log(self) -> BinaryIO:
+        """What it prints into; closed here once it has been started."""
+        return self.log.open("ab")
 
     def ready(self) -> bool:
         """Whether `/readyz` says 200. Raises AssertionError if the process has ended."""
