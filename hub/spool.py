@@ -99,12 +99,11 @@ class Spool:
     def _segments(self) -> list[Path]:
         """Every segment, oldest first. Raises OSError if there is no descriptor left to look with."""
         try:
-            names = os.listdir(self._directory)
+            return sorted(path for path in self._directory.iterdir() if path.suffix == ".spool")
         except OSError as error:
             if error.errno in NO_DESCRIPTOR:
                 raise
             return []
-        return [self._directory / name for name in sorted(names) if name.endswith(".spool")]
 
     def _write(self, lines: bytes) -> None:
         if self._active is None:

@@ -126,7 +126,7 @@ async def test_spool_that_nobody_can_look_into_is_not_taken_for_empty(
         def fail(*_: object) -> None:
             raise OSError(errno.EMFILE, "too many open files")
 
-        used_up.setattr(os, "listdir", fail)
+        used_up.setattr(Path, "iterdir", fail)
         assert spool.pending()
         with pytest.raises(OSError, match="too many"):
             await spool.take()
