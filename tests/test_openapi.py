@@ -11,12 +11,14 @@ import httpx
 import jsonschema_rs
 import pytest
 import schemathesis
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route, Router, WebSocketRoute
+from websockets.exceptions import InvalidStatus
 
 from hub.api.openapi import document
 from tests.api import PASSWORD, Hub, Sender
 
 DOCUMENT = document()
+STREAMS = ("/stream", "/ws")
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 
 
@@ -85,11 +87,11 @@ async def test_document_has_every_route_and_no_other(hub: Hub) -> None:
         if isinstance(route, Route)
         for method in route.methods or ()
         if method != "HEAD"
-    }
+    } | {("get", route.path) for route in api.app.routes if isinstance(route, WebSocketRoute)}
     assert routed - {("get", "/openapi.json")} == set(OPERATIONS)
 
 
-@pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "get" and path != "/stream"])
+@pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "get" and path not in STREAMS])
 async def test_parameters_that_are_documented_are_taken_and_others_are_not(sender: Sender, path: str) -> None:
     message = await sender.register()
     address = path.replace("{id}", message["id"])
@@ -159,7 +161,28 @@ async def test_real_answers_are_as_documented(hub: Hub, sender: Sender) -> None:
     await ask("delete", "/tokens/{id}", id=token["id"])
     seen.add(("get", "/stream"))
     assert_documented(await sender.http.head("/stream"), "get", "/stream")
+    seen.add(("get", "/ws"))
     assert seen == set(OPERATIONS)
+
+
+async def test_socket_is_opened_and_refused_as_documented(hub: Hub, sender: Sender) -> None:
+    described = DOCUMENT["paths"]["/ws"]["get"]
+    [offered] = described["parameters"]
+    async with hub.socket(subprotocols=[offered["schema"]["const"]]) as socket:
+        answer = socket.connection.response
+        assert answer is not None
+        assert str(answer.status_code) in described["responses"]
+        [named] = described["responses"][str(answer.status_code)]["headers"]
+        schema_of(offered["schema"]).validate(answer.headers[named])
+    browser = await sender.log_in()
+    foreign = {"origin": "https://evil.example", "cookie": f"glimpse={browser.cookies['glimpse']}"}
+    with pytest.raises(InvalidStatus) as refused:
+        async with hub.socket(additional_headers=foreign):
+            pass
+    said = refused.value.response
+    content = described["responses"][str(said.status_code)]["content"]
+    schema_of(content[said.headers["content-type"]]["schema"]).validate(json.loads(said.body))
+    assert_documented(await sender.http.get("/ws"), "get", "/ws")
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

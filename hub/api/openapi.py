@@ -121,12 +121,14 @@ def document() -> dict[str, Any]:
     for method, path, summary, query, body, status, reply in OPERATIONS:
         paths.setdefault(path, {})[method] = _operation(method, path, summary, query, body, status, reply, refs)
     paths["/stream"] = {"get": _stream(refs)}
+    paths["/ws"] = {"get": _socket(refs)}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Glimpse",
             "version": VERSION,
-            "description": "Tells a sender, at once, that a mail was opened. For the WebSocket see docs/protocol.md.",
+            "description": "Tells a sender, at once, that a mail was opened. What is said on the WebSocket is in "
+            "docs/protocol.md.",
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{"token": []}, {"session": []}],
@@ -188,6 +190,35 @@ def _stream(refs: dict[Any, Any]) -> dict[str, Any]:
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
             },
             **_problems(refs),
+        },
+    }
+
+
+def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
+    """The WebSocket as far as HTTP goes, which is all that OpenAPI can tell of."""
+    header: dict[str, Any] = {
+        "name": "Sec-WebSocket-Protocol",
+        "in": "header",
+        "schema": {"type": "string", "const": "glimpse.v1"},
+    }
+    problems = _problems(refs)
+    return {
+        "operationId": "getWs",
+        "summary": "Events as they happen, as a WebSocket",
+        "description": "An upgrade to a WebSocket with the subprotocol glimpse.v1. What is said on it, and the codes "
+        "it is closed with, are in docs/protocol.md. Without an Authorization header or the session's cookie, the first "
+        "frame carries an API token; a token that is not valid is told by the close code 4401.",
+        # The last one: nothing yet, for who shows a token in the first frame.
+        "security": [{"token": []}, {"session": []}, {}],
+        "parameters": [header],
+        "responses": {
+            "101": {
+                "description": "The WebSocket is open; the client's connect frame is due within 10 s",
+                "headers": {"Sec-WebSocket-Protocol": {"schema": header["schema"]}},
+            },
+            "403": problems["403"],
+            "404": {**problems["404"], "description": "A request that asks for no WebSocket"},
+            "503": {**problems["503"], "description": "The database is away or the server is going down; try again"},
         },
     }
 
