@@ -42,6 +42,7 @@ def driver_options(url: str, connections: int) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {}
     return {
+        # With a floor, asyncpg would restore it by itself, and log each failure in an outage with its traceback.
         "min_size": 0,
         "max_size": connections,
         "timeout": CONNECT_SECONDS,
