@@ -73,7 +73,7 @@ class Duo:
         ) as client:
             yield client
 
-    async def ready(self, *hubs: HubProcess, seconds: float = 30) -> None:
+    async def ready(self, *hubs: HubProcess, seconds: float = 60) -> None:
         """Wait until `hubs` (or both) say that they are."""
         for hub in hubs or self.hubs:
             await eventually(lambda hub=hub: asyncio.to_thread(hub.ready), seconds, "the hub ready")  # type: ignore[misc]
@@ -84,7 +84,7 @@ class Duo:
             checks: dict[str, str] = (await client.get(f"{hub.base_url}/readyz")).json()["checks"]
         return checks
 
-    async def all_heard(self, start: int, plugins: Sequence[Plugin], seconds: float = 20) -> int:
+    async def all_heard(self, start: int, plugins: Sequence[Plugin], seconds: float = 60) -> int:
         """Wait until each of `plugins` has heard the whole log after `start`; see that it did so once and in order.
 
         Returns how many events that were.
@@ -113,12 +113,12 @@ class Duo:
     async def more_hits(self, number: int = 30) -> None:
         """Wait until so many more are answered, of those that `tests.plugins.reading` asks for."""
         goal = len(self.ledger.answered) + number
-        await eventually(lambda: len(self.ledger.answered) >= goal, what="pixels are answered")
+        await eventually(lambda: len(self.ledger.answered) >= goal, 60, "pixels are answered")
 
     async def settled(self) -> None:
         """Wait until both are ready and nothing waits in a spool; then compare all that was answered with the log."""
         await self.ready()
-        await eventually(lambda: not self.spooled())
+        await eventually(lambda: not self.spooled(), 30, "the spools are empty")
         await self.ledger.check(self.store.database)
 
     def spooled(self) -> list[Path]:
@@ -176,6 +176,9 @@ async def a_duo(directory: Path, postgres: Postgres, template: str, valkey: Valk
     valkey.command("FLUSHALL")
     async with AsyncExitStack() as stack:
         name = stack.enter_context(postgres.database(template))
+        postgres.run(
+            f"ALTER DATABASE {name} SET synchronous_commit = on"
+        )  # What is committed outlives a killed server.
         to_postgres = await stack.enter_async_context(ToxicProxy("127.0.0.1", postgres.port))
         to_valkey = await stack.enter_async_context(ToxicProxy("127.0.0.1", valkey.port))
         links = [

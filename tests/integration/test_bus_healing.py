@@ -10,14 +10,15 @@ from typing import TypeAlias
 import pytest
 
 from tests.duo import HARMS, Duo, mend, silent
-from tests.plugins import Plugin, listening, reading
+from tests.plugins import ROUTER_SECONDS, Plugin, listening, reading
 from tests.processes import eventually
 from tests.servers import Valkey
 from tests.toxic import ToxicProxy
 
 HITS = 30
-NOTICED_SECONDS = 20.0
-"""A silent Redis is noticed after 8 s; a machine that runs the tests may be busy."""
+NOTICED_SECONDS = 30.0
+PROMPT_SECONDS = 3.0
+"""A silent Redis is noticed after 8 s, and a hit waits for none; a machine that runs the tests may be busy."""
 
 Away: TypeAlias = Callable[[Valkey], AbstractContextManager[None]]
 
@@ -60,7 +61,7 @@ async def sockets(duo: Duo) -> AsyncIterator[list[Plugin]]:
         assert await duo.all_heard(start, plugins) > HITS
     await duo.settled()
     assert [plugin.codes for plugin in plugins] == [[]] * 4
-    assert duo.ledger.slowest < 1
+    assert duo.ledger.slowest < PROMPT_SECONDS
 
 
 async def says_so(duo: Duo, *hubs_away: bool) -> bool:
@@ -106,7 +107,7 @@ async def test_controls_hold_on_the_other_though_redis_was_away_when_they_were_g
             for _ in range(HITS + 1):
                 await duo.hit(duo.two)
             assert (await api.delete(f"/tokens/{token_id}")).status_code == 204
-        await eventually(lambda: pops.codes == [4401])
+        await eventually(lambda: pops.codes == [4401], NOTICED_SECONDS)
         assert [event["type"] for event in pops.events] in (["messages.muted"], [])
 
 
@@ -132,13 +133,12 @@ async def test_sockets_have_everything_over_a_bad_link_to_redis(
 
 async def test_log_in_waits_for_no_redis_and_is_limited_without_it(duo: Duo, valkey: Valkey) -> None:
     stranger = await duo.store.sender()
-    statuses = []
+    guess = {"email": stranger.email, "password": "a guess"}
     async with duo.api(duo.one) as api:
         with frozen(valkey):
-            for _ in range(14):
-                async with asyncio.timeout(5):
-                    answer = await api.post("/session", json={"email": stranger.email, "password": "a guess"})
-                statuses.append(answer.status_code)
-    assert statuses[0] == 401
-    assert statuses[-1] == 429
+            async with asyncio.timeout(ROUTER_SECONDS):
+                answers = await asyncio.gather(*(api.post("/session", json=guess) for _ in range(14)))
+    statuses = [answer.status_code for answer in answers]
+    assert 0 < statuses.count(401) <= 10
+    assert set(statuses) == {401, 429}
     await duo.ready()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -13,10 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import InvalidStatus
 
 from tests.duo import Duo
-from tests.plugins import listening, reading
+from tests.plugins import ROUTER_SECONDS, listening, reading
 from tests.processes import eventually
 from tests.resources import children, descriptors, resident_bytes
 from tests.servers import HubProcess
@@ -28,7 +29,7 @@ SOME_BYTES = 30 << 20
 
 
 async def restart(duo: Duo, hub: HubProcess) -> float:
-    """As a deployment does it: SIGTERM, the end, a new start. Returns how many seconds the end took."""
+    """As a deployment does: SIGTERM, the end, a new start. Returns how many seconds the end took."""
     began = time.monotonic()
     assert await asyncio.to_thread(hub.terminate) == 0
     took = time.monotonic() - began
@@ -56,11 +57,7 @@ async def test_sigterm_in_the_middle_of_a_burst(duo: Duo) -> None:
         process.terminate()
         await eventually(lambda: says_that_it_goes_down(hub), what="/readyz says that it goes down")
         process.terminate()
-        with pytest.raises((ConnectionClosed, InvalidHandshake, OSError)) as refusal:
-            await new_socket(duo, hub)
-        if isinstance(refusal.value, ConnectionClosed):
-            assert refusal.value.rcvd is not None
-            assert refusal.value.rcvd.code == GOING_DOWN
+        await refuses_newcomers(duo, hub)
         process.terminate()
         assert await asyncio.to_thread(process.wait, GONE_SECONDS) == 0
         took = time.monotonic() - began
@@ -74,7 +71,6 @@ async def test_sigterm_in_the_middle_of_a_burst(duo: Duo) -> None:
     assert {code for plugin in plugins for code in plugin.codes} == {GOING_DOWN}
     assert len(unanswered) == 0
     await duo.settled()
-    assert duo.ledger.slowest < 5
 
 
 async def says_that_it_goes_down(hub: HubProcess) -> bool:
@@ -83,11 +79,16 @@ async def says_that_it_goes_down(hub: HubProcess) -> bool:
     return answer.status_code == 503 and "going down" in answer.json()["checks"]["server"]
 
 
-async def new_socket(duo: Duo, hub: HubProcess) -> None:
-    async with connect(hub.ws_url, additional_headers={"authorization": f"Bearer {duo.token}"}) as socket:
-        await socket.send('{"type":"connect"}')
-        while True:
-            await socket.recv()
+async def refuses_newcomers(duo: Duo, hub: HubProcess) -> None:
+    """A new socket and a new stream are turned away before they begin, or find nobody at the port any more."""
+    headers = {"authorization": f"Bearer {duo.token}"}
+    with pytest.raises((InvalidStatus, ConnectionRefusedError)) as refusal:
+        await connect(hub.ws_url, additional_headers=headers, open_timeout=ROUTER_SECONDS)
+    if isinstance(refusal.value, InvalidStatus):
+        assert refusal.value.response.status_code == 503
+    async with duo.api(hub) as api:
+        with contextlib.suppress(httpx.ConnectError):
+            assert (await api.get("/stream")).status_code == 503
 
 
 async def read_to_the_end(stream: httpx.Response) -> str:
@@ -100,13 +101,13 @@ async def test_rolling_restarts_of_both_lose_nothing_and_repeat_nothing(duo: Duo
     plugins = [await duo.plugin(*hubs) for hubs in ((duo.one, duo.two), (duo.two, duo.one)) for _ in range(5)]
     async with listening(*plugins):
         async with reading(duo.ledger, duo.hubs, PER_SECOND) as unanswered:
-            for _ in range(2):
-                for hub in duo.hubs:
-                    await duo.more_hits(60)
-                    assert await restart(duo, hub) < GONE_SECONDS
+            for hub in duo.hubs:
+                await duo.more_hits(60)
+                assert await restart(duo, hub) < GONE_SECONDS
             await duo.more_hits(60)
         events = await duo.all_heard(start, plugins)
-    sys.stdout.write(f"{events} events over 4 restarts, {len(unanswered)} hits got no answer\n")
+    sys.stdout.write(f"{events} events over 2 restarts, {len(unanswered)} hits got no answer\n")
+    assert len(unanswered) == 0
     assert {code for plugin in plugins for code in plugin.codes} == {GOING_DOWN}
     await duo.settled()
 
@@ -143,9 +144,9 @@ async def test_descriptors_and_memory_are_back_after_everything(duo: Duo) -> Non
 
     await everything()
     before = descriptors(hub.pid), resident_bytes(hub.pid)
-    for _ in range(3):
+    for _ in range(2):
         await everything()
-    await eventually(lambda: descriptors(hub.pid) <= before[0] + 4, what="descriptors are back")
+    await eventually(lambda: descriptors(hub.pid) <= before[0] + 4, 30, "descriptors are back")
     assert resident_bytes(hub.pid) < before[1] + SOME_BYTES
     await duo.settled()
 
@@ -167,12 +168,15 @@ async def test_worker_that_dies_is_replaced_and_sigterm_ends_both(duo: Duo, work
             await duo.more_hits(60)
             before = set(the_workers(workers))
             os.kill(max(before), signal.SIGKILL)
-            await eventually(lambda: len(set(the_workers(workers)) - {max(before)}) == 2, 20, "another worker is there")
+            await eventually(lambda: len(set(the_workers(workers)) - {max(before)}) == 2, 60, "another worker is there")
             await duo.more_hits(60)
         await duo.all_heard(start, plugins)
-        began = time.monotonic()
-        assert await asyncio.to_thread(workers.terminate) == 0
-        assert time.monotonic() - began < GONE_SECONDS
+        async with reading(duo.ledger, [workers], PER_SECOND) as unanswered:
+            await duo.more_hits(60)
+            began = time.monotonic()
+            assert await asyncio.to_thread(workers.terminate) == 0
+            assert time.monotonic() - began < GONE_SECONDS
+        assert len(unanswered) == 0
         assert {plugin.codes[-1] for plugin in plugins} == {GOING_DOWN}
     await duo.settled()
 

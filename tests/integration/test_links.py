@@ -14,8 +14,8 @@ from tests.duo import Duo
 from tests.plugins import listening, reading
 from tests.processes import eventually
 
-PROMPT_SECONDS = 2.0
-"""Far more than it takes: a machine that runs the tests may be busy with something else."""
+PROMPT_SECONDS = 5.0
+"""Far more than it takes, on a machine that may be busy; without the bus it would be the 30 s of the check."""
 
 
 async def test_hit_on_one_is_on_the_sockets_of_both(duo: Duo) -> None:
@@ -30,7 +30,7 @@ async def test_hit_on_one_is_on_the_sockets_of_both(duo: Duo) -> None:
             took.append(max(each.heard_at[-1] for each in plugins) - began)
         assert await duo.all_heard(start, plugins) == 60
         async with reading(duo.ledger, duo.hubs, per_second=200):
-            await eventually(lambda: len(plugins[0].heard) > 400)
+            await eventually(lambda: len(plugins[0].heard) > 200, 60)
         await duo.all_heard(start, plugins)
     await duo.settled()
     sys.stdout.write(f"hit to both sockets: median {statistics.median(took) * 1000:.1f} ms, most {max(took):.3f} s\n")
@@ -66,14 +66,22 @@ async def test_what_the_sender_decides_on_one_holds_on_the_other(duo: Duo) -> No
     await duo.settled()
 
 
-async def test_revoked_token_closes_its_sockets_on_the_other(duo: Duo) -> None:
+async def test_revoked_token_closes_its_sockets_and_streams_on_both(duo: Duo) -> None:
     token, token_id = await duo.new_token()
     revoked = [await duo.plugin(hub, token=token) for hub in duo.hubs]
-    async with listening(*revoked), duo.api(duo.one) as api:
+    async with (
+        listening(*revoked),
+        duo.api(duo.one) as api,
+        duo.api(duo.two, token) as other,
+        other.stream("GET", "/stream") as stream,
+    ):
+        began = time.monotonic()
         assert (await api.delete(f"/tokens/{token_id}")).status_code == 204
         await eventually(lambda: [each.codes for each in revoked] == [[4401], [4401]])
-    async with duo.api(duo.two, token) as api:
-        assert (await api.get("/me")).status_code == 401
+        async with asyncio.timeout(10):
+            assert "retry:" in "".join([text async for text in stream.aiter_text()])
+        assert time.monotonic() - began < PROMPT_SECONDS
+        assert (await other.get("/me")).status_code == 401
 
 
 @pytest.mark.parametrize("known", [True, False])

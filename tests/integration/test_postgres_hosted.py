@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from tests.duo import HARMS, Duo, mend, silent
-from tests.plugins import Plugin, listening, reading
+from tests.plugins import ROUTER_SECONDS, Plugin, listening, reading
 from tests.processes import eventually
 from tests.servers import Postgres
 from tests.toxic import ToxicProxy
 
 HITS = 30
-ROUTER_SECONDS = 30.0
-"""A Heroku-style router gives up an answer whose first byte takes longer."""
+NOTICED_SECONDS = 30.0
+PROMPT_SECONDS = 3.0
+"""A hit goes to the spool after 0.6 s; a machine that runs the tests may be busy."""
 
 
 @pytest.fixture
 async def sockets(duo: Duo) -> AsyncIterator[list[Plugin]]:
-    """A plugin on each hub, that hears all of it; every hit is answered within a second, and there once."""
+    """A plugin on each hub, that hears all of it; every hit is answered promptly, and there once."""
     start = await duo.head()
     plugins = [await duo.plugin(hub) for hub in duo.hubs]
     duo.ledger.slowest = 0
@@ -31,15 +32,18 @@ async def sockets(duo: Duo) -> AsyncIterator[list[Plugin]]:
         await duo.settled()
         assert await duo.all_heard(start, plugins) > HITS
     assert not duo.ledger.uncertain
-    assert duo.ledger.slowest < 1
+    assert duo.ledger.slowest < PROMPT_SECONDS
 
 
-async def test_restart_costs_no_hit_and_no_event(duo: Duo, sockets: list[Plugin], postgres: Postgres) -> None:
+@pytest.mark.parametrize("end", [Postgres.stop, Postgres.kill])
+async def test_restart_costs_no_hit_and_no_event(
+    duo: Duo, sockets: list[Plugin], postgres: Postgres, end: Callable[[Postgres], None]
+) -> None:
     async with reading(duo.ledger, duo.hubs):
         await duo.more_hits()
-        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(end, postgres)
         try:
-            await eventually(lambda: both_spool(duo), what="both say that hits go to the spool")
+            await eventually(lambda: both_spool(duo), NOTICED_SECONDS, "both say that hits go to the spool")
             await duo.more_hits()
             assert {path.parent for path in duo.spooled()} == {Path(hub.environ["HUB_SPOOL_DIR"]) for hub in duo.hubs}
         finally:
@@ -71,7 +75,7 @@ async def test_bad_link_costs_no_hit_and_no_event(duo: Duo, harm: Callable[[Toxi
         await harm(duo.to_postgres)
         try:
             if harm is silent:
-                await eventually(lambda: spools(duo), what="one says that hits go to the spool")
+                await eventually(lambda: spools(duo), NOTICED_SECONDS, "one says that hits go to the spool")
             await duo.more_hits()
             assert (await duo.checks(duo.two))["recorder"] == "ok"
         finally:
