@@ -11,9 +11,10 @@ import socket
 import ssl
 import struct
 from types import TracebackType
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 CHUNK_BYTES = 65536
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class ToxicProxy:
@@ -40,7 +41,7 @@ class ToxicProxy:
         """How many links are open."""
         return len(self._links)
 
-    async def __aenter__(self) -> ToxicProxy:
+    async def __aenter__(self) -> Self:
         await self.listen()
         return self
 
@@ -96,8 +97,9 @@ class ToxicProxy:
         self.accepted += 1
         try:
             await self._flowing.wait()
+            await self._greet(reader, writer)
             upstream_reader, upstream = await asyncio.open_connection(*self._upstream)
-        except (OSError, asyncio.CancelledError):
+        except (OSError, EOFError, asyncio.CancelledError):
             _reset(writer)
             return
         link = (writer, upstream)
@@ -120,6 +122,9 @@ class ToxicProxy:
             for each in link:
                 _reset(each)
 
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What a client and this proxy say before anything is forwarded."""
+
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Copy one direction until it ends, then pass the end on."""
         while chunk := await reader.read(CHUNK_BYTES):
@@ -135,6 +140,28 @@ class ToxicProxy:
         await self._flowing.wait()
         if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()
+        elif not writer.is_closing():
+            writer.close()  # In TLS there is no end of one direction alone.
+
+
+class TlsPostgres(ToxicProxy):
+    """Speaks TLS to the clients of a PostgreSQL that cannot, and takes no others, as hosted ones do.
+
+    In PostgreSQL's protocol a client first asks in plain text whether the server speaks TLS. `encrypted`
+    counts those that did, and then spoke it.
+    """
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(host, port)
+        self.encrypted = 0
+        self._context = context
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.readexactly(len(SSL_REQUEST)) != SSL_REQUEST:
+            raise ConnectionRefusedError
+        writer.write(b"S")
+        await writer.start_tls(self._context)
+        self.encrypted += 1
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
