@@ -37,7 +37,7 @@ async def prepare(config: Config) -> None:
     if config.embedded:
         await migrate(config.database_url)
     elif await revision(config.database_url) != head():
-        raise ConfigError("the database's schema is not current: run `python -m hub migrate` first")
+        raise ConfigError("the database that DATABASE_URL names is not current: run `python -m hub migrate` first")
 
 
 class Preparation:

@@ -32,6 +32,8 @@ FILE = "sqlite:///hub.db"
         (SERVER, asyncpg.InvalidPasswordError("password authentication failed"), "password", "correct the user or"),
         (SERVER, asyncpg.InvalidCatalogNameError('database "hub" does not exist'), "does not exist", "create it"),
         (SERVER, asyncpg.InsufficientPrivilegeError("permission denied"), "permission denied", "grant"),
+        (SERVER, asyncpg.InterfaceError("no root.crt\nHINT:  see there"), "no root.crt;", "correct the address"),
+        (SERVER, asyncpg.ReadOnlySQLTransactionError("cannot execute"), "cannot execute", "may be written"),
         (SERVER, asyncpg.TooManyConnectionsError("too many clients"), "too many clients", "close other"),
         (SERVER, asyncpg.DataCorruptedError("bad page\n  here"), "bad page here", "log of the database server"),
         ("postgresql:///hub?host=/run/pg", FileNotFoundError(2, "none"), "no database answers there", "start"),
@@ -44,7 +46,7 @@ def test_way_to_fail_is_told_with_its_remedy(url: str, error: Exception, said: s
     told = why_not_opened(url, error)
     assert told.startswith("DATABASE_URL is ")
     reason, _, advice = told.partition("; ")
-    assert said in reason
+    assert said in f"{reason};"
     assert remedy in advice
     assert "\n" not in told
     assert len(told) < 450
@@ -60,6 +62,16 @@ def test_cause_is_told_and_not_what_it_came_to() -> None:
 @given(st.from_regex(r"[0-9]{4,20}", fullmatch=True), st.text(st.characters(categories=["L", "Z"]), max_size=200))
 def test_password_is_never_repeated(password: str, text: str) -> None:
     assert password not in why_not_opened(f"postgresql://u:{password}@h/d", Exception(f"{text}{password}{text}"))
+
+
+async def test_server_that_never_answers_is_told_as_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.store.migrate.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("hub.store.urls.CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/hub"
+        for opening in (migrate(url), Database(url).connect()):
+            with pytest.raises(DatabaseAway, match=r"no database answers at 127\.0\.0\.1 port .*; start the server"):
+                await opening
 
 
 async def test_database_that_is_not_there_is_told_by_all_who_open_it(postgres: Postgres, tmp_path: Path) -> None:

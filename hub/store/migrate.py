@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from hub.config import ConfigError
 from hub.store.database import DatabaseAway, is_away, require_folder
-from hub.store.urls import async_engine_url, connect_arguments, without_password
+from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments, without_password
 
 ADVISORY_LOCK = 0x676C696D70736502
 """The key two migrating processes meet at on PostgreSQL: "glimpse" in ASCII."""
@@ -77,7 +77,7 @@ async def _run(url: str, work: Any) -> Any:
         ) from None
     except Exception as error:
         original = getattr(error, "orig", None) or error
-        cause = getattr(original, "__cause__", None) or original
+        cause = original.__cause__ if isinstance(original.__cause__, Exception) else original
         if is_away(original) or is_away(cause):
             raise DatabaseAway.because(cause, url) from error
         raise
@@ -86,7 +86,7 @@ async def _run(url: str, work: Any) -> Any:
 
 
 def _engine(url: str) -> AsyncEngine:
-    arguments = {} if url.startswith("sqlite") else {"timeout": 5, **connect_arguments(url)}
+    arguments = {} if url.startswith("sqlite") else {"timeout": CONNECT_SECONDS, **connect_arguments(url)}
     engine = create_async_engine(async_engine_url(url), poolclass=NullPool, connect_args=arguments)
     if url.startswith("sqlite"):
         # The driver would begin transactions late and not at all for DDL; SQLAlchemy's own advice.

@@ -30,6 +30,7 @@ ASYNCPG_REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.InvalidAuthorizationSpecificationError, "correct the user or the password in the address"),
     (asyncpg.InvalidCatalogNameError, "create it, or name another in the address"),
     (asyncpg.InsufficientPrivilegeError, "grant that to the user in the address, or name another"),
+    (asyncpg.ReadOnlySQLTransactionError, "name a server and a database that may be written"),
     (asyncpg.InsufficientResourcesError, "close other connections, or allow more"),
     (asyncpg.DuplicateTableError, "name another database, for this one is another program's"),
     (asyncpg.InterfaceError, "correct the address"),
@@ -46,7 +47,7 @@ def why_not_opened(url: str, error: BaseException | str) -> str:
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     reason, remedy = _of_file(url, error) if url.startswith("sqlite") else _of_server(url, error)
-    said = " ".join(reason.split())[:SHOWN_CHARACTERS].rstrip(".")
+    said = " ".join(reason.partition("\nHINT:")[0].split())[:SHOWN_CHARACTERS].rstrip(".")
     return f"DATABASE_URL is {without_password(url)[:SHOWN_CHARACTERS]}: {_without_secret(url, said)}; {remedy}"
 
 
