@@ -261,6 +261,8 @@ def test_shortcuts_can_be_turned_off(desks: Desks, sender: Sender) -> None:
     page.keyboard.press("m")
     expect(page.get_by_role("heading", name="Settings")).to_be_visible()
     assert page.get_by_role("dialog").count() == 0
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    expect(page.get_by_text("Single-key shortcuts are off.")).to_be_visible()
 
 
 def test_an_open_is_read_aloud(desks: Desks, sender: Sender) -> None:

@@ -1,0 +1,155 @@
+"""What a view shows in between: empty, asking, just made, failed, missing. And where the focus is, it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, SCREENSHOTS, Desks, live, log_in
+from tests.browser.people import IPHONE, Sender
+from tests.browser.test_craft import axe_violations, settled, wider_than_the_screen
+
+TABS = 24
+"""How often Tab is pressed: past the navigation and some way into the view."""
+WHOLLY_HIDDEN = """() => {
+    const focused = document.activeElement;
+    if (focused === document.body) return null;
+    const { left, top, width, height } = focused.getBoundingClientRect();
+    const parts = [0.1, 0.3, 0.5, 0.7, 0.9];
+    const seen = parts.some((x) => parts.some((y) => {
+        const there = document.elementFromPoint(left + x * width, top + y * height);
+        return there && (focused.contains(there) || there.contains(focused));
+    }));
+    return seen ? null : focused.outerHTML.slice(0, 120);
+}"""
+
+
+def empty(page: Page, _sender: Sender) -> None:
+    page.goto("/activity")
+    expect(page.get_by_role("button", name="Turn on pop-ups")).to_be_visible()
+    expect(page.get_by_role("heading", name="No opens yet")).to_be_visible()
+
+
+def opened(page: Page, sender: Sender) -> None:
+    page.goto("/try")
+    live(page)
+    page.get_by_label("Subject").fill("My first tracked mail")
+    page.get_by_role("textbox", name="To", exact=True).fill("me@example.com")
+    page.get_by_role("button", name="Make the snippet").click()
+    page.get_by_role("button", name="I have sent it").click()
+    expect(page.get_by_text("Sent. From now on")).to_be_visible()
+    [message] = sender.get("/messages")["items"]
+    sender.hit(sender.get(f"/messages/{message['id']}"), user_agent=IPHONE)
+    expect(page.get_by_text("Opened!")).to_be_visible()
+
+
+def taken_back(page: Page, sender: Sender) -> None:
+    page.goto("/activity")
+    live(page)
+    message = sender.register()
+    sender.hit(message)
+    sender.hit(message)
+    expect(page.locator(".open", has_text=message["subject"])).to_have_count(2)
+    sender.post(f"/messages/{message['id']}/viewing")
+    expect(page.get_by_text("Taken back: it was you")).to_have_count(2)
+
+
+def nothing_found(page: Page, _sender: Sender) -> None:
+    page.goto("/messages?q=no+such+thing")
+    expect(page.get_by_role("button", name="Clear the search")).to_be_visible()
+
+
+def new_token_and_undo(page: Page, _sender: Sender) -> None:
+    page.goto("/settings")
+    page.get_by_label("Name of the new token").fill("My plugin")
+    page.get_by_role("button", name="Create token").click()
+    expect(page.get_by_role("button", name="I have it")).to_be_visible()
+    page.get_by_role("switch", name="Enable real-time notifications").uncheck()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+
+
+def failed(page: Page, _sender: Sender) -> None:
+    page.route("**/api/v1/opens*", lambda route: route.abort())
+    page.goto("/activity")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    page.unroute("**/api/v1/opens*")
+
+
+def missing(page: Page, _sender: Sender) -> None:
+    page.goto("/messages/no-such-thing")
+    expect(page.get_by_text("No such message")).to_be_visible()
+
+
+STATES: dict[str, Callable[[Page, Sender], None]] = {
+    "empty": empty,
+    "opened": opened,
+    "taken-back": taken_back,
+    "nothing-found": nothing_found,
+    "new-token": new_token_and_undo,
+    "failed": failed,
+    "missing": missing,
+}
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "dark"), (PHONE, "light")], ids=["desktop-dark", "phone-light"])
+def test_every_state_is_accessible_and_fits_its_screen(
+    desks: Desks, sender: Sender, size: tuple[int, int], scheme: str
+) -> None:
+    context = desks.context(sender.hub, size=size, color_scheme=scheme, reduced_motion="reduce")
+    context.add_init_script("Notification.permission = 'default';")
+    log_in(context, sender)
+    page = context.new_page()
+    SCREENSHOTS.mkdir(exist_ok=True)
+    problems: dict[str, Any] = {}
+    for name, reach in STATES.items():
+        reach(page, sender)
+        settled(page)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{'phone' if size == PHONE else 'desktop'}-{scheme}.png")
+        if violations := axe_violations(page):
+            problems[name] = violations
+        if wide := wider_than_the_screen(page):
+            problems[f"{name}, sideways"] = wide
+    assert not problems, problems
+
+
+@pytest.mark.parametrize("path", ["/activity", "/messages", "/settings", "/history"])
+def test_what_has_the_focus_is_never_hidden_behind_something_else(desks: Desks, sender: Sender, path: str) -> None:
+    for number in range(12):
+        message = sender.register(f"reader{number}@example.com")
+        sender.hit(message)
+    page = desks.open(sender, f"/messages/{message['id']}" if path == "/history" else path, size=PHONE)
+    expect(page.locator(".open, .message, .settings-card").first).to_be_visible()
+    hidden = []
+    for key in ("Tab", "Shift+Tab"):
+        for _ in range(TABS):
+            page.keyboard.press(key)
+            hidden.append(page.evaluate(WHOLLY_HIDDEN))
+    assert [what for what in hidden if what] == []
+
+
+def test_a_history_drawn_from_the_latest_opens_says_so(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    for _ in range(101):
+        sender.hit(message)
+    page = desks.open(sender, f"/messages/{message['id']}")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".figures dd").first).to_have_text("101")
+    expect(dialog.get_by_text("the latest 100")).to_have_count(2)
+    dialog.get_by_role("button", name="Show older opens").click()
+    expect(dialog.locator(".open")).to_have_count(101)
+    expect(dialog.get_by_text("the latest 100")).to_have_count(0)
+
+
+def test_today_becomes_yesterday_at_midnight(desks: Desks, sender: Sender) -> None:
+    sender.hit(sender.register())
+    context = desks.context(sender.hub)
+    context.clock.install()
+    log_in(context, sender)
+    page = desks.tab(context)
+    expect(page.get_by_role("heading", name="Today")).to_be_visible()
+    context.clock.fast_forward("24:00:00")
+    expect(page.get_by_role("heading", name="Yesterday")).to_be_visible()
+    expect(page.get_by_role("heading", name="Today")).to_have_count(0)
