@@ -7,7 +7,8 @@ much to replay, over REST first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -27,6 +28,14 @@ class Follower(Plugin):
 
     user: User | None = None
     start: int = 0
+    opens: list[str] = field(default_factory=list)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """Enter an event. Only what tells it from others is kept: a long ledger has many."""
+        self.last = int(event["sequence"])
+        self.heard.append(self.last)
+        if event["type"] == "open.recorded":
+            self.opens.append(event["data"]["open"]["id"])
 
     async def read_log(self, head: int) -> None:
         """Read up to `head` over REST."""
@@ -56,8 +65,7 @@ class Follower(Plugin):
             self.user.id,
             self.start,
         )
-        heard = [event["data"]["open"]["id"] for event in self.events if event["type"] == "open.recorded"]
-        assert heard == [row["open_id"] for row in rows]
+        assert self.opens == [row["open_id"] for row in rows]
 
 
 async def a_follower(store: Store, user: User, hubs: Sequence[HubProcess]) -> Follower:

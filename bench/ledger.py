@@ -1,0 +1,258 @@
+# ruff: noqa: T201 - a bench prints
+"""The ledger, long: `python -m bench.ledger --kills 200 --database sqlite --seed 7`.
+
+Hits are answered and events followed while the hub is killed (-9) again and again: in batches, while it spools,
+while it replays, while it starts, in migrations, and at each named point of `tests.faulty`. Then every answered
+hit is there exactly once, every sequence is gapless, every client that resumed has each event exactly once, and
+every counter equals a recount; or the exit status is 1, and the files are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hub.store.migrate import head
+from tests.absence import Lock
+from tests.factories import Store, open_store
+from tests.faults import FaultyHub
+from tests.faulty import POINTS
+from tests.follower import Follower, a_follower
+from tests.ledger import SECRET, Ledger, a_ledger, asking
+from tests.plugins import listening
+from tests.processes import eventually
+from tests.servers import Postgres
+
+CONNECTIONS = 8
+PIXELS_A_KILL = 1500
+MOST_HITS = (50, 300, 3000)
+CHECK_EVERY = 25
+START_SECONDS = 1.0
+LONG_AWAY_SECONDS = 4.0
+NTH = 12
+MIGRATION = '''
+"""A migration that goes through wrong states on its way."""
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "{revision}", "{before}"
+
+
+def upgrade() -> None:
+    op.create_table("mark_{revision}", sa.Column("id", sa.Text(), primary_key=True))
+    op.execute("INSERT INTO mark_{revision} SELECT id FROM opens")
+    op.execute("UPDATE messages SET hits = hits + 1000")
+    op.execute("UPDATE users SET sequence = sequence + 1")
+    op.execute("UPDATE users SET sequence = sequence - 1")
+    op.execute("UPDATE messages SET hits = hits - 1000")
+    op.drop_table("mark_{revision}")
+'''
+STATEMENTS = 7
+
+
+@dataclass
+class World:
+    """What is killed, what is asked of it, and what became of it."""
+
+    hub: FaultyHub
+    store: Store
+    ledger: Ledger
+    followers: Sequence[Follower]
+    away: Lock
+    chance: random.Random
+    migrations: Path
+    revision: str = field(default_factory=head)
+    kills: Counter[str] = field(default_factory=Counter)
+
+    async def some_hits(self) -> None:
+        """Until a few more are answered, or many."""
+        goal = len(self.ledger.answered) + self.chance.randrange(1, self.chance.choice(MOST_HITS))
+        await eventually(lambda: len(self.ledger.answered) >= goal, 30, "hits are answered")
+
+    async def moment(self, most: float = 0.02) -> None:
+        """A little while: the kill is to fall anywhere."""
+        await asyncio.sleep(self.chance.random() * most)
+
+    async def restart(self) -> None:
+        """Kill it, and start it as it should be."""
+        self.hub.kill()
+        await self.start()
+
+    async def start(self, **spec: object) -> None:
+        """Start it, with `spec` of `tests.faulty`."""
+        self.hub.clear()
+        self.hub.be(migrations=str(self.migrations), **spec)
+        await asyncio.to_thread(self.hub.start, 60)
+
+    async def check(self) -> None:
+        """Compare everything. Raises AssertionError."""
+        await eventually(lambda: asyncio.to_thread(self.hub.ready), 60, "the hub is ready")
+        assert not self.hub.segments(), "something is left in the spool"
+        for follower in self.followers:
+            await follower.check(self.store)
+        await self.ledger.check(self.store.database)
+        assert not self.hub.complaints(), self.hub.complaints()[0]
+
+
+async def in_a_batch(world: World) -> None:
+    await world.some_hits()
+    await world.moment()
+    await world.restart()
+
+
+async def while_spooling(world: World) -> None:
+    async with world.away.held():
+        await world.some_hits()
+        await world.moment()
+        world.hub.kill()
+    await world.start()
+
+
+async def while_replaying(world: World) -> None:
+    async with world.away.held():
+        await world.some_hits()
+    await world.moment(1.0)
+    await world.restart()
+
+
+async def while_starting(world: World) -> None:
+    await world.some_hits()
+    world.hub.kill()
+    world.hub.launch()
+    await world.moment(START_SECONDS)
+    await world.restart()
+
+
+async def at_a_point(world: World) -> None:
+    point = world.chance.choice([each for each in POINTS if "migration" not in each])
+    world.kills[point] += 1
+    world.hub.kill()
+    seldom = "name" in point or "remove" in point
+    await world.start(crash=point, nth=1 if seldom else world.chance.randrange(1, NTH))
+    world.hub.set("armed")
+    if "spool" in point or "segment" in point:
+        world.hub.set("away")
+        if "removed" in point:
+            await world.some_hits()
+            (world.hub.faults / "away").unlink()
+    await eventually(world.hub.crashed, 60, f"killed {point}")
+    await world.restart()
+
+
+async def in_a_migration(world: World) -> None:
+    await world.some_hits()
+    world.hub.kill()
+    number = sum(1 for _ in world.migrations.glob("9*.py")) + 9000
+    migration = MIGRATION.format(revision=number, before=world.revision)
+    (world.migrations / f"{number}_marks.py").write_text(migration)
+    world.revision = str(number)
+    crash = {"crash": "in the middle of a migration", "nth": world.chance.randrange(1, STATEMENTS + 1)}
+    world.hub.be(migrations=str(world.migrations), **crash)
+    with world.hub.fault("armed"):
+        assert (await asyncio.to_thread(world.hub.command, "migrate")).returncode < 0
+    await world.ledger.check(world.store.database)
+    world.hub.be(migrations=str(world.migrations))
+    done = await asyncio.to_thread(world.hub.command, "migrate")
+    assert done.returncode == 0, done.stderr
+    await world.start()
+
+
+SCENES: tuple[Callable[[World], Awaitable[None]], ...] = (
+    *(in_a_batch, while_spooling, while_replaying, while_starting, at_a_point, at_a_point, in_a_migration),
+)
+
+
+async def kill_again_and_again(world: World, kills: int) -> None:
+    """Kill the hub so many times, and compare everything every so often and at the end."""
+    await world.start()
+    async with listening(*world.followers):
+        for number in range(1, kills + 1):
+            scene = world.chance.choice(SCENES)
+            async with asking(world.ledger, [world.hub], CONNECTIONS):
+                await scene(world)
+            world.kills[scene.__name__] += 1
+            if number % CHECK_EVERY == 0 or number == kills:
+                await world.check()
+                print(f"  {number} kills, {len(world.ledger.answered):,} answered hits: all there, once", flush=True)
+    assert world.hub.terminate() == 0
+
+
+@asynccontextmanager
+async def a_world(directory: Path, kills: int, seed: int, postgres: Postgres | None) -> AsyncIterator[World]:
+    """A hub on a new database, with two senders whose mail is read and whose events are followed."""
+    with postgres.database() if postgres else nullcontext() as name:
+        url = postgres.url(str(name)) if postgres else f"sqlite:///{directory / 'hub.db'}"
+        hub = FaultyHub(directory, url, {"HUB_SECRET_KEY": SECRET})
+        migrated = hub.command("migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        (migrations := directory / "migrations").mkdir()
+        async with open_store(url) as store:
+            users = [await store.sender(), await store.sender()]
+            ledger = await a_ledger(store, *users, pixels=kills * PIXELS_A_KILL)
+            followers = [await a_follower(store, user, [hub]) for user in users]
+            # One of them stays away long enough to miss more than is replayed.
+            followers[0].come_back_seconds = LONG_AWAY_SECONDS
+            try:
+                yield World(hub, store, ledger, followers, Lock(store, postgres), random.Random(seed), migrations)
+            finally:
+                hub.kill()
+
+
+async def run(directory: Path, kills: int, database: str, seed: int) -> World:
+    """Keep the ledger on a database of this kind. Raises AssertionError with what does not add up."""
+    postgres = Postgres() if database == "postgresql" else None
+    if postgres:
+        postgres.start()
+    try:
+        async with a_world(directory, kills, seed, postgres) as world:
+            await kill_again_and_again(world, kills)
+            return world
+    finally:
+        if postgres:
+            postgres.close()
+
+
+def report(world: World, seconds: float) -> None:
+    """Print what was done."""
+    for what, times in sorted(world.kills.items()):
+        print(f"  {times:4} × {what.replace('_', ' ')}")
+    resumed = sum(follower.connected for follower in world.followers)
+    over_rest = sum(follower.not_recovered for follower in world.followers)
+    events = sum(len(follower.heard) for follower in world.followers)
+    print(f"  {len(world.ledger.answered):,} hits answered, {len(world.ledger.uncertain):,} cut off by a kill")
+    print(f"  {events:,} events followed over {resumed} connections, {over_rest} of them by way of REST")
+    print(f"  {seconds:.0f} s")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Keep the ledger; the exit status is 1 if something does not add up."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ledger", description="Kill the hub, and count.")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    asked = parser.parse_args(argv)
+    print(f"{asked.kills} kills on {asked.database}, seed {asked.seed}", flush=True)
+    directory = Path(tempfile.mkdtemp(prefix="glimpse-ledger-"))
+    began = time.monotonic()
+    try:
+        world = asyncio.run(run(directory, asked.kills, asked.database, asked.seed))
+    except AssertionError as wrong:
+        print(f"DOES NOT ADD UP: {wrong}\n  seed {asked.seed}; the files are in {directory}")
+        return 1
+    report(world, time.monotonic() - began)
+    shutil.rmtree(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
