@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SECRET_MIN_CHARACTERS = 16
 WHOLE_MOST_DIGITS = 12
+UNUSABLE_IN_A_LINK = re.compile(r"[\s\"'<>\\`{}|^\x00-\x1f\x7f]")
+"""What no address may have in it (RFC 3986): it would end the attribute of the HTML it is put in, or the line."""
 DATA_DIR = Path("hub-data")
 
 
@@ -134,7 +137,8 @@ def _database_url(text: str | None) -> str:
         return f"postgresql://{rest}"
     if scheme == "sqlite" and ":memory:" in rest:
         raise ConfigError("DATABASE_URL names a database in memory, which would lose every open: name a file")
-    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
+    path = rest.partition("?")[0]
+    if scheme == "sqlite" and path.startswith("/") and path.strip("/") and not path.endswith("/"):
         return text
     begins = f"begins with {scheme[:20]!r}" if separator else "is not an address"
     raise ConfigError(f"DATABASE_URL {begins}: set it to sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
@@ -172,7 +176,7 @@ def _public_url(text: str | None) -> str | None:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username or any(c.isspace() for c in text):
+    if not usable or parts.query or parts.fragment or parts.username or UNUSABLE_IN_A_LINK.search(text):
         raise ConfigError(f"HUB_PUBLIC_URL is {text[:80]!r}: set it to an address like https://hub.example.com")
     return text.rstrip("/")
 
