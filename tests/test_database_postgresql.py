@@ -215,6 +215,26 @@ async def test_silent_server_is_away_to_those_who_wait(
         await database.disconnect()
 
 
+async def test_process_that_falls_silent_holds_its_locks_for_a_moment_only(
+    postgresql_url: str, postgres: Postgres, remote: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.store.database.LOCKED_SECONDS", 0.5)
+    await add(remote, 1)
+    async with ToxicProxy("127.0.0.1", postgres.port) as link:
+        cut_off = Database(postgresql_url.replace(str(postgres.port), str(link.port)))
+        await cut_off.connect()
+        with pytest.raises(DatabaseAway):
+            async with cut_off.write() as tx:
+                await tx.fetch("UPDATE note SET text = 'lost' WHERE id = 1")
+                link.go_silent()
+                async with asyncio.timeout(10), remote.write() as other:
+                    await other.fetch("UPDATE note SET text = 'kept' WHERE id = 1")
+                link.speak()
+        await add(cut_off, 2)
+        await cut_off.disconnect()
+    assert [row["text"] for row in await remote.fetch("SELECT text FROM note WHERE id = 1")] == ["kept"]
+
+
 async def test_all_who_wait_for_a_silent_server_are_told_at_the_same_time(
     postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

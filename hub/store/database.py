@@ -35,6 +35,10 @@ Row: TypeAlias = Mapping[str, Any]
 READERS = 4
 """Held readers a process uses at the most; with the writer, five connections to PostgreSQL."""
 
+LOCKED_SECONDS = 5.0
+"""A transaction whose process says nothing for so long is ended by the server. Its process may be cut off, or
+frozen, with users' rows locked, for which every other process would wait as long as TCP does: hours."""
+
 TURN_SECONDS = 10.0
 """How long a read may take in all, and a write until its turn has come and it has begun. Many wait for a few
 connections: were each patient only with its own, a server that falls silent would hold the last for minutes."""
@@ -58,6 +62,7 @@ _PG_AWAY = (
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -149,6 +154,8 @@ class Held:
             self._raw.row_factory = sqlite3.Row
             for pragma in SQLITE_PRAGMAS:
                 await self.fetch(pragma)
+        else:
+            await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")
 
     async def begin(self) -> None:
         # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for the
