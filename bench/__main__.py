@@ -12,13 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import fanout, hits, idle, picture, report, screen, storm
+from bench import fanout, growth, hits, idle, picture, report, screen, storm
 from bench.figures import BenchError, Figure, Setting
 from bench.machine import allow_files, facts
 from tests.servers import ROOT
 
 MEASURES: dict[str, Callable[[Setting], list[Figure]]] = {
-    each.NAME: each.measure for each in (hits, screen, idle, fanout, storm)
+    each.NAME: each.measure for each in (hits, screen, idle, fanout, storm, growth)
 }
 RESULTS = ROOT / "bench" / "results"
 FILES = 20_000

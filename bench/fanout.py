@@ -18,7 +18,7 @@ from bench.load import Load
 from bench.mixture import first_opens
 from bench.servers import NCHAN, Server
 from bench.sockets import Clients, Crowd, Opening, hub_opening
-from bench.world import World, a_world, build
+from bench.world import World, a_world, build, slices
 
 NAME = "fanout"
 SOCKETS = 1000
@@ -27,6 +27,8 @@ MANY_USERS, EVENTS_TO_FEW = 500, 6000
 CONNECTIONS = 32
 OPEN_SECONDS = 60.0
 ARRIVE_SECONDS = 60.0
+PACED_SECONDS = 5.0
+SILENCE_SECONDS = 8.0
 GOAL = 1.0
 EVENT_BYTES = 1010
 """About the size of the frame that tells of an open."""
@@ -69,6 +71,12 @@ class _Runs:
     server: Server
     rates: list[float]
     cores: list[tuple[float, float, float]]
+    lost: int = 0
+
+    @property
+    def cost(self) -> float:
+        """The microseconds of a core for each delivery of the last round."""
+        return self.cores[-1][0] / self.rates[-1] * 1e6
 
 
 def measure(setting: Setting) -> list[Figure]:
@@ -84,7 +92,7 @@ def measure(setting: Setting) -> list[Figure]:
 def _measure(setting: Setting, shape: Shape, rounds: int) -> list[Figure]:
     folder = setting.folder / f"users-{shape.users}"
     folder.mkdir()
-    world = a_world(shape.users, shape.events * (rounds + 1))
+    world = a_world(shape.users, shape.events * (rounds + 2))
     url = f"sqlite:///{folder}/hub.db"
     asyncio.run(build(url, world))
     missing = servers.lacking([NCHAN])
@@ -107,18 +115,20 @@ def _by_turns(
         of_hub.open(OPEN_SECONDS)
         with Clients(Crowd(nchan.port if nchan else 0, theirs if nchan else [])) as of_nchan:
             of_nchan.open(OPEN_SECONDS)
-            for number in range(rounds + 1):
-                messages = world.messages[number * shape.events : (number + 1) * shape.events]
+            for number, messages in enumerate(slices(world.messages, shape.events)):
+                # The last round is at a steady pace: what a delivery costs then, not how many can be had.
+                pace = shape.events / PACED_SECONDS if number > rounds else None
                 hits = [hit.request() for hit in first_opens(messages, random.Random(number))]
-                _round(setting, shape, glimpse, of_hub, Load(hub.port, hits, CONNECTIONS, ARRIVE_SECONDS, once=True))
+                sent = Load(hub.port, hits, CONNECTIONS, ARRIVE_SECONDS, pace, once=True)
+                _round(setting, shape, glimpse, of_hub, sent)
                 if nchan:
-                    sent = _publishing(nchan, shape)
-                    _round(setting, shape, beside, of_nchan, sent)
-    figures = [_figure(shape, glimpse, beside if nchan else None)]
-    return [*figures, _figure(shape, beside, None)] if nchan else figures
+                    _round(setting, shape, beside, of_nchan, _publishing(nchan, shape, pace))
+    figures = [_rate(shape, glimpse, beside if nchan else None)]
+    figures += [_rate(shape, beside, None)] if nchan else []
+    return [*figures, _cost(shape, glimpse, beside if nchan else None)]
 
 
-def _publishing(nchan: Server, shape: Shape) -> Load:
+def _publishing(nchan: Server, shape: Shape, pace: float | None) -> Load:
     frame = b'{"type":"event","event":' + b'"' + b"x" * EVENT_BYTES + b'"}'
     requests = [
         f"POST /publish?id={number % shape.users} HTTP/1.1\r\nHost: localhost\r\n"
@@ -126,7 +136,7 @@ def _publishing(nchan: Server, shape: Shape) -> Load:
         + frame
         for number in range(shape.events)
     ]
-    return Load(nchan.port, requests, CONNECTIONS, ARRIVE_SECONDS, once=True, answer=b"HTTP/1.1 20")
+    return Load(nchan.port, requests, CONNECTIONS, ARRIVE_SECONDS, pace, once=True, answer=b"HTTP/1.1 20")
 
 
 def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: Load) -> None:
@@ -137,11 +147,12 @@ def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: 
         watch = runs.server.watch()
         child.tell("go")
         done = load.heard(child, made)
-        arrived = clients.wait(shape.deliveries, ARRIVE_SECONDS)
+        clients.wait(shape.deliveries, ARRIVE_SECONDS, SILENCE_SECONDS)
         watch.end()
     heard = clients.heard()
-    if not arrived:
-        raise BenchError(f"{runs.server.name}: {heard.events:,} of {shape.deliveries:,} deliveries came")
+    if not heard.events:
+        raise BenchError(f"{runs.server.name}: not one of {shape.deliveries:,} deliveries came")
+    runs.lost += shape.deliveries - heard.events
     seconds = (heard.last_event - min(done.due)) / 1e9
     generator = (done.cpu_seconds + heard.cpu_seconds) / watch.seconds
     runs.rates.append(heard.events / seconds)
@@ -149,20 +160,39 @@ def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: 
     setting.say(f"{runs.server.name}, {shape.name}: {runs.rates[-1]:,.0f} deliveries/s")
 
 
-def _figure(shape: Shape, runs: _Runs, beside: _Runs | None) -> Figure:
-    server, generator, others = map(statistics.median, zip(*runs.cores[1:], strict=True))
-    rate = statistics.median(runs.rates[1:])
+def _rate(shape: Shape, runs: _Runs, beside: _Runs | None) -> Figure:
+    """The deliveries a second, of the rounds but the first, which warms up, and the last, which is paced."""
+    server, generator, others = map(statistics.median, zip(*runs.cores[1:-1], strict=True))
     return Figure(
         measure=NAME,
         name=f"{runs.server.name}, {shape.name}",
-        value=rate,
+        value=statistics.median(runs.rates[1:-1]),
         unit="deliveries/s",
-        ratio=paired_ratio(runs.rates[1:], beside.rates[1:]) if beside else None,
+        ratio=paired_ratio(runs.rates[1:-1], beside.rates[1:-1]) if beside else None,
         against=beside.server.name if beside else "",
         goal=GOAL if beside else None,
         server=server,
         generator=generator,
         others=others,
-        runs=tuple(runs.rates[1:]),
-        note=f"{shape.events:,} events, {shape.deliveries:,} deliveries; {server / rate * 1e6:.1f} µs of a core each",
+        runs=tuple(runs.rates[1:-1]),
+        note=f"{shape.events:,} events as fast as they are taken"
+        + (f"; {runs.lost:,} NEVER CAME" if runs.lost else ""),
+    )
+
+
+def _cost(shape: Shape, runs: _Runs, beside: _Runs | None) -> Figure:
+    """What a delivery takes of a core in the paced round."""
+    server, generator, others = runs.cores[-1]
+    return Figure(
+        measure=NAME,
+        name=f"{runs.server.name}, {shape.name}, cost of a delivery at a steady pace",
+        value=runs.cost,
+        unit="µs of a core",
+        ratio=runs.cost / beside.cost if beside else None,
+        against=beside.server.name if beside else "",
+        server=server,
+        generator=generator,
+        others=others,
+        note=f"{runs.rates[-1]:,.0f} deliveries/s"
+        + (f"; {beside.cost:.1f} µs for {beside.server.name}" if beside else ""),
     )

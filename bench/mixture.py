@@ -18,6 +18,7 @@ REPEATS = 0.10
 """How often a hit is one of the last hundred again, by the same client."""
 
 RECENT = 100
+READER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Thunderbird/140.4.0"
 
 
 class Hit(NamedTuple):

@@ -1,8 +1,8 @@
-"""Starts what is measured: `python -m bench.serve hub|bare --port P [--workers N] [--sockets-per-user N]`.
+"""Starts what is measured: `python -m bench.serve hub|bare --port P …`.
 
-Promise: both are served by the hub's own server with the hub's own settings; of what the environment cannot
-set, only the number of sockets a user may have is raised, and the number of files a process may open. The
-database is one that `bench.world` has migrated.
+Promise: both are served by the hub's own server with the hub's own settings. Of what the environment cannot set,
+only the sockets a user may have, the files a process may open and the time between two sweeps of old rows can be
+told otherwise. The database is one that `bench.world` has migrated.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from bench.bare import create_bare
 from bench.machine import allow_files
+from hub import upkeep
 from hub.app import create_app
 from hub.config import Config
 from hub.server import serve
@@ -27,8 +28,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sockets-per-user", type=int, default=20)
+    parser.add_argument("--sweep-seconds", type=float, default=upkeep.SWEEP_SECONDS)
     asked = parser.parse_args()
     allow_files(FILES)
+    upkeep.SWEEP_SECONDS = asked.sweep_seconds
     config = replace(Config.from_environ(), port=asked.port, max_sockets_per_user=asked.sockets_per_user)
     application = create_bare if asked.what == "bare" else create_app
     return serve(application, config, host="127.0.0.1", port=asked.port, workers=asked.workers)

@@ -114,6 +114,7 @@ def hub(
     redis_url: str | None = None,
     workers: int = 1,
     sockets_per_user: int = 20,
+    sweep_seconds: float = 600.0,
     data: Path | None = None,
     helpers: tuple[int, ...] = (),
 ) -> Iterator[Server]:
@@ -122,6 +123,7 @@ def hub(
     if redis_url:
         environ["REDIS_URL"] = redis_url
     arguments = ["hub", "--workers", str(workers), "--sockets-per-user", str(sockets_per_user)]
+    arguments += ["--sweep-seconds", str(sweep_seconds)]
     with _python(name, folder, arguments, environ) as server:
         yield replace(server, helpers=helpers)
 
