@@ -20,6 +20,9 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SECRET_MIN_CHARACTERS = 16
 WHOLE_MOST_DIGITS = 12
+FILE_NAME_BYTES = 240
+"""Of the 255 that file systems take, what is left beside the ends that SQLite and the spool put to a name."""
+
 UNUSABLE_IN_A_LINK = re.compile(r"[\s\"'<>\\`{}|^\x00-\x1f\x7f]")
 """What no address may have in it (RFC 3986): it would end the attribute of the HTML it is put in, or the line."""
 DATA_DIR = Path("hub-data")
@@ -138,6 +141,10 @@ def _database_url(text: str | None) -> str:
     if scheme == "sqlite" and ":memory:" in rest:
         raise ConfigError("DATABASE_URL names a database in memory, which would lose every open: name a file")
     path = rest.partition("?")[0]
+    if scheme == "sqlite" and max(len(part.encode()) for part in path.split("/")) > FILE_NAME_BYTES:
+        raise ConfigError(
+            f"DATABASE_URL names a file or folder of more than {FILE_NAME_BYTES} bytes: name a shorter one"
+        )
     if scheme == "sqlite" and path.startswith("/") and path.strip("/") and not path.endswith("/"):
         return text
     begins = f"begins with {scheme[:20]!r}" if separator else "is not an address"

@@ -78,6 +78,7 @@ REFUSED = [
     ("DATABASE_URL", "sqlite:///"),
     ("DATABASE_URL", "sqlite:///:memory:"),
     ("DATABASE_URL", "sqlite:///folder/"),
+    ("DATABASE_URL", f"sqlite:////var/lib/{'ü' * 121}"),
     ("DATABASE_URL", "sqlite:///?timeout=5"),
     ("DATABASE_URL", "postgres://"),
     ("DATABASE_URL", "postgres://db.example.com:abc/hub"),
