@@ -62,6 +62,16 @@ async def test_page_loads_nothing_from_elsewhere_and_nothing_that_is_not_there(h
     assert not re.search(r"\son[a-z]+=|\sstyle=|<style", html)
 
 
+@pytest.mark.parametrize("path", ["/activity", "/docs", "/static/client.js"])
+async def test_what_is_large_is_compressed(hub: Hub, path: str) -> None:
+    answer = await hub.http.get(path, headers={"accept-encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["vary"] == "Accept-Encoding"
+    plain = await hub.http.get(path, headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert answer.content == plain.content
+
+
 async def test_file_is_not_sent_again_while_it_is_the_same(hub: Hub) -> None:
     first = await hub.http.get("/static/client.js")
     again = await hub.http.get("/static/client.js", headers={"if-none-match": first.headers["etag"]})

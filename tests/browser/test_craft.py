@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, SCREENSHOTS, Desks, live, log_in, popups
 from tests.browser.people import CURL, IPHONE, LYON, PASSWORD, Sender
@@ -165,6 +165,8 @@ def test_all_of_it_is_light_and_quick(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub)
     log_in(context, sender)
     page = context.new_page()
+    finished: list[Request] = []
+    page.on("requestfinished", lambda request: finished.append(request))
     page.goto("/activity")
     live(page)
     for view in ("Messages", "Add tracking", "Settings"):
@@ -172,13 +174,13 @@ def test_all_of_it_is_light_and_quick(desks: Desks, sender: Sender) -> None:
     page.evaluate("(path) => history.pushState(null, '', path)", f"/messages/{contract}")
     page.evaluate("() => dispatchEvent(new PopStateEvent('popstate'))")
     expect(page.get_by_role("dialog").locator(".open")).to_have_count(2)
-    files: dict[str, int] = page.evaluate("""() => Object.fromEntries(
-        [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
-            .filter(({ name }) => !name.includes("/api/"))
-            .map(({ name, transferSize }) => [name, transferSize]))""")
-    assert len(files) > 50
-    assert min(files.values()) > 0, "nothing came from a cache"
-    assert sum(files.values()) < MOST_BYTES, sorted(files.items(), key=lambda item: -item[1])[:10]
+    # What the browser's own timing calls the size of a transfer counts headers as 300 bytes, whatever they are.
+    # A picture that is shown again is asked for again, from memory: the first time counts.
+    files = {request.url: request.sizes() for request in reversed(finished) if "/api/" not in request.url}
+    sizes = {url: size["responseHeadersSize"] + size["responseBodySize"] for url, size in files.items()}
+    assert len(sizes) > 50
+    assert [url for url, size in files.items() if not size["responseBodySize"]] == [], "nothing came from a cache"
+    assert sum(sizes.values()) < MOST_BYTES, sorted(sizes.items(), key=lambda item: -item[1])[:10]
 
 
 def test_something_is_to_be_seen_within_a_second(desks: Desks, sender: Sender) -> None:
