@@ -6,7 +6,7 @@ import { icon } from "../icons.js";
 /**
  * @param {object} options
  * @param {Parameters<typeof icon>[0]} options.symbol
- * @param {string} options.title
+ * @param {string} [options.title]
  * @param {string} options.text
  * @param {Node} [options.action]
  */
@@ -15,7 +15,7 @@ export function emptyState({ symbol, title, text, action }) {
     "div",
     { class: "empty" },
     h("div", { class: "empty-symbol" }, icon(symbol)),
-    h("h2", {}, title),
+    title && h("h2", {}, title),
     h("p", {}, text),
     action,
   );

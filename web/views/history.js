@@ -9,7 +9,7 @@ import { bars, timeline } from "../parts/charts.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { createReaders } from "../parts/readers.js";
 import { createSpeaker } from "../parts/speaker.js";
-import { errorState, skeleton } from "../parts/state.js";
+import { emptyState, errorState, skeleton } from "../parts/state.js";
 import { createSwitch } from "../parts/switch.js";
 import { timeAgo } from "../parts/time.js";
 
@@ -103,7 +103,8 @@ export function createHistory(desk) {
     const missing = error.status === 404;
     title.textContent = missing ? texts.history.notFoundTitle : "";
     fill(foot);
-    if (missing) fill(content, h("p", { class: "note" }, texts.history.notFound));
+    const out = h("button", { class: "button", type: "button", onclick: () => dialog.close() }, texts.history.back);
+    if (missing) fill(content, emptyState({ symbol: "mail", text: texts.history.notFound, action: out }));
     else fill(content, errorState(texts, error, load));
   }
 
