@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import re
 import socket as sockets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -47,6 +50,29 @@ async def test_heartbeats_come_in_silence_and_say_where_the_log_stands(strict_hu
         # What this stream does not carry moves the head all the same.
         await sender.hit(message, user_agent=MACHINE)
         await eventually(lambda: heard(socket, {"type": "heartbeat", "sequence": 2}))
+
+
+async def test_client_that_leaves_before_it_is_answered_is_no_error(
+    hub: Hub, sender: Sender, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = await gone(hub)
+    for _ in range(10):
+        socket = await connect(hub.ws_url)
+        await socket.send(json.dumps({"type": "connect", "token": sender.token}))
+        socket.transport.abort()
+    await eventually(lambda: left(hub, before + 10), what="all are counted as left")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def left(hub: Hub, number: int) -> bool:
+    return await gone(hub) == number
+
+
+async def gone(hub: Hub) -> int:
+    """How many sockets were counted as left by their clients."""
+    text = (await hub.http.get("/metrics")).text
+    found = re.search(r'^glimpse_socket_closes_total{code="1005"} (\d+)', text, re.M)
+    return int(found[1]) if found else 0
 
 
 async def heard(socket: Socket, frame: Frame) -> bool:

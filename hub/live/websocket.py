@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.actions import Actions, BeyondTheLog, NotFound
 from hub.api.auth import Auth
@@ -45,6 +45,9 @@ TOO_MANY_FRAMES = 4429
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
 RETRY_SECONDS = 1.0
+GONE = (WebSocketDisconnect, RuntimeError, OSError)
+"""What Starlette raises, on the way to a client that has left, according to when that was noticed."""
+
 GOES_DOWN = "The server is going down; come back in a moment."
 
 
@@ -256,7 +259,7 @@ class _Socket:
         async with asyncio.timeout(self._send_seconds):
             try:
                 await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
-            except (RuntimeError, OSError):
+            except GONE:
                 raise Disconnected from None
 
     async def close(self, code: int, reason: str) -> None:
@@ -266,7 +269,7 @@ class _Socket:
                 await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
         except TimeoutError:
             self.abort()
-        except (RuntimeError, OSError):
+        except GONE:
             pass
 
     def abort(self) -> None:
