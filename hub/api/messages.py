@@ -149,9 +149,10 @@ class MessagesApi:
     async def viewing(self, request: Request) -> Response:
         """`POST /messages/{id}/viewing`."""
         user = (await self._auth.require(request)).user
+        message_id = path_id(request, "message")
         await read_nothing(request)
         try:
-            await self._actions.view(user.id, path_id(request, "message"))
+            await self._actions.view(user.id, message_id)
         except NotFound:
             raise not_found("message") from None
         return Response(status_code=204)

@@ -176,8 +176,8 @@ class AccountApi:
     async def remove_token(self, request: Request) -> Response:
         """`DELETE /tokens/{id}`."""
         user = (await self._auth.require(request)).user
-        await read_nothing(request)
         token_id = path_id(request, "token")
+        await read_nothing(request)
         if not await self._credentials.remove_token(user.id, token_id):
             raise not_found("token")
         await self._actions.revoke([f"token:{token_id}"])
@@ -193,8 +193,8 @@ class AccountApi:
     async def remove_session(self, request: Request) -> Response:
         """`DELETE /sessions/{id}`."""
         user = (await self._auth.require(request)).user
-        await read_nothing(request)
         session_id = path_id(request, "session")
+        await read_nothing(request)
         if not await self._credentials.remove_session(user.id, session_id):
             raise not_found("session")
         await self._actions.revoke([f"session:{session_id}"])
