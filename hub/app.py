@@ -106,7 +106,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         clock=now,
     )
     bus = Bus(_redis(config))
-    await bus.start(connections.deliver, connections.resync)
+    await bus.start(connections.deliver, connections.resync, connections.wants)
     stack.push_async_callback(bus.stop)
 
     metrics = Metrics()

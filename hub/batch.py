@@ -6,6 +6,7 @@ comes out; a hit is judged with those before it in the same batch in view, as if
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -77,9 +78,13 @@ class Batch:
     def opens(self) -> list[tuple[Open, str | None]]:
         """The opens to insert, each with the client hash to keep, if any."""
         return [
-            (replace(open_, told=self._withheld(open_) is None), self._client_hashes.get(open_.id))
+            (open_ if self._withheld(open_) else replace(open_, told=True), self._client_hashes.get(open_.id))
             for open_ in self._opens.values()
         ]
+
+    def verdicts(self) -> Mapping[str, int]:
+        """How many of the new opens have each verdict."""
+        return Counter(open_.verdict.verdict for open_ in self._opens.values())
 
     @property
     def corrected(self) -> list[Open]:
@@ -126,6 +131,7 @@ class Batch:
             sharers=1 if hit.position else message.recipient_count,
         )
         verdict = classify(hit.evidence, hit.at, context)
+        repeat = self._is_repeat(hit, verdict)
         open_ = Open(
             id=hit.id,
             user_id=message.user_id,
@@ -133,13 +139,13 @@ class Batch:
             position=hit.position,
             at=hit.at,
             verdict=verdict,
-            counted=False,
-            repeat=self._is_repeat(hit, verdict),
+            counted=_counts(verdict, repeat),
+            repeat=repeat,
             told=False,
             place=hit.evidence.place,
             device=hit.evidence.device,
         )
-        self._opens[hit.id] = _counted(open_)
+        self._opens[hit.id] = open_
         if verdict.verdict in COUNTABLE:
             key = (*pixel, hit.clients[0])
             # A spooled hit comes late: it has its own repeats beside it, and takes nothing back.
@@ -167,9 +173,9 @@ class Batch:
         sightings = self._sightings[pixel]
         for open_id, verdict in reconsider(sightings, context):
             if open_id in self._opens:
-                self._opens[open_id] = _counted(replace(self._opens[open_id], verdict=verdict))
+                self._opens[open_id] = corrected(self._opens[open_id], verdict)
             else:
-                self._corrected[open_id] = _counted(replace(self._before[open_id], verdict=verdict))
+                self._corrected[open_id] = corrected(self._before[open_id], verdict)
             place = next(place for place, sighting in enumerate(sightings) if sighting.id == open_id)
             sightings[place] = replace(sightings[place], verdict=verdict)
 
@@ -207,11 +213,11 @@ def taken_back(event: Event, before: Open, now: int) -> Event:
 
 def corrected(open_: Open, verdict: Verdict) -> Open:
     """The open with another verdict, counted or not as that says."""
-    return _counted(replace(open_, verdict=verdict))
+    return replace(open_, verdict=verdict, counted=_counts(verdict, open_.repeat))
 
 
-def _counted(open_: Open) -> Open:
-    return replace(open_, counted=open_.verdict.verdict in COUNTABLE and not open_.repeat)
+def _counts(verdict: Verdict, repeat: bool) -> bool:
+    return verdict.verdict in COUNTABLE and not repeat
 
 
 def _sighting(open_: Open, client: str) -> Sighting:

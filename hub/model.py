@@ -38,10 +38,14 @@ COUNTABLE: frozenset[str] = frozenset({"human", "proxy"})
 
 ID_CHARACTERS = 26
 
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+"""Base32hex ten bits at a time: `base64` goes by the loop and costs five times as much, twice a hit."""
+
 
 def new_id() -> str:
     """A new id: a UUIDv7 (RFC 9562) in lower-case base32hex, which keeps its order in time."""
-    return base64.b32hexencode(uuid_utils.uuid7().bytes)[:ID_CHARACTERS].decode().lower()
+    return id_text(uuid_utils.uuid7().bytes)
 
 
 def id_bytes(text: str) -> bytes:
@@ -56,7 +60,13 @@ def id_bytes(text: str) -> bytes:
 
 def id_text(raw: bytes) -> str:
     """The id whose 16 bytes are `raw`."""
-    return base64.b32hexencode(raw)[:ID_CHARACTERS].decode().lower()
+    bits, pairs = int.from_bytes(raw, "big") << 2, _PAIRS
+    return (
+        f"{pairs[bits >> 120]}{pairs[bits >> 110 & 1023]}{pairs[bits >> 100 & 1023]}{pairs[bits >> 90 & 1023]}"
+        f"{pairs[bits >> 80 & 1023]}{pairs[bits >> 70 & 1023]}{pairs[bits >> 60 & 1023]}{pairs[bits >> 50 & 1023]}"
+        f"{pairs[bits >> 40 & 1023]}{pairs[bits >> 30 & 1023]}{pairs[bits >> 20 & 1023]}{pairs[bits >> 10 & 1023]}"
+        f"{pairs[bits & 1023]}"
+    )
 
 
 def is_id(text: str) -> bool:

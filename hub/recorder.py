@@ -15,7 +15,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from pathlib import Path
 from hub.batch import Batch, Known, is_early
 from hub.config import Config
 from hub.live.bus import Bus, Notice
-from hub.model import Clock, Event, Hit, Message, User, Visit, new_id
+from hub.model import Clock, Event, Hit, Message, Open, User, Visit, new_id
 from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway, Held
 from hub.store.events import Events
@@ -47,10 +47,10 @@ DAY_MS = 86_400_000
 
 @dataclass(slots=True)
 class Measures:
-    """What the recorder tells its observers: called after each commit, and for each verdict."""
+    """What the recorder tells its observers: called after each commit: hits and seconds, and how many of each verdict."""
 
     committed: Callable[[int, float], None] = lambda _hits, _seconds: None
-    verdict: Callable[[str], None] = lambda _verdict: None
+    verdicts: Callable[[Mapping[str, int]], None] = lambda _counts: None
 
 
 @dataclass(slots=True)
@@ -278,40 +278,50 @@ class Recorder:
         """One transaction. With `again`, hits that are recorded already are left out."""
         began = time.perf_counter()
         async with self._database.write() as tx:
-            message_ids = {hit.message_id for hit in hits}
-            users = await self._users.lock_owners(tx, message_ids)
-            known = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
-            messages = await self._messages.states(tx, message_ids)
-            ours = [hit for hit in hits if hit.message_id in messages and hit.id not in known]
-            if len(ours) + len(known) < len(hits):
-                logger.warning("%d hits are on messages that are gone", len(hits) - len(ours) - len(known))
+            known = await self._read(tx, hits)
+            recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
+            ours = [hit for hit in hits if hit.message_id in known.messages and hit.id not in recorded]
+            if len(ours) + len(recorded) < len(hits):
+                logger.warning("%d hits are on messages that are gone", len(hits) - len(ours) - len(recorded))
             if not ours:
                 return []
-            batch = Batch(ours, await self._read(tx, ours, users, messages), self._repeat_ms)
+            known.early = await self._early(tx, ours, known.messages)
+            known.viewings = await self._viewings(tx, ours, known.messages)
+            batch = Batch(ours, known, self._repeat_ms)
             events = await self._write(tx, batch)
         self._measures.committed(len(ours), time.perf_counter() - began)
-        for open_, _ in batch.opens:
-            self._measures.verdict(open_.verdict.verdict)
+        self._measures.verdicts(batch.verdicts())
         committed_at = self._clock()
-        return [self._notice(event, users[event.user_id], committed_at) for event in events]
+        return [
+            self._notice(event, known.users[event.user_id], committed_at)
+            for event in events
+            if self._bus.wants(event.user_id)
+        ]
 
-    async def _read(self, tx: Held, hits: Sequence[Hit], users: dict[str, User], messages: dict[str, Message]) -> Known:
-        known = Known(users=users, messages=messages)
-        pixels = {(hit.message_id, hit.position) for hit in hits}
-        known.recipients = await self._messages.recipients_at(tx, [pixel for pixel in pixels if pixel[1]])
-        if self._repeat_ms:
-            known.last_seen = await self._opens.last_seen(
-                tx, {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
+    async def _read(self, tx: Held, hits: Sequence[Hit]) -> Known:
+        """What a batch is judged by; the owners' rows are locked first, and everything else is read behind that."""
+        messages = {hit.message_id for hit in hits}
+        pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
+        clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
+        return Known(
+            *await asyncio.gather(
+                self._users.lock_owners(tx, messages),
+                self._messages.states(tx, messages),
+                self._messages.recipients_at(tx, pixels),
+                self._opens.last_seen(tx, clients if self._repeat_ms else ()),
             )
-        early = {(h.message_id, h.position) for h in hits if is_early(known.messages[h.message_id], h.at)}
-        known.early = {pixel: await self._opens.early(tx, *pixel) for pixel in early}
-        known.viewings = await self._viewings(tx, hits, known)
-        return known
+        )
 
-    async def _viewings(self, tx: Held, hits: Sequence[Hit], known: Known) -> dict[str, list[int]]:
+    async def _early(
+        self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, Message]
+    ) -> dict[tuple[str, int], list[tuple[Open, str]]]:
+        early = {(hit.message_id, hit.position) for hit in hits if is_early(messages[hit.message_id], hit.at)}
+        return {pixel: await self._opens.early(tx, *pixel) for pixel in early}
+
+    async def _viewings(self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, Message]) -> dict[str, list[int]]:
         times: dict[str, list[int]] = {}
         for hit in hits:
-            viewed_at = known.messages[hit.message_id].viewed_at
+            viewed_at = messages[hit.message_id].viewed_at
             if viewed_at is not None and viewed_at >= hit.at - VIEWING_MS:
                 times.setdefault(hit.message_id, []).append(hit.at)
         return {
@@ -320,16 +330,17 @@ class Recorder:
         }
 
     async def _write(self, tx: Held, batch: Batch) -> list[Event]:
-        await self._opens.add(tx, batch.opens)
-        await self._messages.count(tx, batch.counts())
-        if batch.seen:
-            await self._opens.see(tx, batch.seen.values())
+        events = batch.events(self._clock())
+        await asyncio.gather(
+            self._opens.add(tx, batch.opens),
+            self._messages.count(tx, batch.counts()),
+            self._opens.see(tx, batch.seen.values()),
+            self._events.add(tx, events),
+            self._users.advance(tx, {event.user_id: event.sequence for event in events}),
+        )
         if batch.corrected:
             await self._opens.correct(tx, batch.corrected)
             await self._messages.recount(tx, {open_.message_id for open_ in batch.corrected})
-        events = batch.events(self._clock())
-        await self._events.add(tx, events)
-        await self._users.advance(tx, {event.user_id: event.sequence for event in events})
         return events
 
     def _notice(self, event: Event, user: User, committed_at: int) -> Notice:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.requests import Request
@@ -39,6 +39,7 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self._results = {result: self.hits.labels(result) for result in ("safe", "forged", "failed")}
         self.delivery = Histogram(
             "glimpse_delivery_seconds",
             "Seconds from a live event's commit to its frame on a WebSocket.",
@@ -68,11 +69,15 @@ class Metrics:
             self.batch.observe(hits)
             self.commit.observe(seconds)
 
-        return Measures(committed, lambda verdict: self.opens.labels(verdict).inc())
+        def verdicts(counts: Mapping[str, int]) -> None:
+            for verdict, count in counts.items():
+                self.opens.labels(verdict).inc(count)
+
+        return Measures(committed, verdicts)
 
     def hit(self, result: str) -> None:
         """A pixel was answered."""
-        self.hits.labels(result).inc()
+        self._results[result].inc()
 
     def closed(self, code: int) -> None:
         """A WebSocket ended with this code."""

@@ -67,6 +67,7 @@ class Revoked(Struct, frozen=True, tag_field="kind", tag="r", array_like=True):
 Item: TypeAlias = Notice | Revoked
 Deliver: TypeAlias = Callable[[Sequence[Item]], None]
 Resync: TypeAlias = Callable[[], None]
+Wants: TypeAlias = Callable[[str], bool]
 
 
 class Batch(Struct, frozen=True, array_like=True):
@@ -91,6 +92,7 @@ class Bus:
         self._decode = msgspec.msgpack.Decoder(Batch).decode
         self._deliver: Deliver | None = None
         self._resync: Resync | None = None
+        self._wants: Wants = lambda _user_id: True
         self._reader: asyncio.Task[None] | None = None
         self._quiet_until = 0.0
 
@@ -106,14 +108,23 @@ class Bus:
         """How many links to the other processes there have been; 1 for ever in process."""
         return 1 if self._backend is None else self._backend.generation
 
-    async def start(self, deliver: Deliver, resync: Resync) -> None:
+    def wants(self, user_id: str) -> bool:
+        """Whether anybody may be listening to this user's events; if not, they need not be published.
+
+        Who begins to listen after an event's commit reads it in the log.
+        """
+        return self._backend is not None or self._wants(user_id)
+
+    async def start(self, deliver: Deliver, resync: Resync, wants: Wants | None = None) -> None:
         """Begin to hand over batches. Returns at once, whether or not the link is up yet.
 
         `deliver` gets the items of one batch; `resync` is called after each new generation and
         wherever else a batch may have been lost. Both are called on the event loop, must not block, and
-        an exception from either is logged and goes no further.
+        an exception from either is logged and goes no further. `wants` tells whether a user has a listener in
+        this process.
         """
         self._deliver, self._resync = deliver, resync
+        self._wants = wants or self._wants
         await self._broadcast.connect()
         subscribed = asyncio.Event()
         self._reader = asyncio.create_task(self._read(subscribed), name="bus reader")

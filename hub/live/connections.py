@@ -176,6 +176,10 @@ class Connections:
         """Whether the server is going down: who comes now is sent away."""
         self._checks: set[asyncio.Task[None]] = set()
 
+    def wants(self, user_id: str) -> bool:
+        """Whether a user has a listener here."""
+        return user_id in self._by_user
+
     def __len__(self) -> int:
         return sum(len(listeners) for listeners in self._by_user.values())
 
@@ -189,9 +193,10 @@ class Connections:
 
         `base_url` is what pixel addresses in its log begin with, as its client sees the hub.
         """
-        listeners = self._by_user.setdefault(user_id, set())
+        listeners = self._by_user.get(user_id, set())
         if len(listeners) >= self._max_per_user:
             raise TooManyListeners(user_id)
+        self._by_user[user_id] = listeners
         listener = Listener(user_id, stream, credential, self._max_bytes, base_url)
         listeners.add(listener)
         if self.draining:

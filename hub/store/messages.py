@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -134,10 +135,8 @@ class Messages:
         """Add what a batch of hits adds to the messages, and to recipients with a pixel of their own."""
         opened = {id(c): (c.opens, c.first, c.first, c.last, c.last) for c in counts}
         whole = [(*opened[id(c)], c.hits, c.id) for c in counts if not c.position]
-        await tx.execute_many(self._count, whole)
         own = [(*opened[id(c)], c.id, c.position) for c in counts if c.position and c.opens]
-        if own:
-            await tx.execute_many(self._count_recipient, own)
+        await asyncio.gather(tx.execute_many(self._count, whole), tx.execute_many(self._count_recipient, own))
 
     async def recount(self, tx: Held, message_ids: Iterable[str]) -> None:
         """Set the counters of these messages to what their opens say, after some were corrected."""
