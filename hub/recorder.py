@@ -47,7 +47,7 @@ DAY_MS = 86_400_000
 
 @dataclass(slots=True)
 class Measures:
-    """What the recorder tells its observers: called after each commit: hits and seconds, and how many of each verdict."""
+    """What the recorder tells its observers after each commit: its hits and seconds, and how many of each verdict."""
 
     committed: Callable[[int, float], None] = lambda _hits, _seconds: None
     verdicts: Callable[[Mapping[str, int]], None] = lambda _counts: None
