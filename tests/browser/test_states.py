@@ -130,6 +130,17 @@ def test_what_has_the_focus_is_never_hidden_behind_something_else(desks: Desks, 
     assert [what for what in hidden if what] == []
 
 
+def test_a_contrast_theme_shows_what_is_on_and_what_is_chosen(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings", forced_colors="active", reduced_motion="reduce")
+    on, off = (page.get_by_role("switch", name=name) for name in ("Enable real-time notifications", "Sound"))
+    expect(on).to_be_checked()
+    expect(off).not_to_be_checked()
+    assert on.screenshot() != off.screenshot()
+    chosen, other = (page.locator(".segments span", has_text=name) for name in ("As the system", "Light"))
+    expect(chosen).to_have_css("outline-style", "solid")
+    expect(other).to_have_css("outline-style", "none")
+
+
 def test_a_history_drawn_from_the_latest_opens_says_so(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     for _ in range(101):
