@@ -52,14 +52,14 @@ def main() -> int:
                 console.print(f"{name}: NOT MEASURED: {error}", style="red", markup=False, highlight=False)
                 failed = True
     when = f"{datetime.now(UTC):%Y-%m-%d}"
-    run = report.encoded(figures, machine, when, " ".join(_options(sys.argv[1:])))
+    run = report.Run(when, " ".join(_options(sys.argv[1:])), machine, figures)
     drawn = picture.svg(figures, f"Glimpse, measured {when}")
     for target in filter(None, (RESULTS, asked.save)):
         report.save(target, run, drawn)
     shown = Console()
     if not shown.is_terminal:
         shown.width = WIDE
-    shown.print(report.table(figures, machine))
+    shown.print(report.table(run))
     console.print(f"written to {RESULTS}")
     return int(failed)
 

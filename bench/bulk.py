@@ -84,9 +84,10 @@ class _Filling:
         self._sender = f"CASE k % {SENDERS} {cases} END"
 
     async def messages(self, start: int, end: int) -> None:
-        first, last = self._at("k"), self._at(f"k + {self._grown.opens - self._grown.messages}")
+        sent, last = self._at("k"), self._at(f"k + {self._grown.opens - self._grown.messages}")
+        first = self._at(f"k + {self._grown.messages}")
         read, nothing = _read("k"), "CAST(NULL AS BIGINT)"
-        template = f"'template ' || (k / {SENDERS}) % {TEMPLATES}"
+        template = f"'template ' || ((k / {SENDERS}) % {TEMPLATES})"
         figures = (
             f"CASE WHEN {read} THEN {OPENS_PER_MESSAGE * 4 // 5} ELSE 0 END",
             f"CASE WHEN {read} THEN {first} ELSE {nothing} END, CASE WHEN {read} THEN {last} ELSE {nothing} END",
@@ -95,8 +96,8 @@ class _Filling:
             await tx.fetch(
                 "INSERT INTO messages (id, user_id, created_at, registered_sequence, subject, template, format, shared,"
                 " sent_at, search, muted_set_sequence, recipient_count, opens, hits, first_opened_at, last_opened_at)"
-                f" SELECT {self._id('k')}, {self._sender}, {first}, 0, 'Proposal ' || k, {template},"
-                f" 'html', {self._false}, {first}, 'proposal ' || k || ' reader' || k || '@example.com', 0, 1,"
+                f" SELECT {self._id('k')}, {self._sender}, {sent}, 0, 'Proposal ' || k, {template},"
+                f" 'html', {self._false}, {sent}, 'proposal ' || k || ' reader' || k || '@example.com', 0, 1,"
                 f" {figures[0]}, {OPENS_PER_MESSAGE}, {figures[1]} FROM {self._numbers(start, end)}"
             )
             await tx.fetch(

@@ -5,9 +5,8 @@ Promise: every figure on the page comes out of one run's JSON; none is written b
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from rich.markup import escape
@@ -24,6 +23,16 @@ TITLES = {
     "storm": "5. Reconnect storm",
     "growth": "6. Growth",
 }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run found: on which day, with which options, on what machine."""
+
+    when: str
+    options: str
+    machine: dict[str, str]
+    figures: list[Figure]
 
 
 def number(value: float) -> str:
@@ -47,45 +56,42 @@ def cells(figure: Figure) -> tuple[str, ...]:
 HEAD = ("what", "value", "beside", "goal", "cores", "generator's", "others'", "note")
 
 
-def table(figures: list[Figure], machine: dict[str, str]) -> Table:
+def table(run: Run) -> Table:
     """The table for a terminal."""
-    shown = Table(title="Glimpse, measured", caption=", ".join(f"{name} {what}" for name, what in machine.items()))
+    shown = Table(title="Glimpse, measured", caption=", ".join(f"{name} {what}" for name, what in run.machine.items()))
     for name in HEAD:
         shown.add_column(name, justify="right" if name in ("value", *HEAD[4:7]) else "left")
-    for measure in dict.fromkeys(figure.measure for figure in figures):
+    for measure in dict.fromkeys(figure.measure for figure in run.figures):
         shown.add_section()
         shown.add_row(TITLES[measure], style="bold")
-        for figure in figures:
+        for figure in run.figures:
             if figure.measure == measure:
                 style = "red" if figure.met is False else None
                 shown.add_row(*map(escape, cells(figure)), style=style)
     return shown
 
 
-def encoded(figures: list[Figure], machine: dict[str, str], when: str, options: str) -> bytes:
+def encoded(run: Run) -> bytes:
     """One run as JSON."""
-    run = {"when": when, "options": options, "machine": machine, "figures": [asdict(each) for each in figures]}
     return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
 
 
-def decoded(run: bytes) -> tuple[list[Figure], dict[str, Any]]:
-    """The figures in a run's JSON, and all else in it. Raises `BenchError` if it is not one."""
+def decoded(text: bytes) -> Run:
+    """The run in a JSON. Raises `BenchError` if it is not one."""
     try:
-        found = msgspec.json.decode(run)
-        figures = msgspec.convert(found.pop("figures"), list[Figure])
-    except (msgspec.MsgspecError, KeyError, AttributeError) as error:
+        return msgspec.json.decode(text, type=Run)
+    except msgspec.MsgspecError as error:
         raise BenchError(f"that is not the JSON of a run: {error}") from None
-    return figures, found
 
 
-def markdown(figures: list[Figure], about: dict[str, Any]) -> str:
+def markdown(run: Run) -> str:
     """The tables for docs/performance.md, and what they were measured on."""
-    lines = [f"Measured on {about['when']} by `scripts/bench {about['options']}`".rstrip("` ") + "`, on:", ""]
-    lines += ["| " + " | ".join(about["machine"]) + " |", "|" + " --- |" * len(about["machine"])]
-    lines += ["| " + " | ".join(about["machine"].values()) + " |"]
-    for measure in dict.fromkeys(figure.measure for figure in figures):
-        lines += ["", f"**{TITLES[measure]}**", "", "| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
-        lines += ["| " + " | ".join(cells(each)) + " |" for each in figures if each.measure == measure]
+    command = f"scripts/bench {run.options}".strip()
+    lines = [f"Measured on {run.when} with `{command}`, on:", ""]
+    lines += [f"* {name}: {what}" for name, what in run.machine.items()]
+    for measure in dict.fromkeys(figure.measure for figure in run.figures):
+        rows = [HEAD, ("---",) * len(HEAD), *(cells(each) for each in run.figures if each.measure == measure)]
+        lines += ["", f"**{TITLES[measure]}**", "", *("| " + " | ".join(row) + " |" for row in rows)]
     return "\n".join(lines)
 
 
@@ -98,12 +104,11 @@ def inserted(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def save(folder: Path, run: bytes, picture: str) -> None:
+def save(folder: Path, run: Run, picture: str) -> None:
     """Write a run's JSON and picture, and the table into performance.md if `folder` has one."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "performance.json").write_bytes(run)
+    (folder / "performance.json").write_bytes(encoded(run))
     (folder / "performance.svg").write_text(picture, encoding="utf-8")
     page = folder / "performance.md"
     if page.exists():
-        figures, about = decoded(run)
-        page.write_text(inserted(page.read_text(encoding="utf-8"), markdown(figures, about)), encoding="utf-8")
+        page.write_text(inserted(page.read_text(encoding="utf-8"), markdown(run)), encoding="utf-8")

@@ -1,0 +1,274 @@
+"""The instruments tell the truth: what they parse, count, compare and show."""
+
+from __future__ import annotations
+
+import random
+import socketserver
+import threading
+import time
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import bulk, load, picture, report, screen, sockets, storm, wrk
+from bench.children import Child
+from bench.figures import BenchError, Bound, Figure, paired_ratio, percentile
+from bench.mixture import REPEATS, first_opens, mixed
+from bench.world import KEYS, a_world, build
+from hub.model import is_id, new_id
+from hub.store.database import Database
+from tests.factories import audit, open_store
+
+STALL_SECONDS = 0.25
+FIGURES = [
+    Figure(measure="hits", name="SQLite", value=1234.5, unit="hits/s", ratio=0.5, against="bare", goal=0.4, server=1.0),
+    Figure(measure="hits", name="p99 <of it>", value=30.0, unit="ms", goal=25.0, bound="at most", runs=(30.0,)),
+    Figure(measure="storm", name="clients wrong", value=0.0, unit="clients", goal=0.0, bound="at most"),
+    Figure(measure="storm", name="no goal", value=0.1234, unit="s"),
+]
+RUN = report.Run("2026-11-23", "--quick", {"processor": "Some Kind", "cores": "2"}, FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [([1.0], 99, 1.0), ([1.0, 2.0], 50, 1.0), (list(range(1, 101)), 99, 99), (list(range(1, 101)), 100, 100)],
+)
+def test_percentile_is_the_nearest_rank(values: list[float], percent: float, expected: float) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_percentile_of_nothing_is_refused() -> None:
+    with pytest.raises(BenchError):
+        percentile([], 99)
+
+
+def test_paired_ratio_compares_each_run_with_the_one_beside_it() -> None:
+    # The machine was four times as fast in the second round: a ratio of medians would say 1.25.
+    assert paired_ratio([10.0, 50.0, 40.0], [20.0, 80.0, 40.0]) == 0.625
+
+
+@pytest.mark.parametrize(
+    ("value", "ratio", "goal", "bound", "met"),
+    [
+        (1.0, None, None, "at least", None),
+        (1.0, None, 1.0, "at least", True),
+        (0.9, None, 1.0, "at least", False),
+        (1.1, None, 1.0, "at most", False),
+        (99.0, 0.5, 0.4, "at least", True),
+        (0.1, 2.5, 2.0, "at most", False),
+    ],
+)
+def test_goal_is_for_the_ratio_where_there_is_one(
+    value: float, ratio: float | None, goal: float | None, bound: Bound, met: bool | None
+) -> None:
+    figure = Figure(measure="hits", name="", value=value, unit="", ratio=ratio, goal=goal, bound=bound)
+    assert figure.met is met
+
+
+def test_wrk_is_read_from_its_last_line() -> None:
+    assert wrk.parse('Running 2s test\n{"answers": 5000, "microseconds": 2000000, "wrong": 0}\n') == 2500.0
+
+
+@pytest.mark.parametrize(
+    "said", ["unable to connect", '{"answers": 9, "microseconds": 1, "wrong": 1}', '{"answers": 0, "microseconds": 1}']
+)
+def test_wrk_that_failed_is_no_figure(said: str) -> None:
+    with pytest.raises((BenchError, KeyError)):
+        wrk.parse(said)
+
+
+@given(payloads=st.lists(st.binary(max_size=400) | st.just(b"x" * 70_000), max_size=6), cut=st.integers(0, 400))
+def test_frames_are_found_wherever_the_bytes_are_cut(payloads: list[bytes], cut: int) -> None:
+    stream = b"".join(server_frame(each) for each in payloads)
+    cut = min(cut, len(stream))
+    first, rest = sockets.frames(stream[:cut])
+    left = stream[rest:cut] + stream[cut:]
+    second, nothing = sockets.frames(left)
+    found = [stream[start:end] for _, start, end in first] + [left[start:end] for _, start, end in second]
+    assert found == payloads
+    assert nothing == len(left)
+
+
+def server_frame(payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    return (b"\x81\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x81\x7f" + size.to_bytes(8, "big")) + payload
+
+
+def test_client_frame_says_its_size_and_that_it_is_masked() -> None:
+    assert sockets.client_frame(1, b"hello") == b"\x81\x85" + bytes(4) + b"hello"
+    assert sockets.client_frame(1, b"x" * 300) == b"\x81\xfe" + (300).to_bytes(2, "big") + bytes(4) + b"x" * 300
+
+
+def test_screen_times_run_from_the_hit_to_each_of_its_events() -> None:
+    messages = ["a" * 26, "b" * 26]
+    done = load.Loaded(1.0, 0.1, 0, array("q", [1, 0]), array("q", [1000, 2000]), array("q", [5, 5]))
+    heard = sockets.Heard(
+        subjects=[b"b" * 26, b"a" * 26, b"b" * 26, b"z" * 26], times=array("q", [1500, 2100, 1900, 9999])
+    )
+    assert screen.times(messages, done, heard) == [100, 500, 900]
+
+
+def test_storm_finds_what_is_lost_doubled_or_out_of_order() -> None:
+    right = [3, 4, 5]
+    wrong = [[3, 5], [3, 4, 4, 5], [4, 3, 5], [3, 4, 5, 6], []]
+    assert storm.faulty([right, *wrong], [5] * 6) == len(wrong)
+
+
+def test_mixture_is_of_all_kinds_and_of_real_pixels() -> None:
+    messages = [new_id() for _ in range(50)]
+    hits = mixed(messages, 3000, random.Random(1))
+    assert {KEYS.verify(hit.path.removeprefix("/o/").removesuffix(".gif"))[0] for hit in hits} == set(messages)
+    assert any("GoogleImageProxy" in hit.user_agent for hit in hits)
+    again = len(hits) - len(set(hits))
+    assert REPEATS / 2 < again / len(hits) < REPEATS * 2
+
+
+def test_first_opens_ask_for_each_message_once() -> None:
+    messages = [new_id() for _ in range(20)]
+    assert len({hit.path for hit in first_opens(messages, random.Random(1))}) == 20
+
+
+def test_answer_is_whole_when_it_has_the_length_it_says() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    assert load._size(head[:-1]) == 0
+    assert load._size(head) == len(head) + 3
+
+
+def test_load_at_a_constant_rate_charges_a_stall_for_all_it_kept_waiting() -> None:
+    # On one connection: what was due while the twentieth was kept waiting waited too.
+    requests = [f"GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for number in range(100)]
+    with answering(stall_at=b"GET /20 ") as port:
+        done = load.run(load.Load(port, requests, 1, 0.5, 200.0, once=True))
+    assert len(done.latencies) == 100
+    due_meanwhile = int(STALL_SECONDS * 200) - 1
+    for behind, latency in enumerate(done.latencies[20 : 20 + due_meanwhile]):
+        assert latency >= (STALL_SECONDS - (behind + 1) / 200) * 1e9
+
+
+def test_load_once_sends_each_request_once() -> None:
+    with answering() as port:
+        requests = [f"GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for number in range(30)]
+        done = load.run(load.Load(port, requests, 8, 10.0, once=True))
+    assert sorted(done.numbers) == list(range(30))
+
+
+def test_load_that_is_not_answered_well_is_no_figure() -> None:
+    with answering(status=b"503 Away") as port, pytest.raises(BenchError, match="503 Away"):
+        load.run(load.Load(port, [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], 1, 1.0))
+
+
+def test_child_that_ends_by_itself_is_noticed() -> None:
+    with Child(print, "nothing to say") as child, pytest.raises(BenchError):
+        child.hear(10)
+
+
+class Answering(socketserver.StreamRequestHandler):
+    """Answers requests; at the server's word it stalls once."""
+
+    server: Answers
+
+    def handle(self) -> None:
+        while head := b"".join(iter(self.rfile.readline, b"\r\n")):
+            if head.startswith(self.server.stall_at):
+                time.sleep(STALL_SECONDS)
+            self.wfile.write(b"HTTP/1.1 " + self.server.status + b"\r\nContent-Length: 3\r\n\r\nGIF")
+
+
+class Answers(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    status = b"200 OK"
+    stall_at = b"nothing is asked for like this"
+
+
+@contextmanager
+def answering(**settings: bytes) -> Iterator[int]:
+    """A server with these attributes, for as long as the block: its port."""
+    with Answers(("127.0.0.1", 0), Answering) as server:
+        for name, value in settings.items():
+            setattr(server, name, value)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_world_is_what_the_hub_would_have_made(database_url: str) -> None:
+    world = a_world(3, 12)
+    await build(database_url, world)
+    async with open_store(database_url) as store:
+        message = await store.messages.get(world.senders[1].id, world.messages[4])
+        assert message is not None
+        assert [each.address for each in message.recipients] == ["reader4@example.com"]
+        await audit(store.database)
+
+
+async def test_grown_database_agrees_with_itself(database_url: str) -> None:
+    grown = await bulk.grow(database_url, 1000)
+    database = Database(database_url)
+    await database.connect()
+    try:
+        await audit(database)
+        rows = await database.fetch("SELECT count(*) AS n FROM opens WHERE counted")
+        assert rows[0]["n"] == 640
+    finally:
+        await database.disconnect()
+    assert grown.sequence == 100
+
+
+def test_grown_ids_are_ids_and_older_than_new_ones() -> None:
+    ids = [bulk.grown_id(number) for number in (0, 9, 10, 9_999_999)]
+    assert all(map(is_id, ids))
+    assert sorted(ids) == ids
+    assert ids[-1] < new_id()
+
+
+def test_run_is_read_back_as_it_was_written() -> None:
+    assert report.decoded(report.encoded(RUN)) == RUN
+
+
+@pytest.mark.parametrize("run", [b"", b"[]", b"{}", b'{"figures": [{}]}'])
+def test_what_is_no_run_is_refused(run: bytes) -> None:
+    with pytest.raises(BenchError):
+        report.decoded(run)
+
+
+def test_saving_puts_the_figures_on_the_page_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.save(tmp_path, RUN, "<svg/>")
+    text = page.read_text()
+    assert text.startswith(f"before\n{report.BEGIN}\n")
+    assert text.endswith(f"{report.END}\nafter\n")
+    assert "old" not in text
+    assert "| SQLite | 1,234 hits/s | 0.50 of bare | met: at least 0.40 |" in text
+    assert "MISSED: at most 25 ms" in text
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {len(report.HEAD) + 1}
+    report.save(tmp_path, RUN, "<svg/>")
+    assert page.read_text() == text
+
+
+def test_page_without_its_markers_is_refused() -> None:
+    with pytest.raises(BenchError):
+        report.inserted("nothing here", "figures")
+
+
+def test_picture_has_a_bar_for_each_goal() -> None:
+    drawn = ElementTree.fromstring(picture.svg(FIGURES, "a title"))
+    bars = drawn.findall("{http://www.w3.org/2000/svg}rect")
+    assert [bar.get("class") for bar in bars] == ["met", "missed", "met"]
+    full = picture.BAR / picture.MOST
+    assert [float(bar.get("width", "")) for bar in bars] == pytest.approx(
+        [full * 1.25, full * 25 / 30, full * 2], abs=1
+    )
