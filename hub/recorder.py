@@ -39,7 +39,6 @@ from hub.wire import Renderer
 logger = logging.getLogger(__name__)
 
 BATCH = 512
-GATHER_SECONDS = 0.001
 REPLAY_SECONDS = 10.0
 STRANDED_LIMIT = 100_000
 DAY_MS = 86_400_000
@@ -165,17 +164,12 @@ class Recorder:
             self._replaying = asyncio.create_task(self._replay(), name="spool replay")
 
     async def _run(self) -> None:
-        gathering = False
         while self._waiting or not self._stopping:
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if gathering:
-                # Under load, what was just answered asks again at once: a moment makes one batch of it.
-                await asyncio.sleep(GATHER_SECONDS)
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            gathering = len(batch) > 1
             notices = await self._keep([hit for hit, _ in batch])
             for _, future in batch:
                 if not future.done():

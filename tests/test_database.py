@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub.store.database import Database, DatabaseAway, is_away
+from hub.store.database import Database, DatabaseAway, Held, is_away
 from tests.factories import together
 from tests.notes import a_database, add, numbers
 
@@ -151,10 +151,28 @@ async def test_reads_by_the_hundred_go_on_beside_a_write(database: Database) -> 
         assert await together(*(numbers(database) for _ in range(200))) == [[1]] * 200
 
 
-async def test_many_rows_are_written_by_one_statement(database: Database) -> None:
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 63, 64, 65, 200])
+async def test_many_rows_are_written_in_order_however_many(database: Database, number: int) -> None:
+    rows: list[tuple[int, str | None]] = [(place, f"{{rows}} $1 ? {place}") for place in range(number)]
+    async with database.write() as tx:
+        await tx.execute_rows("INSERT INTO note (id, text) VALUES {rows}", rows)
+        assert await noted(tx) == rows
+        changed = [(None, place) for place in range(number)]
+        await tx.execute_rows(
+            "UPDATE note SET text = r.column1 FROM (VALUES {rows}) AS r WHERE id = r.column2", changed, "text bigint"
+        )
+        assert await noted(tx) == [(place, text) for text, place in changed]
+
+
+async def noted(tx: Held) -> list[tuple[int, str | None]]:
+    rows = await tx.fetch("SELECT id, text FROM note ORDER BY id")
+    return [(row["id"], row["text"]) for row in rows]
+
+
+async def test_many_rows_carry_any_text_unchanged(database: Database) -> None:
     rows = [(number, text) for number, text in enumerate(ODD_TEXTS)]
     async with database.write() as tx:
-        await tx.execute_many("INSERT INTO note (id, text) VALUES ($1, $2)", rows)
+        await tx.execute_rows("INSERT INTO note (id, text) VALUES {rows}", rows)
     found = await database.fetch("SELECT id, text FROM note ORDER BY id")
     assert [(row["id"], row["text"]) for row in found] == rows
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,7 +44,11 @@ TURN_SECONDS = 10.0
 """How long a read may take in all, and a write until its turn has come and it has begun. Many wait for a few
 connections: were each patient only with its own, a server that falls silent would hold the last for minutes."""
 
-_PARAMETER = re.compile(r"\$\d+")
+ROWS_BITS = 6
+"""Rows go into a statement by powers of two, up to 2**6, so that few texts of it have to be prepared.
+
+Not one by one: on SQLite each row would cost its thread a fight with the loop for Python's lock."""
+
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -152,15 +157,23 @@ class Held:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
-    async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run one statement for each row, in one round trip. It must use `$1`, `$2` … once each, in order."""
-        if not rows:
-            return
-        if self._embedded:
-            await self._raw.executemany(_PARAMETER.sub("?", sql), rows)
-        else:
-            async with self._turn:
-                await self._raw.executemany(sql, rows)
+    async def execute_rows(self, sql: str, rows: Sequence[Sequence[Any]], types: str = "") -> None:
+        """Run a statement with many rows of values in the place of its `{rows}`, as behind VALUES.
+
+        The columns of VALUES have the names `column1`, `column2` …; where nothing else tells PostgreSQL their
+        types, `types` has to, separated by blanks.
+        """
+        done = 0
+        while done < len(rows):
+            some = 1 << min((len(rows) - done).bit_length() - 1, ROWS_BITS)
+            values = tuple(chain.from_iterable(rows[done : done + some]))
+            done += some
+            text = _with_rows(sql, some, len(rows[0]), None if self._embedded else types)
+            if self._embedded:
+                await self._raw.execute_fetchall(text, values)
+            else:
+                async with self._turn:
+                    await self._raw.fetch(text, *values)
 
     async def prepare(self) -> None:
         """Set up a connection that has just been opened."""
@@ -361,6 +374,18 @@ class Database:
         task = asyncio.create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+@lru_cache(maxsize=128)
+def _with_rows(sql: str, rows: int, columns: int, types: str | None) -> str:
+    """`sql` with parameters for so many rows: `?` on SQLite (`types` is None), else `$1`, `$2` … over all of them."""
+    if types is None:
+        row = f"({', '.join('?' * columns)})"
+        return sql.replace("{rows}", ", ".join([row] * rows))
+    each = [f"CAST(${{}} AS {type_})" for type_ in types.split()] or ["${}"] * columns
+    row = f"({', '.join(each)})"
+    numbers = count(1)
+    return sql.replace("{rows}", ", ".join(row.format(*islice(numbers, columns)) for _ in range(rows)))
 
 
 @asynccontextmanager

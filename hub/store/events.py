@@ -24,8 +24,7 @@ class Stored(msgspec.Struct, omit_defaults=True):
 
 
 _INSERT = (
-    "INSERT INTO events (user_id, sequence, type, at, notified, withheld, message_id, open_id, data)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    "INSERT INTO events (user_id, sequence, type, at, notified, withheld, message_id, open_id, data) VALUES {rows}"
 )
 
 
@@ -45,7 +44,7 @@ class Events:
 
     async def add(self, tx: Held, events: Sequence[Event]) -> None:
         """Append events."""
-        await tx.execute_many(_INSERT, [_values(event) for event in events])
+        await tx.execute_rows(_INSERT, [_values(event) for event in events])
 
     async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:
         """The events after `sequence`, oldest first, at most `limit`, with what they refer to as it is now."""

@@ -32,12 +32,16 @@ class Messages:
         # The scalar min() and max() of SQLite are NULL if either side is; those of PostgreSQL are not.
         least, greatest = ("min", "max") if database.embedded else ("least", "greatest")
         opened = (
-            f" first_opened_at = {least}(coalesce(first_opened_at, $2), coalesce($3, first_opened_at)),"
-            f" last_opened_at = {greatest}(coalesce(last_opened_at, $4), coalesce($5, last_opened_at))"
+            f" first_opened_at = {least}(coalesce(first_opened_at, r.column2), coalesce(r.column2, first_opened_at)),"
+            f" last_opened_at = {greatest}(coalesce(last_opened_at, r.column3), coalesce(r.column3, last_opened_at))"
         )
-        self._count = f"UPDATE messages SET opens = opens + $1,{opened}, hits = hits + $6 WHERE id = $7"
+        rows = " FROM (VALUES {rows}) AS r WHERE"
+        self._count = (
+            f"UPDATE messages SET opens = opens + r.column1,{opened}, hits = hits + r.column4{rows} id = r.column5"
+        )
         self._count_recipient = (
-            f"UPDATE recipients SET opens = opens + $1,{opened} WHERE message_id = $6 AND position = $7"
+            f"UPDATE recipients SET opens = opens + r.column1,{opened}{rows}"
+            " message_id = r.column4 AND position = r.column5"
         )
 
     async def add(self, tx: Held, message: Message) -> None:
@@ -133,10 +137,12 @@ class Messages:
 
     async def count(self, tx: Held, counts: Sequence[Count]) -> None:
         """Add what a batch of hits adds to the messages, and to recipients with a pixel of their own."""
-        opened = {id(c): (c.opens, c.first, c.first, c.last, c.last) for c in counts}
-        whole = [(*opened[id(c)], c.hits, c.id) for c in counts if not c.position]
-        own = [(*opened[id(c)], c.id, c.position) for c in counts if c.position and c.opens]
-        await asyncio.gather(tx.execute_many(self._count, whole), tx.execute_many(self._count_recipient, own))
+        whole = [(c.opens, c.first, c.last, c.hits, c.id) for c in counts if not c.position]
+        own = [(c.opens, c.first, c.last, c.id, c.position) for c in counts if c.position and c.opens]
+        await asyncio.gather(
+            tx.execute_rows(self._count, whole, "bigint bigint bigint bigint text"),
+            tx.execute_rows(self._count_recipient, own, "bigint bigint bigint text integer"),
+        )
 
     async def recount(self, tx: Held, message_ids: Iterable[str]) -> None:
         """Set the counters of these messages to what their opens say, after some were corrected."""

@@ -33,15 +33,15 @@ COLUMNS = (
     "os",
     "client",
 )
-_INSERT = (
-    f"INSERT INTO opens ({', '.join(COLUMNS)}, client_hash)"
-    f" VALUES ({', '.join(f'${place}' for place in range(1, len(COLUMNS) + 2))})"
-)
+_INSERT = f"INSERT INTO opens ({', '.join(COLUMNS)}, client_hash) VALUES {{rows}}"
 _SEE = (
-    "INSERT INTO last_seen (message_id, position, client, at) VALUES ($1, $2, $3, $4)"
+    "INSERT INTO last_seen (message_id, position, client, at) VALUES {rows}"
     " ON CONFLICT (message_id, position, client) DO UPDATE SET at = excluded.at"
 )
-_CORRECT = "UPDATE opens SET verdict = $1, confidence = $2, reasons = $3, ruleset = $4, counted = $5 WHERE id = $6"
+_CORRECT = (
+    "UPDATE opens SET verdict = r.column1, confidence = r.column2, reasons = r.column3, ruleset = r.column4,"
+    " counted = r.column5 FROM (VALUES {rows}) AS r WHERE id = r.column6"
+)
 
 
 def columns(table: str) -> str:
@@ -62,7 +62,7 @@ class Opens:
 
     async def add(self, tx: Held, opens: Sequence[tuple[Open, str | None]]) -> None:
         """Insert opens, each with the client hash that is to be kept with it."""
-        await tx.execute_many(_INSERT, [(*_values(open_), client_hash) for open_, client_hash in opens])
+        await tx.execute_rows(_INSERT, [(*_values(open_), client_hash) for open_, client_hash in opens])
 
     async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
         """Which of these ids are recorded already: a replay after an answer that never came."""
@@ -77,7 +77,7 @@ class Opens:
 
     async def see(self, tx: Held, seen: Iterable[LastSeen]) -> None:
         """Remember who was taken for a person, and when."""
-        await tx.execute_many(_SEE, [msgspec.structs.astuple(one) for one in seen])
+        await tx.execute_rows(_SEE, [msgspec.structs.astuple(one) for one in seen])
 
     async def forget_seen(self, tx: Held, message_id: str) -> None:
         """Forget who was taken for a person on this message, so that the next one is no repeat."""
@@ -104,7 +104,7 @@ class Opens:
     async def correct(self, tx: Held, opens: Sequence[Open]) -> None:
         """Write the new verdicts of opens."""
         rows = [(*_verdict(open_), open_.counted, open_.id) for open_ in opens]
-        await tx.execute_many(_CORRECT, rows)
+        await tx.execute_rows(_CORRECT, rows, "text text text text boolean text")
 
     async def page(
         self, user_id: str, *, limit: int, message_id: str | None, before: str | None, uncounted: bool

@@ -81,7 +81,9 @@ class Users:
     async def advance(self, tx: Held, sequences: Mapping[str, int]) -> None:
         """Set where the logs of locked users now stand."""
         rows = [(sequence, user_id) for user_id, sequence in sequences.items()]
-        await tx.execute_many("UPDATE users SET sequence = $1 WHERE id = $2", rows)
+        await tx.execute_rows(
+            "UPDATE users SET sequence = r.column1 FROM (VALUES {rows}) AS r WHERE id = r.column2", rows, "bigint text"
+        )
 
     async def set(self, tx: Held, user_id: str, **values: Any) -> User:
         """Set columns of one user, and return the user as it then is."""
