@@ -92,10 +92,11 @@ class Batch:
         return list(self._corrected.values())
 
     def counts(self) -> list[Count]:
-        """What the new opens add to messages (position 0) and to recipients."""
+        """What the new opens add to messages (position 0) and to recipients who are not a message's only one."""
         counts: dict[Pixel, Count] = {}
         for open_ in self._opens.values():
-            for position in {0, open_.position}:
+            alone = self._known.messages[open_.message_id].recipient_count == 1
+            for position in (0,) if alone or not open_.position else (0, open_.position):
                 count = counts.setdefault((open_.message_id, position), Count(open_.message_id, position))
                 count.hits += 1
                 if open_.counted:

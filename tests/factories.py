@@ -215,7 +215,8 @@ async def audit(database: Database) -> None:
         ours = by_message.get(message["id"], [])
         assert message["hits"] == len(ours), message["id"]
         _check_figures(message, ours)
-    for recipient in await database.fetch("SELECT * FROM recipients"):
+    several = "(SELECT id FROM messages WHERE recipient_count > 1)"
+    for recipient in await database.fetch(f"SELECT * FROM recipients WHERE message_id IN {several}"):
         _check_figures(recipient, by_pixel.get((recipient["message_id"], recipient["position"]), []))
     events = await database.fetch("SELECT user_id, sequence, type, open_id FROM events ORDER BY user_id, sequence")
     for user in await database.fetch("SELECT id, sequence FROM users"):

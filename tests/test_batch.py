@@ -34,6 +34,21 @@ def outcomes(batch: Batch) -> list[tuple[str, bool, bool]]:
     return [(open_.verdict.verdict, open_.counted, open_.repeat) for open_, _ in batch.opens]
 
 
+@pytest.mark.parametrize(
+    ("recipients", "position", "expected"),
+    [
+        (1, 1, [Count(MESSAGE.id, 0, 1, 1, T0, T0)]),
+        (3, 2, [Count(MESSAGE.id, 0, 1, 1, T0, T0), Count(MESSAGE.id, 2, 1, 1, T0, T0)]),
+        (3, 0, [Count(MESSAGE.id, 0, 1, 1, T0, T0)]),
+    ],
+)
+def test_counts_are_a_recipients_own_only_where_there_are_others(
+    recipients: int, position: int, expected: list[Count]
+) -> None:
+    message = replace(MESSAGE, recipient_count=recipients)
+    assert judge([a_hit(MESSAGE, at=T0, position=position)], message).counts() == expected
+
+
 PERSON, REPEAT = ("human", True, False), ("human", False, True)
 
 
@@ -144,7 +159,7 @@ def test_burst_inside_a_batch_turns_what_came_before_it() -> None:
     assert outcomes(batch) == [("scanner", False, False)] * 4
     assert batch.corrected == []
     assert [event.type for event in batch.events(T0)] == ["open.recorded"] * 4
-    assert batch.counts() == [Count(FRESH.id, 0, 0, 4), Count(FRESH.id, 1, 0, 4)]
+    assert batch.counts() == [Count(FRESH.id, 0, 0, 4)]
 
 
 @pytest.mark.parametrize("told", [True, False])

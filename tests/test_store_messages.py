@@ -186,6 +186,14 @@ async def test_recipients_have_figures_only_where_a_pixel_is_theirs_alone(store:
         assert [(r.opens, r.first_opened_at) for r in recipients] == [(None, None)] * 2
 
 
+async def test_figures_of_an_only_recipient_are_the_messages(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user, recipients=("reader@example.com",), shared=False)
+    await count(store, Count(message.id, 0, 2, 3, T0, T0 + 10))
+    [reader] = (await store.reload(message)).recipients
+    assert (reader.opens, reader.first_opened_at, reader.last_opened_at) == (2, T0, T0 + 10)
+
+
 async def test_change_sets_what_it_is_given_and_nothing_else(store: Store) -> None:
     user = await store.sender()
     message = await store.message(user, provider=PROVIDER)

@@ -228,18 +228,16 @@ def message_from(row: Row) -> Message:
 
 def with_recipients(message: Message, rows: Sequence[Row]) -> Message:
     """The message with the recipients in `rows`; figures only where a pixel is theirs alone."""
-    own = message.tracked and not message.shared
-    recipients = tuple(
-        Recipient(
-            row["address"],
-            row["name"],
-            row["opens"] if own else None,
-            row["first_opened_at"] if own else None,
-            row["last_opened_at"] if own else None,
-        )
-        for row in rows
-    )
+    recipients = tuple(Recipient(row["address"], row["name"], *_figures(message, row)) for row in rows)
     return msgspec.structs.replace(message, recipients=recipients)
+
+
+def _figures(message: Message, row: Row) -> tuple[int | None, int | None, int | None]:
+    if message.shared or not message.tracked:
+        return None, None, None
+    if message.recipient_count == 1:
+        return message.opens, message.first_opened_at, message.last_opened_at
+    return row["opens"], row["first_opened_at"], row["last_opened_at"]
 
 
 def encode_or_none(value: Provider | Crm | None) -> str | None:

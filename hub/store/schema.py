@@ -108,6 +108,7 @@ recipients = sa.Table(
     Column("last_opened_at", BigInteger),
     sqlite_with_rowid=False,
 )
+"""Figures are kept here where a message has several recipients; those of an only one are the message's."""
 
 opens = sa.Table(
     "opens",
