@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 BATCH = 512
 REPLAY_SECONDS = 10.0
 STRANDED_LIMIT = 100_000
+"""Hits kept in memory at the most while neither the database nor the spool takes them: about 60 MB."""
+SAY_AGAIN_SECONDS = 10.0
 DAY_MS = 86_400_000
 
 
@@ -98,8 +100,11 @@ class Recorder:
         self._loop: asyncio.Task[None] | None = None
         self._replaying: asyncio.Task[None] | None = None
         self._taken: _Taken | None = None
-        self._stranded: deque[Hit] = deque(maxlen=STRANDED_LIMIT)
-        self._spool_failed = False
+        self._away = ""
+        self._stranded: deque[Hit] = deque()
+        self._lost = 0
+        self._spool_failure = ""
+        self._quiet_until: dict[str, float] = {}
 
     @property
     def spooling(self) -> bool:
@@ -111,9 +116,9 @@ class Recorder:
         """What keeps hits from being committed now, or None."""
         if self._loop is None or self._loop.done():
             return "the recorder is not running"
-        if self._spool_failed:
-            return "the spool cannot be written"
-        return "the database is away; hits go to the spool" if self.spooling else None
+        if self._stranded:
+            return f"the spool cannot be written ({self._spool_failure}): {len(self._stranded)} hits are in memory only"
+        return f"the database is away{self._away}; hits go to the spool" if self.spooling else None
 
     @property
     def spool_depth(self) -> int:
@@ -134,7 +139,9 @@ class Recorder:
         if self._replaying is not None:
             self._replaying.cancel()
             await asyncio.wait([self._replaying])
-        await self._save_stranded()
+        await self._save(())
+        if self._stranded:
+            logger.critical("the spool cannot be written: %d hits are lost", len(self._stranded))
         self._spool.close()
 
     async def record(self, visit: Visit) -> None:
@@ -187,20 +194,51 @@ class Recorder:
                 async with asyncio.timeout(self._commit_seconds):
                     return await self._commit(hits, again=False)
             except (DatabaseAway, TimeoutError) as error:
+                # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
+                self._away = f" ({error})" if self._database.embedded and str(error) else ""
                 logger.error("the database is away (%s): hits go to the spool", str(error) or "it does not answer")
             except Exception:
+                self._away = ""
                 logger.exception("a batch could not be committed: its hits go to the spool")
-        try:
-            await self._spool.append(hits)
-            self._spool_failed = False
-        except OSError as error:
-            # Nothing is left to make the promise on but memory; readyz says so.
-            self._spool_failed = True
-            self._stranded.extend(hits)
-            logger.critical("the spool cannot be written (%s): %d hits are in memory only", error, len(hits))
+        await self._save(hits)
         if self._replaying is None:
             self._replaying = asyncio.create_task(self._replay(), name="spool replay")
         return ()
+
+    async def _save(self, hits: Sequence[Hit]) -> None:
+        """Put hits on disk, after those that are in memory only; if that cannot be, keep them there."""
+        try:
+            while self._stranded:
+                before = list(islice(self._stranded, BATCH))
+                await self._spool.append(before)
+                self._forget_stranded(before)
+            if hits:
+                await self._spool.append(hits)
+        except OSError as error:
+            # Nothing is left to make the promise on but memory; readyz says so.
+            self._spool_failure = error.strerror or str(error)
+            room = STRANDED_LIMIT - len(self._stranded)
+            self._stranded.extend(hits[:room])
+            self._lost += max(0, len(hits) - room)
+            if self._may_say("stranded"):
+                logger.critical(
+                    "the spool cannot be written (%s): %d hits are in memory only, and %d found no room there",
+                    *(error, len(self._stranded), self._lost),
+                )
+
+    def _forget_stranded(self, hits: Sequence[Hit]) -> None:
+        """These are safe now. What was made safe in another way meanwhile is not there any more."""
+        for hit in hits:
+            if self._stranded and self._stranded[0] is hit:
+                self._stranded.popleft()
+
+    def _may_say(self, what: str) -> bool:
+        """Whether to log something that is the same for each of many batches: at first, and then now and again."""
+        now = time.monotonic()
+        if now < self._quiet_until.get(what, 0):
+            return False
+        self._quiet_until[what] = now + SAY_AGAIN_SECONDS
+        return True
 
     async def _replay(self) -> None:
         delay, answering = 0.1, False
@@ -214,31 +252,23 @@ class Recorder:
                     await self._replay_step()
                 delay, answering = 0.1, True
             except (DatabaseAway, TimeoutError, OSError) as error:
-                logger.warning("the spool waits for the database: %s", str(error) or "it does not answer")
                 answering = False
+                if self._may_say("waiting"):
+                    logger.warning("the spool waits for the database: %s", str(error) or "it does not answer")
+                async with self._gate:
+                    await self._save(())
                 await asyncio.sleep(random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
         self._replaying = None
-        self._spool_failed = False
+        self._quiet_until.clear()
         logger.info("the spool is replayed; hits go to the database again")
-
-    async def _save_stranded(self) -> None:
-        """A last attempt to put on disk what is in memory only."""
-        if not self._stranded:
-            return
-        try:
-            await self._spool.append(self._stranded)
-            self._stranded.clear()
-        except OSError as error:
-            logger.critical("the spool cannot be written (%s): %d hits are lost", error, len(self._stranded))
 
     async def _replay_step(self) -> None:
         """Commit a batch of what is stranded or in the spool's oldest segment that is for us."""
         if self._stranded:
             hits = list(islice(self._stranded, BATCH))
             await self._replay_batch(hits)
-            for _ in hits:
-                self._stranded.popleft()
+            self._forget_stranded(hits)
             return
         if self._taken is None:
             segment = await self._spool.take()

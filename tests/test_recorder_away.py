@@ -63,7 +63,8 @@ async def test_database_that_is_away_costs_no_hit_and_no_second(
                     await together(*(recorder.record(a_visit(message, at=T0 + 10 * n + m)) for m in range(3)))
                 assert watch.seconds < 1
             assert recorder.spooling
-            assert recorder.trouble == "the database is away; hits go to the spool"
+            why = " (database is locked)" if store.database.embedded else ""
+            assert recorder.trouble == f"the database is away{why}; hits go to the spool"
             assert recorder.spool_depth == 9
         await eventually(lambda: not recorder.spooling)
         assert recorder.trouble is None
@@ -235,12 +236,48 @@ async def test_spool_that_cannot_be_written_keeps_hits_in_memory_and_says_so(
     async with a_recorder(store, spool_dir) as recorder:
         async with away.held():
             await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(3)))
-            assert recorder.trouble == "the spool cannot be written"
+            assert recorder.trouble == "the spool cannot be written (File exists): 3 hits are in memory only"
             assert recorder.spool_depth == 3
         await eventually(lambda: not recorder.spooling)
         assert recorder.trouble is None
     assert await times(store) == [T0, T0 + 1, T0 + 2]
     assert [each.levelno for each in caplog.records if "in memory only" in each.message] == [logging.CRITICAL]
+    await audit(store.database)
+
+
+async def test_what_is_in_memory_only_goes_to_disk_as_soon_as_it_can(
+    store: Store, message: Message, spool_dir: Path, away: Lock
+) -> None:
+    block(spool_dir)
+    async with away.held(), a_recorder(store, spool_dir) as recorder:
+        await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(3)))
+        unblock(spool_dir)
+        await eventually(lambda: list(spool_dir.glob("*.spool")), what="the hits are on disk")
+        await eventually(lambda: "in memory" not in (recorder.trouble or ""))
+        await recorder.record(a_visit(message, at=T0 + 3))
+    async with a_recorder(store, spool_dir) as recorder:
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0 + n for n in range(4)]
+    await audit(store.database)
+
+
+async def test_memory_for_hits_is_bounded_and_what_finds_no_room_is_told(
+    store: Store,
+    message: Message,
+    spool_dir: Path,
+    away: Lock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.recorder.STRANDED_LIMIT", 2)
+    block(spool_dir)
+    async with a_recorder(store, spool_dir) as recorder:
+        async with away.held():
+            await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(3)))
+            assert recorder.spool_depth == 2
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0, T0 + 1]
+    assert "2 hits are in memory only, and 1 found no room there" in caplog.text
     await audit(store.database)
 
 
