@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from hub.live.connections import Connections
+from hub.machine import Machine
 from hub.model import Clock
 from hub.recorder import Recorder
 from hub.store.database import DatabaseAway
@@ -18,6 +19,7 @@ from hub.tracking.datasets import Datasets
 
 logger = logging.getLogger(__name__)
 
+MACHINE_SECONDS = 2.0
 DATASETS_SECONDS = 60.0
 SWEEP_SECONDS = 600.0
 ADOPT_SECONDS = 30.0
@@ -48,9 +50,15 @@ class Upkeep:
             if removed:
                 logger.info("%d rows whose time was over were deleted", removed)
 
+        machine = Machine(clock)
+
+        async def look() -> None:
+            machine.look()
+
         self._turns: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("the check of the log", log_check_seconds, connections.check),
             ("the look for spools left behind", ADOPT_SECONDS, adopt),
+            ("the look at the machine", MACHINE_SECONDS, look),
             ("the reload of data sets", DATASETS_SECONDS, reload),
             ("the sweep of old rows", SWEEP_SECONDS, sweep),
         ]

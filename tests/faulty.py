@@ -17,7 +17,6 @@ import inspect
 import json
 import os
 import signal
-import sqlite3
 import stat
 import sys
 from collections.abc import Callable
@@ -38,6 +37,7 @@ from hub.store.database import Database, DatabaseAway, Held
 from hub.store.opens import Opens
 from hub.store.users import Users
 
+PRAGMAS = {"read-only": ("query_only", 1, 0), "full": ("max_page_count", 1, 2**30)}
 READ_ONLY = OSError(errno.EROFS, os.strerror(errno.EROFS))
 ANSWERS_LEAVE_SECONDS = 0.05
 
@@ -140,14 +140,17 @@ class Crash:
 
 
 class Switches:
-    """Faults that come and go while the hub runs: `away` (the database), `read-only` (the disk; on SQLite), and
-    `clock`, whose value is how many milliseconds it is off."""
+    """Faults that come and go while the hub runs.
+
+    `away` is the database; `read-only` the disk, and `full` the database's alone, both on SQLite; `clock` is the
+    clock, and its value how many milliseconds it is off.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._was_read_only = False
+        self._refusing: set[str] = set()
         around(Database, "write", before=self._away)
-        around(Held, "begin", before=self._read_only_file)
+        around(Held, "begin", before=self._pragmas)
         around(Spool, "_write", before=self._read_only_spool)
         now, uuid7 = hub.app.now, uuid_utils.uuid7
         hub.app.now = lambda: now() + self._clock_shift()
@@ -166,14 +169,12 @@ class Switches:
         if self.on("away"):
             raise DatabaseAway("it was told to be")
 
-    async def _read_only_file(self, held: Any) -> None:
-        if not self._was_read_only and not self.on("read-only"):
-            return
-        self._was_read_only = self.on("read-only")
-        try:
-            await held.fetch(f"PRAGMA query_only={int(self._was_read_only)}")
-        except sqlite3.Error as error:
-            raise DatabaseAway(str(error)) from error
+    async def _pragmas(self, held: Any) -> None:
+        """Have the file refuse writes in SQLite's own way, or take them again."""
+        for fault, (pragma, bad, good) in PRAGMAS.items():
+            if self.on(fault) or fault in self._refusing:
+                (self._refusing.add if self.on(fault) else self._refusing.discard)(fault)
+                await held.fetch(f"PRAGMA {pragma}={bad if self.on(fault) else good}")
 
     def _read_only_spool(self, *_: Any) -> None:
         if self.on("read-only"):

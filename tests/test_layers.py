@@ -13,7 +13,7 @@ import pytest
 from tests.servers import ROOT
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("hub", "hub.config", "hub.model", "hub.logs", "hub.store", "hub.live", "hub.api", "hub.tracking"),
+    ("hub", "hub.config", "hub.model", "hub.logs", "hub.machine", "hub.store", "hub.live", "hub.api", "hub.tracking"),
     (
         "hub.policy",
         *(f"hub.tracking.{name}" for name in ("token", "snippet", "visit", "classify", "device", "place")),

@@ -19,6 +19,7 @@ from hub.api.auth import Auth
 from hub.api.problems import Problem
 from hub.live.bus import Bus
 from hub.live.connections import Connections
+from hub.machine import out_of_descriptors
 from hub.model import Network
 from hub.recorder import Measures, Recorder
 from hub.store.database import Database, DatabaseAway
@@ -125,7 +126,7 @@ class HealthApi:
             "database": await self._database_trouble(),
             "recorder": self._recorder.trouble,
             "bus": None if self._bus.up else "the bus is not connected",
-            "server": "the server is going down" if self._connections.draining else None,
+            "server": self._server_trouble(),
         }
         ready = not any(checks.values())
         body = {"status": "ok" if ready else "unavailable", "checks": {k: v or "ok" for k, v in checks.items()}}
@@ -138,6 +139,12 @@ class HealthApi:
             if user.role != "admin":
                 raise Problem(403, "forbidden", "Metrics are for admins and for the machine itself.")
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    def _server_trouble(self) -> str | None:
+        if self._connections.draining:
+            return "the server is going down"
+        # Only who has a connection already hears it, as a router may; anybody else is refused one.
+        return "no file descriptors are left: new connections are refused" if out_of_descriptors() else None
 
     async def _database_trouble(self) -> str | None:
         try:

@@ -1,0 +1,57 @@
+"""The machine under a process: what goes wrong there without anything else saying so.
+
+Promise: when there are no file descriptors left, so that new connections are refused, and when the clock is set
+back, a line in the log says so within seconds, and another when it is over.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+
+from hub.model import Clock
+
+logger = logging.getLogger(__name__)
+
+STEP_MS = 2000
+"""By how much a clock may differ from the passage of time before it was set back: it is also disciplined."""
+
+
+class Machine:
+    """Watches; `look` now and then. `clock` is the one that times are taken from."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = self._offset()
+        self._was_out = False
+
+    def look(self) -> None:
+        """Say what has changed since the last look."""
+        out = out_of_descriptors()
+        if out and not self._was_out:
+            logger.error("no file descriptors are left: new connections are refused; raise the limit (ulimit -n)")
+        elif self._was_out and not out:
+            logger.warning("there are file descriptors again")
+        self._was_out = out
+        offset = self._offset()
+        if offset < self._ahead - STEP_MS:
+            logger.warning(
+                "the clock was set back by %.0f s: what is told from now on has earlier times",
+                (self._ahead - offset) / 1000,
+            )
+        self._ahead = offset
+
+    def _offset(self) -> int:
+        """How far the clock is ahead of the time that has passed, in milliseconds."""
+        return self._clock() - time.monotonic_ns() // 1_000_000
+
+
+def out_of_descriptors() -> bool:
+    """Whether this process can open no file and no connection now."""
+    try:
+        os.close(os.dup(2))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False

@@ -1,0 +1,124 @@
+"""The machine fails under a running hub, in every way that it can: pixels answer, no hit is lost, and it heals."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import resource
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import httpx
+
+from tests.factories import Store
+from tests.faults import FaultyHub
+from tests.follower import a_follower
+from tests.ledger import a_ledger, asking
+from tests.plugins import listening
+from tests.processes import eventually
+
+SOME = 40
+NOTHING = 3
+"""File descriptors that a process has anyway: no other can be had."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that fails, and what is said of it: by `/readyz`, of one of its checks, and in the log."""
+
+    name: str
+    begin: Callable[[FaultyHub], AbstractContextManager[None]]
+    check: str
+    says: str
+    logs: str
+
+
+FAULTS = (
+    Fault(
+        "the disk takes nothing more",
+        lambda hub: hub.limit(resource.RLIMIT_FSIZE, 100),
+        "recorder",
+        r"the spool cannot be written \(File too large\): \d+ hits are in memory only",
+        r"the spool cannot be written \(\[Errno 27\] File too large\): \d+ hits are in memory only",
+    ),
+    Fault(
+        "the disk takes small files only",
+        lambda hub: hub.limit(resource.RLIMIT_FSIZE, 50_000),
+        "recorder",
+        r"the database is away \(disk I/O error\); hits go to the spool",
+        r"the database is away \(disk I/O error\): hits go to the spool",
+    ),
+    Fault(
+        "the database is full",
+        lambda hub: hub.fault("full"),
+        "recorder",
+        r"the database is away \(database or disk is full\); hits go to the spool",
+        r"the database is away \(database or disk is full\): hits go to the spool",
+    ),
+    Fault(
+        "the disk is read-only",
+        lambda hub: hub.fault("read-only"),
+        "recorder",
+        r"the spool cannot be written \(Read-only file system\): \d+ hits are in memory only",
+        r"the database is away \(attempt to write a readonly database\): hits go to the spool",
+    ),
+    Fault(
+        "file descriptors are used up",
+        lambda hub: hub.limit(resource.RLIMIT_NOFILE, NOTHING),
+        "server",
+        "no file descriptors are left: new connections are refused",
+        "no file descriptors are left: new connections are refused",
+    ),
+    Fault(
+        "the clock is set back",
+        lambda hub: hub.fault("clock", "-3600000"),
+        "server",
+        "ok",
+        "the clock was set back by 3600 s",
+    ),
+)
+
+
+async def test_machine_that_fails_loses_no_hit_and_no_event_says_so_and_heals(
+    embedded: Store, faulty_hub: Callable[[str], FaultyHub]
+) -> None:
+    user = await embedded.sender()
+    ledger = await a_ledger(embedded, user, pixels=60000)
+    follower = await a_follower(embedded, user, [hub := faulty_hub(embedded.url)])
+    hub.start()
+    async with (
+        # Its connection is kept: there may be no other to be had.
+        httpx.AsyncClient(base_url=hub.base_url, timeout=10, verify=False) as client,
+        listening(follower),
+    ):
+
+        async def checks() -> dict[str, str]:
+            told: dict[str, str] = (await client.get("/readyz")).json()["checks"]
+            return told
+
+        async def said(fault: Fault, logged: int) -> bool:
+            told = (await checks())[fault.check]
+            return bool(re.fullmatch(fault.says, told) and re.search(fault.logs, hub.output()[logged:]))
+
+        async def well() -> bool:
+            return set((await checks()).values()) == {"ok"}
+
+        async with asking(ledger, [hub], 6):
+            for fault in FAULTS:
+                await eventually(well, 30, f"well before {fault.name}")
+                logged = len(hub.output())
+                with fault.begin(hub):
+                    before = len(ledger.answered)
+                    await eventually(
+                        lambda fault=fault, logged=logged: said(fault, logged),  # type: ignore[misc]
+                        what=f"told that {fault.name}",
+                    )
+                    await eventually(lambda before=before: len(ledger.answered) > before + SOME)  # type: ignore[misc]
+            await eventually(well, 30, "well at the end")
+        await follower.check(embedded)
+    assert not ledger.uncertain
+    assert not hub.complaints()
+    assert await asyncio.to_thread(hub.terminate) == 0
+    assert not hub.segments()
+    await ledger.check(embedded.database)
