@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from hub.actions import Actions
 from hub.api.asked import refuse_too_much
+from hub.api.asyncapi import AsyncApi
 from hub.api.attempts import Attempts, LocalAttempts, SharedAttempts
 from hub.api.auth import Auth
 from hub.api.health import HealthApi, Metrics
@@ -184,6 +185,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
                     Route("/stream", Streams(auth, connections, config).stream),
                     WebSocketRoute("/ws", sockets),
                     Route("/openapi.json", OpenApi().document),
+                    Route("/asyncapi.json", AsyncApi().document),
                 ],
                 redirect_slashes=False,
             ),

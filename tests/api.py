@@ -1,7 +1,8 @@
 """A hub in the test's own event loop, on a real port, with senders, sockets and hits on real pixels.
 
 Promise: requests and frames travel over real connections and through the protocols that the hub is served
-with; only the process is the test's. Accounts are made as the command line makes them.
+with; only the process is the test's. Accounts are made as the command line makes them. Every answer and every
+frame heard is held against the hub's own documents.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from hub.store.database import Database
 from hub.store.events import Events
 from hub.store.users import Users
 from hub.transport import HubHttp, HubState, HubWebSocket
+from tests.documents import assert_told, check_answer
 from tests.servers import Postgres, eventually
 
 PASSWORD = "correct horse battery"
@@ -78,6 +80,7 @@ class Socket:
         """The next frame."""
         async with asyncio.timeout(seconds):
             frame: dict[str, Any] = json.loads(await self.connection.recv())
+        assert_told(frame)
         return frame
 
     async def event(self, type_: str | None = None) -> dict[str, Any]:
@@ -201,7 +204,13 @@ class Hub:
     def client(self, **headers: str) -> httpx.AsyncClient:
         """A client of the API with these headers and a cookie jar of its own, closed with the hub."""
         # Loading the certificate authorities would take longer than most tests.
-        client = httpx.AsyncClient(base_url=f"{self.origin}/api/v1", headers=headers, timeout=PATIENCE, verify=False)
+        client = httpx.AsyncClient(
+            base_url=f"{self.origin}/api/v1",
+            headers=headers,
+            timeout=PATIENCE,
+            verify=False,
+            event_hooks={"response": [check_answer]},
+        )
         self.clients.push_async_callback(client.aclose)
         return client
 
@@ -278,7 +287,9 @@ async def running_hub(directory: Path, database_url: str, **settings: Any) -> As
     database = Database(database_url)
     await database.connect()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, verify=False) as http:
+        hooks = {"response": [check_answer]}
+        root = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=root, timeout=PATIENCE, verify=False, event_hooks=hooks) as http:
             hub = Hub(app, server, config, port, database, http)
             async with hub.clients:
                 yield hub

@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
+from tests.documents import assert_told
 from tests.ledger import LEDGER_KEYS, Ledger, Pixel, get
 from tests.processes import eventually
 from tests.servers import HubProcess
@@ -87,6 +88,7 @@ class Plugin:
         await connection.send(json.dumps(first))
         while True:
             frame = json.loads(await connection.recv())
+            assert_told(frame)
             if frame["type"] == "connected":
                 self.connected += 1
                 self.not_recovered += not frame["recovered"]

@@ -88,7 +88,7 @@ async def test_document_has_every_route_and_no_other(hub: Hub) -> None:
         for method in route.methods or ()
         if method != "HEAD"
     } | {("get", route.path) for route in api.app.routes if isinstance(route, WebSocketRoute)}
-    assert routed - {("get", "/openapi.json")} == set(OPERATIONS)
+    assert routed - {("get", "/openapi.json"), ("get", "/asyncapi.json")} == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "get" and path not in STREAMS])

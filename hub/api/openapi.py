@@ -128,7 +128,7 @@ def document() -> dict[str, Any]:
             "title": "Glimpse",
             "version": VERSION,
             "description": "Tells a sender, at once, that a mail was opened. What is said on the WebSocket is in "
-            "docs/protocol.md.",
+            "/api/v1/asyncapi.json.",
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{"token": []}, {"session": []}],
@@ -206,7 +206,7 @@ def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
         "operationId": "getWs",
         "summary": "Events as they happen, as a WebSocket",
         "description": "An upgrade to a WebSocket with the subprotocol glimpse.v1. What is said on it, and the codes "
-        "it is closed with, are in docs/protocol.md. Without an Authorization header or the session's cookie, the "
+        "it is closed with, are in /api/v1/asyncapi.json. Without an Authorization header or the session's cookie, the "
         "first frame carries an API token; a token that is not valid is told by the close code 4401.",
         # The last one: nothing yet, for who shows a token in the first frame.
         "security": [{"token": []}, {"session": []}, {}],

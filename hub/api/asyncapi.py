@@ -1,0 +1,141 @@
+"""The AsyncAPI 3.0 document of the WebSocket, made from the same types that read and write its frames.
+
+Promise: a frame here is the type the code uses, so the document cannot say what the code does not.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.api.openapi import VERSION
+from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing
+from hub.live.websocket import SUBPROTOCOL
+from hub.model import EventType
+from hub.wire import EVENT_DATA, EventView, MessageData, MutedData, OpenData, SeenData, SettingsData
+
+ADDRESS = "/api/v1/ws"
+
+
+class Happened(Struct, tag_field="type", tag="event"):
+    """Something that happened, in order of sequence, each once on a connection."""
+
+    event: EventView
+
+
+SAID: tuple[type[Struct], ...] = (Connect, Viewing, Seen)
+"""What a client says; `TOLD`, what the hub does."""
+TOLD: tuple[type[Struct], ...] = (Connected, Happened, Heartbeat, Error)
+
+DATA: dict[EventType, type[Struct]] = {
+    "open.recorded": OpenData,
+    "open.reclassified": OpenData,
+    "message.registered": MessageData,
+    "message.updated": MessageData,
+    "messages.muted": MutedData,
+    "settings.updated": SettingsData,
+    "notifications.seen": SeenData,
+}
+
+CLOSE_CODES = {
+    1013: "the database is away",
+    4001: "the server is going down",
+    4008: "too slow",
+    4400: "not the protocol",
+    4401: "no token, or a bad or a revoked one",
+    4403: "a page that is not the hub's own",
+    4408: "no connect frame in 10 s",
+    4409: "too many sockets for this user",
+    4429: "too many frames",
+}
+
+
+class AsyncApi:
+    """Makes the document once and serves it."""
+
+    def __init__(self) -> None:
+        self._document = msgspec.json.encode(document())
+
+    async def document(self, _request: Request) -> Response:
+        """`GET /asyncapi.json`."""
+        return Response(self._document, media_type="application/json", headers={"cache-control": "no-cache"})
+
+
+def document() -> dict[str, Any]:
+    """The AsyncAPI document."""
+    types = [*SAID, *TOLD, *EVENT_DATA]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    refs = dict(zip(types, schemas, strict=True))
+    components = copy.deepcopy(components)
+    components["EventView"]["allOf"] = [
+        {
+            "if": {"properties": {"type": {"const": each}}},
+            "then": {"properties": {"data": refs[DATA[each]]}},
+        }
+        for each in get_args(EventType)
+    ]
+    names = {type_: str(type_.__struct_config__.tag) for type_ in (*SAID, *TOLD)}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Glimpse",
+            "version": VERSION,
+            "description": "What is said on the WebSocket. Everything else is in /api/v1/openapi.json.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "hub": {
+                "host": "{host}",
+                "protocol": "wss",
+                "description": "The hub; over plain http its protocol is ws",
+                "variables": {"host": {"default": "localhost:8000", "description": "Where the hub is"}},
+                "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("token", "session")],
+            }
+        },
+        "channels": {
+            "socket": {
+                "address": ADDRESS,
+                "title": "The socket",
+                "description": "Text frames of the subprotocol glimpse.v1, one JSON object each. Credentials are the "
+                "session's cookie with the hub's own Origin, an Authorization header, or the token in the first "
+                "frame. Close codes from 4400 on say not to come back without a change: "
+                + "; ".join(f"{code} {meaning}" for code, meaning in CLOSE_CODES.items())
+                + ".",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names.values()},
+                "bindings": {"ws": {"method": "GET", "headers": _headers(), "bindingVersion": "0.1.0"}},
+            }
+        },
+        "operations": {
+            "hear": _operation("receive", "What a client says: connect first, and once", SAID, names),
+            "tell": _operation(
+                "send", "What the hub says: connected first, then what was missed, then live", TOLD, names
+            ),
+        },
+        "components": {
+            "messages": {
+                name: {"name": name, "summary": (type_.__doc__ or "").strip(), "payload": refs[type_]}
+                for type_, name in names.items()
+            },
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "httpApiKey", "in": "cookie", "name": "__Host-glimpse"},
+            },
+        },
+    }
+
+
+def _headers() -> dict[str, Any]:
+    return {"type": "object", "properties": {"Sec-WebSocket-Protocol": {"type": "string", "const": SUBPROTOCOL}}}
+
+
+def _operation(
+    action: str, summary: str, types: tuple[type[Struct], ...], names: dict[type[Struct], str]
+) -> dict[str, Any]:
+    messages = [{"$ref": f"#/channels/socket/messages/{names[type_]}"} for type_ in types]
+    return {"action": action, "channel": {"$ref": "#/channels/socket"}, "summary": summary, "messages": messages}

@@ -1,0 +1,97 @@
+"""The two documents, OpenAPI and AsyncAPI, held against what is really answered and said.
+
+Promise: the clients of `tests.api` and `tests.plugins` bring every answer and every frame here, so each test that
+talks to a hub also tries its documents. They are read more strictly than they are written: a field that they do
+not name is an error.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import httpx
+import jsonschema_rs
+
+from hub.api.asyncapi import document as asyncapi_document
+from hub.api.openapi import document as openapi_document
+
+BASE_PATH = "/api/v1"
+OPENAPI = openapi_document()
+ASYNCAPI = asyncapi_document()
+NOT_OF_AN_OPERATION = {404, 405}
+"""What is answered where there is nothing, or not in that way."""
+
+
+def strict(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The components of a document, with no field in any object that is not named there."""
+    components = copy.deepcopy(document["components"])
+    for schema in components["schemas"].values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+    return {"components": components}
+
+
+OPENAPI_PARTS, ASYNCAPI_PARTS = strict(OPENAPI), strict(ASYNCAPI)
+PATHS = {
+    re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): path
+    for path in sorted(OPENAPI["paths"], key=lambda path: path.count("{"))
+}
+"""The paths by what they match, those without parameters first."""
+
+
+def assert_documented(answer: httpx.Response) -> None:
+    """An answer under `/api/v1` is one that the document has for its operation, in status, type and body."""
+    request = answer.request
+    asked = request.url.path.removeprefix(BASE_PATH)
+    path = next((PATHS[pattern] for pattern in PATHS if pattern.fullmatch(asked)), "")
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    operation = OPENAPI["paths"].get(path, {}).get(method)
+    if operation is None:
+        known = asked in ("/openapi.json", "/asyncapi.json") or answer.status_code in NOT_OF_AN_OPERATION
+        assert known, f"{request.method} {asked} is not documented, and was answered with {answer.status_code}"
+        return
+    status = str(answer.status_code)
+    assert status in operation["responses"], f"{request.method} {path} answered {status}: {answer.text[:200]}"
+    content = operation["responses"][status].get("content")
+    if content is None or request.method == "HEAD":
+        assert not answer.content, f"{request.method} {path} answered {status} with a body"
+        return
+    kind = answer.headers["content-type"].partition(";")[0]
+    assert kind in content, f"{request.method} {path} answered with {kind}"
+    if kind != "text/event-stream":
+        _answer_validator(path, method, status, kind).validate(answer.json())
+
+
+async def check_answer(answer: httpx.Response) -> None:
+    """`assert_documented`, as a hook of a client; a stream is left to who reads it."""
+    if answer.request.url.path.startswith(BASE_PATH):
+        if answer.request.method == "HEAD" or "text/event-stream" not in answer.headers.get("content-type", ""):
+            await answer.aread()
+        assert_documented(answer)
+
+
+def assert_told(frame: Mapping[str, Any]) -> None:
+    """A frame is one that the document says a hub tells."""
+    _frame_validator("tell", str(frame.get("type"))).validate(frame)
+
+
+def assert_sayable(frame: Mapping[str, Any]) -> None:
+    """A frame is one that the document says a client may say."""
+    _frame_validator("hear", str(frame.get("type"))).validate(frame)
+
+
+@cache
+def _answer_validator(path: str, method: str, status: str, kind: str) -> jsonschema_rs.Validator:
+    schema = OPENAPI["paths"][path][method]["responses"][status]["content"][kind]["schema"]
+    return jsonschema_rs.Draft202012Validator({**schema, **OPENAPI_PARTS})
+
+
+@cache
+def _frame_validator(operation: str, name: str) -> jsonschema_rs.Validator:
+    reference = {"$ref": f"#/channels/socket/messages/{name}"}
+    assert reference in ASYNCAPI["operations"][operation]["messages"], f"no frame {name!r} is documented"
+    return jsonschema_rs.Draft7Validator({**ASYNCAPI["components"]["messages"][name]["payload"], **ASYNCAPI_PARTS})

@@ -1,0 +1,126 @@
+"""The AsyncAPI document: whole, and true of every frame; `tests.documents` holds it against those really said."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, get_args
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from hub.api.asyncapi import CLOSE_CODES, DATA, document
+from hub.live import frames
+from hub.model import EventType
+from tests.api import MACHINE, Hub, Sender
+from tests.documents import assert_sayable, assert_told
+from tests.servers import ROOT
+from tests.test_openapi import references
+
+DOCUMENT = document()
+MESSAGES = DOCUMENT["components"]["messages"]
+
+
+def found(reference: str) -> Any:
+    """What a reference in the document leads to."""
+    node: Any = DOCUMENT
+    for step in reference.removeprefix("#/").split("/"):
+        node = node[step]
+    return node
+
+
+async def test_document_is_served_to_anybody(hub: Hub) -> None:
+    answer = await hub.http.get("/api/v1/asyncapi.json")
+    assert answer.status_code == 200
+    assert answer.json() == json.loads(json.dumps(DOCUMENT))
+
+
+def test_references_lead_somewhere_and_nothing_is_left_over() -> None:
+    used = set(references(DOCUMENT))
+    assert all(found(reference) for reference in used)
+    for kind in ("messages", "schemas", "securitySchemes"):
+        assert {f"#/components/{kind}/{name}" for name in DOCUMENT["components"][kind]} <= used
+
+
+def test_each_schema_is_one() -> None:
+    for schema in DOCUMENT["components"]["schemas"].values():
+        jsonschema_rs.meta.validate(schema)
+
+
+def test_every_frame_is_documented_in_its_direction() -> None:
+    tags = {
+        type_.__struct_config__.tag
+        for type_ in vars(frames).values()
+        if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and type_.__struct_config__.tag
+    }
+    by_operation = {
+        name: {found(each["$ref"])["$ref"].rpartition("/")[2] for each in operation["messages"]}
+        for name, operation in DOCUMENT["operations"].items()
+    }
+    assert by_operation["hear"] == {type_.__struct_config__.tag for type_ in get_args(frames.Said)}
+    assert by_operation["hear"] | by_operation["tell"] == tags | {"event"} == MESSAGES.keys()
+    assert {name: each["action"] for name, each in DOCUMENT["operations"].items()} == {
+        "hear": "receive",
+        "tell": "send",
+    }
+
+
+def test_every_type_of_event_and_every_close_code_is_documented() -> None:
+    assert set(DATA) == set(get_args(EventType))
+    contract = (ROOT / "docs" / "protocol.md").read_text()
+    assert {str(code) for code in CLOSE_CODES} >= set(re.findall(r"`(4\d\d\d)`", contract))
+
+
+async def test_every_event_that_is_told_is_as_documented(sender: Sender) -> None:
+    """Hearing it holds it against the document; what is seen here is that all types are heard."""
+    async with sender.socket(stream="history") as (socket, _):
+        message = await sender.register()
+        await sender.hit(message)
+        await sender.hit(message, user_agent=MACHINE)
+        await sender.patch(f"/messages/{message['id']}", muted=True)
+        await sender.post("/messages/mute-all")
+        await sender.patch("/settings", realtime_notifications=False)
+        await sender.post("/seen", {"sequence": 1})
+        await sender.post(f"/messages/{message['id']}/viewing")
+        heard: set[str] = set()
+        while heard != set(get_args(EventType)):
+            heard.add((await socket.event())["type"])
+
+
+RIGHT: list[dict[str, Any]] = [
+    {"type": "connect"},
+    {"type": "connect", "token": "t", "stream": "history", "after": 0},
+    {"type": "connect", "token": None, "after": None},
+    {"type": "viewing", "message_id": "x"},
+    {"type": "seen", "sequence": 3},
+]
+WRONG: list[dict[str, Any]] = [
+    {"type": "connect", "stream": "all"},
+    {"type": "connect", "after": -1},
+    {"type": "connect", "after": 2**53 + 1},
+    {"type": "connect", "more": 1},
+    {"type": "viewing"},
+    {"type": "seen", "sequence": "3"},
+]
+
+
+@pytest.mark.parametrize("frame", RIGHT)
+def test_frame_that_the_document_allows_is_taken(frame: dict[str, Any]) -> None:
+    assert_sayable(frame)
+    frames.decode(json.dumps(frame))
+
+
+@pytest.mark.parametrize("frame", WRONG)
+def test_frame_that_the_document_forbids_is_refused(frame: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema_rs.ValidationError):
+        assert_sayable(frame)
+    with pytest.raises(msgspec.ValidationError):
+        frames.decode(json.dumps(frame))
+
+
+def test_frame_with_something_that_is_not_documented_is_seen() -> None:
+    with pytest.raises(jsonschema_rs.ValidationError):
+        assert_told({"type": "heartbeat", "sequence": 1, "more": 1})
+    with pytest.raises(AssertionError, match="no frame"):
+        assert_told({"type": "hello"})
