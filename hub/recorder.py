@@ -27,6 +27,7 @@ from hub.model import Clock, Event, Hit, Message, Open, User, Visit, new_id
 from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway, Held
 from hub.store.events import Events
+from hub.store.held import at_once
 from hub.store.messages import Messages
 from hub.store.opens import Opens
 from hub.store.users import Users
@@ -328,7 +329,7 @@ class Recorder:
         pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
         clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
         return Known(
-            *await asyncio.gather(
+            *await at_once(
                 self._users.lock_owners(tx, messages),
                 self._messages.states(tx, messages),
                 self._messages.recipients_at(tx, pixels),
@@ -355,7 +356,7 @@ class Recorder:
 
     async def _write(self, tx: Held, batch: Batch) -> list[Event]:
         events = batch.events(self._clock())
-        await asyncio.gather(
+        await at_once(
             self._opens.add(tx, batch.opens),
             self._messages.count(tx, batch.counts()),
             self._opens.see(tx, batch.seen.values()),

@@ -218,7 +218,7 @@ async def test_silent_server_is_away_to_those_who_wait(
 async def test_process_that_falls_silent_holds_its_locks_for_a_moment_only(
     postgresql_url: str, postgres: Postgres, remote: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.store.database.LOCKED_SECONDS", 0.5)
+    monkeypatch.setattr("hub.store.held.LOCKED_SECONDS", 0.5)
     await add(remote, 1)
     async with ToxicProxy("127.0.0.1", postgres.port) as link:
         cut_off = Database(postgresql_url.replace(str(postgres.port), str(link.port)))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hub.store.database import READERS, Database, DatabaseAway
+from hub.store.held import at_once
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
 from tests.notes import a_database, add, numbers
@@ -33,6 +34,34 @@ async def test_pragma_is_in_force_on_the_writer_and_on_readers(embedded: Databas
         async with embedded.write() as tx:
             assert [tuple(row) for row in await tx.fetch(f"PRAGMA {name}")] == [(value,)]
         assert [tuple(row) for row in await embedded.fetch(f"PRAGMA {name}")] == [(value,)]
+
+
+async def test_what_waits_behind_a_rollback_of_sqlites_own_changes_nothing(embedded: Database) -> None:
+    """A full disk ends the transaction as this does, and the next statement would be committed by itself."""
+    await add(embedded, 1)
+    with pytest.raises(sqlite3.IntegrityError):
+        async with embedded.write() as tx:
+            await at_once(
+                tx.fetch("INSERT OR ROLLBACK INTO note (id) VALUES (1)"), tx.fetch("INSERT INTO note (id) VALUES (2)")
+            )
+    assert await numbers(embedded) == [1]
+    await add(embedded, 3)
+    assert await numbers(embedded) == [1, 3]
+
+
+LONG = (
+    "INSERT INTO note (id) WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000)"
+    " SELECT i FROM n"
+)
+
+
+async def test_what_waits_behind_a_statement_that_is_given_up_changes_nothing(embedded: Database) -> None:
+    """An interrupt ends the transaction too."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1), embedded.write() as tx:
+            await at_once(tx.fetch(LONG), tx.fetch("INSERT INTO note (id) VALUES (2)"))
+    await add(embedded, 3)
+    assert await numbers(embedded) == [3]
 
 
 async def test_foreign_keys_hold(embedded: Database) -> None:
