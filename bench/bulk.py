@@ -2,7 +2,7 @@
 
 Every sender has as many messages as every other, every message as many opens, and of them every fifth is no
 person's; every fourth message was opened by machines only. The log reaches back 60 days, each user's sequence is
-right, and all but the last notifications are seen.
+right, and all but the last notifications are seen, but for the second sender, who has seen none.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from hub.tracking.rules import RULESET
 SENDERS = 10
 OPENS_PER_MESSAGE = 10
 UNSEEN = 20
+NEVER_SAW = 1
+"""Which sender has seen no notification."""
+
 SLICE = 500_000
 LOG_MS = 60 * 86_400_000
 TEMPLATES = 20
@@ -101,9 +104,8 @@ class _Filling:
                 f" {figures[0]}, {OPENS_PER_MESSAGE}, {figures[1]} FROM {self._numbers(start, end)}"
             )
             await tx.fetch(
-                "INSERT INTO recipients (message_id, position, address, opens, first_opened_at, last_opened_at)"
-                f" SELECT {self._id('k')}, 1, 'reader' || k || '@example.com', {', '.join(figures)}"
-                f" FROM {self._numbers(start, end)}"
+                "INSERT INTO recipients (message_id, position, address, opens)"
+                f" SELECT {self._id('k')}, 1, 'reader' || k || '@example.com', 0 FROM {self._numbers(start, end)}"
             )
 
     async def opens(self, start: int, end: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from bench import load, servers
-from bench.bulk import SENDERS, TEMPLATES, Grown, grow, grown_id
+from bench.bulk import NEVER_SAW, SENDERS, TEMPLATES, Grown, grow, grown_id
 from bench.figures import Figure, Setting, percentile
 from bench.load import Load, Loaded
 from bench.mixture import READER, Hit
@@ -34,6 +34,8 @@ SWEEP_SECONDS = 4.0
 TURNS = 4
 DAY_MS = 86_400_000
 
+NOTHING_SEEN = "me, with nothing ever seen"
+
 Ask = Callable[[Grown, random.Random], str]
 
 QUERIES: dict[str, Ask] = {
@@ -49,6 +51,7 @@ QUERIES: dict[str, Ask] = {
     "history of a message": lambda grown, dice: f"/messages/{_own(grown, dice)}/opens?limit=50&all=true",
     "counters of a message": lambda grown, dice: f"/messages/{_own(grown, dice)}",
     "me, with what is unseen": lambda _grown, _dice: "/me",
+    NOTHING_SEEN: lambda _grown, _dice: "/me",
     "log, what was missed": lambda grown, dice: f"/events?after={grown.sequence - dice.randrange(200)}&limit=200",
 }
 
@@ -98,7 +101,7 @@ def _queries(setting: Setting, name: str, grown: Sequence[Grown]) -> dict[str, l
             runs: list[list[int]] = [[] for _ in grown]
             for turn in range(1 + TURNS):
                 for server, each, run in zip(hubs, grown, runs, strict=True):
-                    requests = [_request(each, ask(each, dice)) for _ in range(times if turn else times // 10)]
+                    requests = [_request(each, query, ask(each, dice)) for _ in range(times if turn else times // 10)]
                     done = load.run(Load(server.port, requests, 1, SECONDS, once=True))
                     run += done.latencies if turn else []
             found[query] = [sorted(run) for run in runs]
@@ -107,8 +110,8 @@ def _queries(setting: Setting, name: str, grown: Sequence[Grown]) -> dict[str, l
     return found
 
 
-def _request(grown: Grown, path: str) -> bytes:
-    token = grown.world.senders[0].token
+def _request(grown: Grown, query: str, path: str) -> bytes:
+    token = grown.world.senders[NEVER_SAW if query == NOTHING_SEEN else 0].token
     return f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 

@@ -18,7 +18,7 @@ from bench.classify import data_sets
 from bench.figures import Figure, Setting, paired_ratio
 from bench.mixture import Hit, mixed
 from bench.servers import Server
-from bench.world import World, a_world, build
+from bench.world import Letter, World, a_world, build
 
 NAME = "hits"
 SENDERS, MESSAGES = 100, 5000
@@ -54,7 +54,7 @@ def measure(setting: Setting) -> list[Figure]:
 class _Runs:
     """Runs of several servers by turns."""
 
-    def __init__(self, setting: Setting, these: Sequence[Server], messages: Sequence[str], seconds: int) -> None:
+    def __init__(self, setting: Setting, these: Sequence[Server], messages: Sequence[Letter], seconds: int) -> None:
         self._setting = setting
         self._servers = list(these)
         self._messages = messages
@@ -109,7 +109,7 @@ def _throughput(runs: _Runs, server: Server, bare: Server | None, nginx: Server 
     )
 
 
-def _soon(setting: Setting, server: Server, messages: Sequence[str], rate: float) -> Figure:
+def _soon(setting: Setting, server: Server, messages: Sequence[Letter], rate: float) -> Figure:
     seconds = 5.0 if setting.quick else 15.0
     requests = [hit.request() for hit in mixed(messages, HITS, random.Random(2))]
     watch = server.watch()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from bench.world import pixel_path
+from bench.world import Letter
 from tests.servers import ROOT
 
 SHARES = {"human": 0.50, "proxy": 0.30, "prefetch": 0.08, "scanner": 0.06, "bot": 0.06}
@@ -36,22 +36,21 @@ class Hit(NamedTuple):
         ).encode()
 
 
-def mixed(messages: Sequence[str], number: int, dice: random.Random) -> list[Hit]:
+def mixed(messages: Sequence[Letter], number: int, dice: random.Random) -> list[Hit]:
     """`number` hits on the pixels of `messages`: people, proxies, machines, and some of them again."""
     kinds, weights = list(SHARES), list(SHARES.values())
-    paths = [pixel_path(message) for message in messages]
     hits: list[Hit] = []
     for kind in dice.choices(kinds, weights, k=number):
         if hits and dice.random() < REPEATS:
             hits.append(hits[-dice.randrange(1, min(len(hits), RECENT) + 1)])
             continue
-        hits.append(_hit(dice.choice(paths), kind, dice))
+        hits.append(_hit(dice.choice(messages).pixel(dice), kind, dice))
     return hits
 
 
-def first_opens(messages: Sequence[str], dice: random.Random) -> list[Hit]:
+def first_opens(messages: Sequence[Letter], dice: random.Random) -> list[Hit]:
     """One hit on each message, each by a person, or a proxy that stands for one: each makes a notification."""
-    return [_hit(pixel_path(message), dice.choice(("human", "human", "proxy")), dice) for message in messages]
+    return [_hit(message.pixel(dice), dice.choice(("human", "human", "proxy")), dice) for message in messages]
 
 
 def _hit(path: str, kind: str, dice: random.Random) -> Hit:

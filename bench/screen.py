@@ -17,7 +17,7 @@ from bench.machine import Watch
 from bench.mixture import first_opens
 from bench.servers import Server
 from bench.sockets import Clients, Crowd, Heard, hub_opening
-from bench.world import World, a_world, build
+from bench.world import Letter, World, a_world, build
 
 NAME = "screen"
 USERS, SOCKETS = 1000, 2
@@ -58,7 +58,7 @@ def _rates(setting: Setting, server: Server, world: World, seconds: float) -> li
     return figures
 
 
-def _run(server: Server, clients: Clients, messages: Sequence[str], rate: float) -> tuple[Loaded, Heard, Watch]:
+def _run(server: Server, clients: Clients, messages: Sequence[Letter], rate: float) -> tuple[Loaded, Heard, Watch]:
     requests = [hit.request() for hit in first_opens(messages, random.Random(3))]
     made = Load(server.port, requests, CONNECTIONS, len(messages) / rate, rate, once=True)
     with load.generator(made) as child:
@@ -72,9 +72,9 @@ def _run(server: Server, clients: Clients, messages: Sequence[str], rate: float)
     return done, clients.heard(), watch
 
 
-def times(messages: Sequence[str], done: Loaded, heard: Heard) -> list[int]:
+def times(messages: Sequence[Letter], done: Loaded, heard: Heard) -> list[int]:
     """The nanoseconds from each hit's due time to each event that came of it, in order of length."""
-    due = {messages[number].encode(): at for number, at in zip(done.numbers, done.due, strict=True)}
+    due = {messages[number].id.encode(): at for number, at in zip(done.numbers, done.due, strict=True)}
     pairs = zip(heard.subjects, heard.times, strict=True)
     return sorted(at - due[subject] for subject, at in pairs if subject in due)
 

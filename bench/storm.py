@@ -19,7 +19,7 @@ from bench.machine import Watch
 from bench.mixture import first_opens
 from bench.servers import Server
 from bench.sockets import Clients, Crowd, Heard, hub_opening
-from bench.world import World, a_world, build
+from bench.world import Letter, World, a_world, build
 
 NAME = "storm"
 CLIENTS, PER_USER = 5000, 5
@@ -92,7 +92,7 @@ def _heads(during: int) -> list[int]:
     return [LOGGED + during // USERS + (number < during % USERS) for number in range(USERS)]
 
 
-def _requests(messages: Sequence[str]) -> list[bytes]:
+def _requests(messages: Sequence[Letter]) -> list[bytes]:
     return [hit.request() for hit in first_opens(messages, random.Random(4))]
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from hub.api.auth import TOKEN_PREFIX, secret_hash
 from hub.model import new_id
 from hub.store.database import Database
 from hub.store.migrate import migrate
-from hub.tracking.token import Keys
+from hub.tracking.token import SHARED, Keys
 
 SECRET = "a secret that the bench and the hub share"
 KEYS = Keys(SECRET)
 SLICE = 5000
 HOUR_MS = 3_600_000
+SEVERAL = 5
+
+KINDS = ((1, False),) * 4 + ((SEVERAL, False),) + ((1, False),) * 3 + ((SEVERAL, False), (SEVERAL, True))
 
 T = TypeVar("T")
 
@@ -30,12 +34,24 @@ class Sender:
     token: str
 
 
+class Letter(NamedTuple):
+    """A message, how many it went to, and whether they share its pixel."""
+
+    id: str
+    recipients: int = 1
+    shared: bool = False
+
+    def pixel(self, dice: random.Random) -> str:
+        """Where one of its pixels is."""
+        return pixel_path(self.id, SHARED if self.shared else dice.randint(1, self.recipients))
+
+
 @dataclass(frozen=True)
 class World:
-    """What is in the database. `messages` are ids, one sender's after the other's in turn."""
+    """What is in the database. The messages are the senders' in turn."""
 
     senders: tuple[Sender, ...]
-    messages: tuple[str, ...]
+    messages: tuple[Letter, ...]
 
 
 def pixel_path(message_id: str, position: int = 1) -> str:
@@ -44,15 +60,16 @@ def pixel_path(message_id: str, position: int = 1) -> str:
 
 
 def a_world(senders: int, messages: int) -> World:
-    """So many senders and messages, in no database yet."""
+    """So many senders and messages, in no database yet: of ten messages seven go to one reader, two to five who
+    each have a pixel of their own, one to five who share it."""
     return World(
         tuple(Sender(new_id(), f"{TOKEN_PREFIX}bench-{number}") for number in range(senders)),
-        tuple(new_id() for _ in range(messages)),
+        tuple(Letter(new_id(), *KINDS[number // senders % len(KINDS)]) for number in range(messages)),
     )
 
 
 async def build(url: str, world: World) -> None:
-    """Migrate the database at `url` and put the world in, each message to one reader and sent an hour ago."""
+    """Migrate the database at `url` and put the world in, each message sent an hour ago."""
     await migrate(url)
     now = time.time_ns() // 1_000_000
     database = Database(url)
@@ -88,22 +105,31 @@ async def _senders(database: Database, senders: Sequence[Sender], now: int) -> N
 
 
 async def _messages(database: Database, world: World, now: int) -> None:
-    letters = database.rows("$1", id="text", sender="text", number="bigint")
-    owned = [(message, world.senders[n % len(world.senders)].id, n) for n, message in enumerate(world.messages)]
+    letters = database.rows("$1", id="text", sender="text", number="bigint", readers="bigint", shared="boolean")
+    readers = database.rows("$1", id="text", position="bigint", address="text")
+    owned = [(letter, world.senders[n % len(world.senders)].id, n) for n, letter in enumerate(world.messages)]
     for some in slices(owned):
-        rows = json.dumps([{"id": message, "sender": sender, "number": n} for message, sender, n in some])
+        rows = [
+            {"id": letter.id, "sender": sender, "number": n, "readers": letter.recipients, "shared": letter.shared}
+            for letter, sender, n in some
+        ]
+        people = [
+            {"id": letter.id, "position": position, "address": f"reader{n}-{position}@example.com"}
+            for letter, _, n in some
+            for position in range(1, letter.recipients + 1)
+        ]
         async with database.write() as tx:
             await tx.fetch(
                 "INSERT INTO messages (id, user_id, created_at, registered_sequence, subject, template, format, shared,"
                 " sent_at, search, muted_set_sequence, recipient_count, opens, hits)"
-                " SELECT r.id, r.sender, CAST($2 AS BIGINT), 0, 'Proposal ' || r.number, NULL, 'html', $3,"
-                f" CAST($2 AS BIGINT), 'proposal ' || r.number, 0, 1, 0, 0 FROM {letters}",
-                *(rows, now - HOUR_MS, False),
+                " SELECT r.id, r.sender, CAST($2 AS BIGINT), 0, 'Proposal ' || r.number, NULL, 'html', r.shared,"
+                f" CAST($2 AS BIGINT), 'proposal ' || r.number, 0, r.readers, 0, 0 FROM {letters}",
+                *(json.dumps(rows), now - HOUR_MS),
             )
             await tx.fetch(
                 "INSERT INTO recipients (message_id, position, address, name, opens)"
-                f" SELECT r.id, 1, 'reader' || r.number || '@example.com', NULL, 0 FROM {letters}",
-                rows,
+                f" SELECT r.id, r.position, r.address, NULL, 0 FROM {readers}",
+                json.dumps(people),
             )
 
 

@@ -20,9 +20,10 @@ from bench import bulk, load, picture, report, screen, sockets, storm, wrk
 from bench.children import Child
 from bench.figures import BenchError, Bound, Figure, paired_ratio, percentile
 from bench.mixture import REPEATS, first_opens, mixed
-from bench.world import KEYS, a_world, build
+from bench.world import KEYS, Letter, a_world, build
 from hub.model import is_id, new_id
 from hub.store.database import Database
+from hub.tracking.token import SHARED
 from tests.factories import audit, open_store
 
 STALL_SECONDS = 0.25
@@ -108,7 +109,7 @@ def test_client_frame_says_its_size_and_that_it_is_masked() -> None:
 
 
 def test_screen_times_run_from_the_hit_to_each_of_its_events() -> None:
-    messages = ["a" * 26, "b" * 26]
+    messages = [Letter("a" * 26), Letter("b" * 26)]
     done = load.Loaded(1.0, 0.1, 0, array("q", [1, 0]), array("q", [1000, 2000]), array("q", [5, 5]))
     heard = sockets.Heard(
         subjects=[b"b" * 26, b"a" * 26, b"b" * 26, b"z" * 26], times=array("q", [1500, 2100, 1900, 9999])
@@ -123,16 +124,21 @@ def test_storm_finds_what_is_lost_doubled_or_out_of_order() -> None:
 
 
 def test_mixture_is_of_all_kinds_and_of_real_pixels() -> None:
-    messages = [new_id() for _ in range(50)]
+    messages = a_world(2, 50).messages
     hits = mixed(messages, 3000, random.Random(1))
-    assert {KEYS.verify(hit.path.removeprefix("/o/").removesuffix(".gif"))[0] for hit in hits} == set(messages)
+    asked = {KEYS.verify(hit.path.removeprefix("/o/").removesuffix(".gif")) for hit in hits}
+    assert asked == {
+        (letter.id, position)
+        for letter in messages
+        for position in ([SHARED] if letter.shared else range(1, letter.recipients + 1))
+    }
     assert any("GoogleImageProxy" in hit.user_agent for hit in hits)
     again = len(hits) - len(set(hits))
     assert REPEATS / 2 < again / len(hits) < REPEATS * 2
 
 
 def test_first_opens_ask_for_each_message_once() -> None:
-    messages = [new_id() for _ in range(20)]
+    messages = a_world(2, 20).messages
     assert len({hit.path for hit in first_opens(messages, random.Random(1))}) == 20
 
 
@@ -205,12 +211,14 @@ def answering(**settings: bytes) -> Iterator[int]:
 
 
 async def test_world_is_what_the_hub_would_have_made(database_url: str) -> None:
-    world = a_world(3, 12)
+    world = a_world(3, 30)
     await build(database_url, world)
     async with open_store(database_url) as store:
-        message = await store.messages.get(world.senders[1].id, world.messages[4])
-        assert message is not None
-        assert [each.address for each in message.recipients] == ["reader4@example.com"]
+        for number, letter in enumerate(world.messages):
+            message = await store.messages.get(world.senders[number % 3].id, letter.id)
+            assert message is not None
+            assert (len(message.recipients), message.shared) == (letter.recipients, letter.shared)
+            assert message.recipients[-1].address == f"reader{number}-{letter.recipients}@example.com"
         await audit(store.database)
 
 
