@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, expect
@@ -20,6 +21,10 @@ PHONES = """
 """
 """How Chrome on Android has it."""
 
+SHOWN = """async () => {
+    const worker = await navigator.serviceWorker.getRegistration();
+    return ((await worker?.getNotifications()) ?? []).map(({ title, body }) => ({ title, body }));
+}"""
 CLICK = """async () => {
     const [notification] = await self.registration.getNotifications();
     const opened = [];
@@ -42,12 +47,8 @@ def phone(desks: Desks, sender: Sender) -> BrowserContext:
 
 def shown(page: Page, count: int) -> list[dict[str, Any]]:
     """What is on the screen, once there are `count`."""
-    what = """async () => {
-        const worker = await navigator.serviceWorker.getRegistration();
-        return ((await worker?.getNotifications()) ?? []).map(({ title, body }) => ({ title, body }));
-    }"""
-    wait_until(lambda: len(page.evaluate(what)) == count, what=f"{count} on the screen")
-    found: list[dict[str, Any]] = page.evaluate(what)
+    wait_until(lambda: len(page.evaluate(SHOWN)) == count, what=f"{count} on the screen")
+    found: list[dict[str, Any]] = page.evaluate(SHOWN)
     return found
 
 
@@ -92,6 +93,18 @@ def test_what_is_seen_or_taken_back_is_withdrawn_whoever_showed_it(desks: Desks,
     assert "The contract" in popup["body"]
     sender.post("/seen", sequence=sender.get("/me")["sequence"])
     shown(second, 0)
+
+
+def test_of_several_in_one_only_what_was_not_taken_back_is_left(desks: Desks, sender: Sender) -> None:
+    page = desks.tab(phone(desks, sender), "/settings")
+    own, theirs = sender.register(subject="Own"), sender.register(subject="Theirs")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(sender.hit, [own, own, own, theirs]))
+    expect(page).to_have_title("(4) Settings · Glimpse")
+    wait_until(lambda: page.evaluate(SHOWN))
+    sender.post(f"/messages/{own['id']}/viewing")
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    wait_until(lambda: [popup["body"].split("\n")[0] for popup in page.evaluate(SHOWN)] == ["Theirs"])
 
 
 def test_logging_out_leaves_nothing_on_the_screen(desks: Desks, sender: Sender) -> None:

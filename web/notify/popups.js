@@ -18,7 +18,7 @@ const STALE_MS = 15_000;
 /** @typedef {import("../client.js").Open} Open */
 /** @typedef {import("../words.js").Brief} Brief */
 /** @typedef {{ sequence: number, open: Open, message: Brief, missed: boolean, at: number }} Item */
-/** @typedef {{ popup: import("./screen.js").Popup, items: Item[] }} Shown */
+/** @typedef {{ popup: import("./screen.js").Popup, items: Item[], closing: boolean }} Shown */
 
 /**
  * @param {object} parts
@@ -71,7 +71,15 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     const about = { path, sequence, opens: items.map(({ open }) => open.id) };
     // Each has a tag of its own: one that replaces another by its tag comes without a sound.
     const popup = screen.show(title, { body, tag: `opens-${sequence}`, silent, icon: "/static/icon-192.png", data: about });
-    if (popup) shown.add({ popup, items });
+    if (popup) shown.add({ popup, items, closing: false });
+  }
+
+  /** Show what is left of a pop-up; while it is being closed, more of it may go. @param {Shown} entry */
+  async function replace(entry) {
+    entry.closing = true;
+    const was = await entry.popup.close();
+    shown.delete(entry);
+    if (was && entry.items.length) present(entry.items, { silent: true });
   }
 
   /** @param {(item: Item) => boolean} gone */
@@ -80,8 +88,8 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     for (const entry of [...shown]) {
       const left = entry.items.filter((item) => !gone(item));
       if (left.length === entry.items.length) continue;
-      shown.delete(entry);
-      void entry.popup.close().then((was) => was && left.length && present(left, { silent: true }));
+      entry.items = left;
+      if (!entry.closing) void replace(entry);
     }
   }
 
