@@ -7,15 +7,21 @@ the application can reach each one's transport. Read and measured on uvicorn 0.5
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.http11 import Request
 
 TRANSPORT_EXTENSION = "glimpse.transport"
-"""In every `scope["extensions"]`: `{"transport": asyncio.Transport}`, to measure and to abort."""
+"""In every `scope["extensions"]`: `{"transport": asyncio.Transport}`, to measure and to abort.
+
+For HTTP also `"answer"`: called with the headers and the body of a 200 it writes all of it at once and returns
+True, or it returns False, and the application has to send as ever. uvicorn's own way checks each header again
+for every answer, which is a third of what the smallest costs (26 us of a core; 2026-11-23).
+"""
 
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 60.0
@@ -76,7 +82,10 @@ class HubHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reading_head = False
         self._stop_timer()
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not None and self.cycle is not before:
+            self.scope["extensions"][TRANSPORT_EXTENSION]["answer"] = partial(_answer, self.cycle)
         if cast(HubState, self.server_state).draining and self.cycle is not None:
             self.cycle.keep_alive = False
 
@@ -95,6 +104,21 @@ class HubHttp(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _answer(cycle: RequestResponseCycle, headers: bytes, body: bytes) -> bool:
+    """Answer with 200, `headers` (each line with its end) and `body`; False if nothing was written."""
+    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+        return False
+    own = b"".join([b"%s: %s\r\n" % header for header in cycle.default_headers])
+    close = b"" if cycle.keep_alive else b"connection: close\r\n"
+    cycle.transport.write(b"".join((b"HTTP/1.1 200 OK\r\n", own, headers, close, b"\r\n", body)))
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
 
 
 class HubWebSocket(WebSocketsSansIOProtocol):

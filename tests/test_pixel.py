@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.model import new_id
 from hub.tracking.pixel import GIF
 from hub.tracking.token import SHARED, Keys
-from tests.api import MAIL_PROGRAM, Hub, Sender, assert_problem
+from tests.api import MAIL_PROGRAM, Hub, Sender, Server, assert_problem
+from tests.processes import eventually
 
 CONTRACT = {
     "content-type": "image/gif",
@@ -170,6 +174,49 @@ async def test_requests_sent_ahead_are_answered_each(hub: Hub, sender: Sender) -
     await writer.wait_closed()
     assert answers.count(b"HTTP/1.1 200 OK") == answers.count(GIF) == 5
     assert (await sender.get(f"/messages/{message['id']}"))["hits"] == 5
+
+
+@asynccontextmanager
+async def plainly_served(hub: Hub) -> AsyncIterator[int]:
+    """The port at which uvicorn's own protocol, without our extensions, serves the hub's application, too."""
+    options = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
+    server = Server(uvicorn.Config(hub.app, port=0, http="httptools", **options))  # type: ignore[arg-type]
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n", "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        ("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ""),
+        ("GET {path} HTTP/1.0\r\n\r\n", ""),
+        ("GET {path}?a=b HTTP/1.1\r\nHost: x\r\n\r\n" * 3, "HEAD {path} HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        ("GET /o/forged.gif HTTP/1.1\r\nHost: x\r\n\r\n", "POST {path} HTTP/1.1\r\nConnection: close\r\n\r\n"),
+    ],
+)
+async def test_any_server_answers_as_ours_does(hub: Hub, sender: Sender, first: str, last: str) -> None:
+    path = path_of(await sender.register())
+    async with plainly_served(hub) as port:
+        said = [await conversation(each, f"{first}{last}".format(path=path)) for each in (hub.port, port)]
+    assert re.sub(rb"x-request-id: \S+", b"", said[0]) == re.sub(rb"x-request-id: \S+", b"", said[1])
+    assert said[0].startswith(b"HTTP/1.1 200 OK")
+
+
+async def conversation(port: int, requests: str) -> bytes:
+    """All that is said to these requests, up to the end of the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(requests.encode())
+    async with asyncio.timeout(10):
+        answers = without_date(await reader.read())
+    writer.close()
+    await writer.wait_closed()
+    return answers
 
 
 async def test_answer_waits_for_the_commit(hub: Hub, sender: Sender) -> None:
