@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from hub.model import Count, Crm, Message, Provider, Recipient
 from hub.store.database import Database, Held, Row
+from hub.store.held import at_once
 
 MAX_SEARCH_CHARACTERS = 20_000
 _TABLE_COLUMNS = (
@@ -139,7 +139,7 @@ class Messages:
         """Add what a batch of hits adds to the messages, and to recipients with a pixel of their own."""
         whole = [(c.opens, c.first, c.last, c.hits, c.id) for c in counts if not c.position]
         own = [(c.opens, c.first, c.last, c.id, c.position) for c in counts if c.position and c.opens]
-        await asyncio.gather(
+        await at_once(
             tx.execute_rows(self._count, whole, "bigint bigint bigint bigint text"),
             tx.execute_rows(self._count_recipient, own, "bigint bigint bigint text integer"),
         )

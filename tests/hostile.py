@@ -1,0 +1,195 @@
+"""Malformed requests at random, many at once: a hub that is asked them refuses each, and holds nothing afterwards.
+
+Promise: what is sent is right at first and then spoilt in a few places, since that gets further than mere noise;
+with the same seed it is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.hub_process import HubProcess
+from tests.processes import eventually
+from tests.resources import descriptors, resident_bytes
+
+ANSWER_SECONDS = 0.1
+"""How long an answer is waited for before the client says that no more will come: the request may be unfinished."""
+END_SECONDS = 15.0
+"""How long a connection may stay after that."""
+STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
+NOISE = 0.05
+WARM_UP = 0.2
+NASTY = (
+    *(
+        b"\r\n",
+        b"\n",
+        b"\0",
+        b"\r\n\r\n",
+        b" ",
+        b"%00",
+        b"%ff",
+        b"%",
+        b"..",
+        b"/",
+        b"?",
+        b"#",
+        b"\xff\xfe",
+        b"\xc3\x28",
+    ),
+    *(b"{", b"[" * 500, b'"', b"\\ud800", b"1e999", b"-1", b"99999999999999999999", b"A" * 5000, b"chunked", b"close"),
+    *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Host: x\r\n", b";"),
+    *(b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"HTTP/0.9", b"HTTP/2.0", b"\x16\x03\x01", b"null", b"true"),
+)
+Spoil = Callable[[random.Random, bytes], bytes]
+
+
+def _flip(chance: random.Random, raw: bytes) -> bytes:
+    place = chance.randrange(len(raw))
+    return raw[:place] + bytes([raw[place] ^ 1 << chance.randrange(8)]) + raw[place + 1 :]
+
+
+def _insert(chance: random.Random, raw: bytes) -> bytes:
+    place = chance.randrange(len(raw) + 1)
+    return raw[:place] + chance.choice(NASTY) + raw[place:]
+
+
+def _cut(chance: random.Random, raw: bytes) -> bytes:
+    place = chance.randrange(len(raw))
+    return raw[:place] + raw[place + chance.randrange(1, 40) :]
+
+
+def _double(chance: random.Random, raw: bytes) -> bytes:
+    place = chance.randrange(len(raw))
+    return raw[:place] + raw[max(0, place - chance.randrange(1, 40)) :]
+
+
+def _end(chance: random.Random, raw: bytes) -> bytes:
+    return raw[: chance.randrange(1, len(raw) + 1)]
+
+
+SPOILS: tuple[Spoil, ...] = (_flip, _flip, _insert, _insert, _insert, _cut, _double, _end)
+
+
+def requests(token: str, pixel: str, message_id: str) -> list[bytes]:
+    """Right requests of every kind, with these names in them."""
+    who = f"Host: hub.example.com\r\nAuthorization: Bearer {token}\r\n"
+    body = b'{"subject":"a","recipients":[{"address":"a@example.com","name":"A"}],"sent_at":"2024-05-01T12:00:00Z"}'
+    key = base64.b64encode(bytes(16)).decode()
+    upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+    frame = b'{"type":"connect","stream":"history","after":0}'
+    masked = bytes([0x81, 0x80 | len(frame)]) + bytes(4) + frame
+    with_body = (
+        "POST /api/v1/messages",
+        f"PATCH /api/v1/messages/{message_id}",
+        "POST /api/v1/seen",
+        "POST /api/v1/tokens",
+    )
+    asked = (
+        *(f"/o/{pixel}.gif", "/", "/api/v1/me", "/api/v1/messages?limit=5&q=x&opened=true", "/api/v1/events?after=0"),
+        *(f"/api/v1/messages/{message_id}/opens?all=true", "/metrics", "/readyz", "/static/client.js", "/docs"),
+    )
+    return [
+        *(
+            f"GET {path} HTTP/1.1\r\n{who}User-Agent: Thunderbird\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n".encode()
+            for path in asked
+        ),
+        *(
+            f"{line} HTTP/1.1\r\n{who}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+            for line in with_body
+        ),
+        f"POST /api/v1/messages HTTP/1.1\r\n{who}Transfer-Encoding: chunked\r\n\r\n".encode()
+        + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body),
+        f"GET /api/v1/ws HTTP/1.1\r\n{who}{upgrade}Sec-WebSocket-Protocol: glimpse.v1\r\n\r\n".encode() + masked * 3,
+        f"DELETE /api/v1/session HTTP/1.1\r\n{who}\r\n".encode(),
+    ]
+
+
+def spoilt(chance: random.Random, right: Sequence[bytes]) -> bytes:
+    """One malformed request."""
+    if chance.random() < NOISE:
+        return chance.randbytes(chance.randrange(1, 400))
+    raw = chance.choice(right)
+    for _ in range(chance.randrange(1, 5)):
+        raw = chance.choice(SPOILS)(chance, raw) or b"\r\n"
+    return raw
+
+
+@dataclass
+class Storm:
+    """So many malformed requests on a running hub, on `connections` at a time, and what it made of them."""
+
+    hub: HubProcess
+    right: Sequence[bytes]
+    seed: int
+    connections: int = 32
+    answers: Counter[int] = field(default_factory=Counter)
+    failed: list[tuple[int, bytes]] = field(default_factory=list)
+    stuck: list[bytes] = field(default_factory=list)
+    before: tuple[int, int] = (0, 0)
+    after: tuple[int, int] = (0, 0)
+
+    async def blow(self, number: int) -> None:
+        """Send them all; `before` and `after` are the descriptors and the bytes that the hub holds."""
+        chance = random.Random(self.seed)
+        warm = round(number * WARM_UP)
+        await self._send([spoilt(chance, self.right) for _ in range(warm)])
+        self.before = self._held()
+        left = number - warm
+        while left:
+            some = min(left, 5000)
+            await self._send([spoilt(chance, self.right) for _ in range(some)])
+            left -= some
+        await eventually(lambda: self._held()[0] <= self.before[0], 30, "no descriptor is left over")
+        self.after = self._held()
+
+    def _held(self) -> tuple[int, int]:
+        return descriptors(self.hub.pid), resident_bytes(self.hub.pid)
+
+    async def _send(self, requests: list[bytes]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.connections):
+                group.create_task(self._one_after_another(requests))
+
+    async def _one_after_another(self, requests: list[bytes]) -> None:
+        while requests:
+            await self._ask(requests.pop())
+
+    async def _ask(self, request: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.hub.port)
+        try:
+            writer.write(request)
+            answer = b""
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    answer = await reader.read(65536)
+            except TimeoutError:
+                pass
+            if writer.can_write_eof():
+                writer.write_eof()
+            async with asyncio.timeout(END_SECONDS):
+                answer += await reader.read()
+        except TimeoutError:
+            self.stuck.append(request)
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+        for status in map(int, STATUS.findall(answer)):
+            self.answers[status] += 1
+            if status >= 500:
+                self.failed.append((status, request))
+
+    def check(self, most_growth: int) -> None:
+        """Raises AssertionError if something was answered with an error of the hub's, or held, or grew too much."""
+        assert not self.failed, f"{len(self.failed)} errors of the hub's, the first for {self.failed[0]}"
+        assert not self.stuck, f"{len(self.stuck)} connections were stuck, the first after {self.stuck[0]!r}"
+        assert "Traceback" not in self.hub.output(), self.hub.output()[-4000:]
+        grown = self.after[1] - self.before[1]
+        assert grown < most_growth, f"{grown / 1e6:.0f} MB more than before"
