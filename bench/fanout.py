@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench import load, servers
+from bench.crowd import Crowd, Opening
 from bench.figures import BenchError, Figure, Setting, paired_ratio
 from bench.load import Load
 from bench.mixture import first_opens
 from bench.servers import NCHAN, Server
-from bench.sockets import Clients, Crowd, Opening, hub_opening
+from bench.sockets import Clients, hub_opening
 from bench.world import World, a_world, build, slices
 
 NAME = "fanout"

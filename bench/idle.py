@@ -6,8 +6,9 @@ import asyncio
 import time
 
 from bench import servers
+from bench.crowd import Crowd
 from bench.figures import Figure, Setting
-from bench.sockets import Clients, Crowd, hub_opening
+from bench.sockets import Clients, hub_opening
 from bench.world import a_world, build
 
 NAME = "idle"

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from bench import load, servers
+from bench.crowd import Crowd, Heard
 from bench.figures import Figure, Setting, percentile
 from bench.load import Load, Loaded
 from bench.machine import Watch
 from bench.mixture import first_opens
 from bench.servers import Server
-from bench.sockets import Clients, Crowd, Heard, hub_opening
+from bench.sockets import Clients, hub_opening
 from bench.world import Letter, World, a_world, build
 
 NAME = "screen"

@@ -26,6 +26,7 @@ from tests.servers import ROOT, Postgres, Valkey, free_port, start_process, wait
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
+LOGS = ROOT / "bench" / "results"
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 
@@ -202,8 +203,13 @@ def _python(name: str, folder: Path, arguments: Sequence[str], environ: Mapping[
         **environ,
     }
     command = [sys.executable, "-m", "bench.serve", *arguments, "--port", str(port)]
-    with _process(name, home, command, port, environ) as server:
-        yield server
+    try:
+        with _process(name, home, command, port, environ) as server:
+            yield server
+    finally:
+        # What it said is worth a look when a figure is odd; the folder is gone by then.
+        LOGS.mkdir(parents=True, exist_ok=True)
+        shutil.copy(home / "log", LOGS / f"{folder.name}-{name.replace(' ', '-')}.log")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import bulk, load, picture, report, screen, sockets, storm, wrk
+from bench import bulk, crowd, frames, load, picture, report, screen, storm, wrk
 from bench.children import Child
 from bench.figures import BenchError, Bound, Figure, paired_ratio, percentile
 from bench.mixture import REPEATS, first_opens, mixed
@@ -88,9 +88,9 @@ def test_wrk_that_failed_is_no_figure(said: str) -> None:
 def test_frames_are_found_wherever_the_bytes_are_cut(payloads: list[bytes], cut: int) -> None:
     stream = b"".join(server_frame(each) for each in payloads)
     cut = min(cut, len(stream))
-    first, rest = sockets.frames(stream[:cut])
+    first, rest = frames.frames(stream[:cut])
     left = stream[rest:cut] + stream[cut:]
-    second, nothing = sockets.frames(left)
+    second, nothing = frames.frames(left)
     found = [stream[start:end] for _, start, end in first] + [left[start:end] for _, start, end in second]
     assert found == payloads
     assert nothing == len(left)
@@ -104,14 +104,14 @@ def server_frame(payload: bytes) -> bytes:
 
 
 def test_client_frame_says_its_size_and_that_it_is_masked() -> None:
-    assert sockets.client_frame(1, b"hello") == b"\x81\x85" + bytes(4) + b"hello"
-    assert sockets.client_frame(1, b"x" * 300) == b"\x81\xfe" + (300).to_bytes(2, "big") + bytes(4) + b"x" * 300
+    assert frames.client_frame(1, b"hello") == b"\x81\x85" + bytes(4) + b"hello"
+    assert frames.client_frame(1, b"x" * 300) == b"\x81\xfe" + (300).to_bytes(2, "big") + bytes(4) + b"x" * 300
 
 
 def test_screen_times_run_from_the_hit_to_each_of_its_events() -> None:
     messages = [Letter("a" * 26), Letter("b" * 26)]
     done = load.Loaded(1.0, 0.1, 0, array("q", [1, 0]), array("q", [1000, 2000]), array("q", [5, 5]))
-    heard = sockets.Heard(
+    heard = crowd.Heard(
         subjects=[b"b" * 26, b"a" * 26, b"b" * 26, b"z" * 26], times=array("q", [1500, 2100, 1900, 9999])
     )
     assert screen.times(messages, done, heard) == [100, 500, 900]
