@@ -26,8 +26,8 @@ for every answer, which is a third of what the smallest costs (26 us of a core; 
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
-FIRST_SECONDS = 1.0
-"""How long a connection that has not asked for anything yet is kept when the server ends: it is about to ask."""
+LAST_SECONDS = 1.0
+"""How long a connection that waits for no answer is kept when the server ends: its client may be about to ask."""
 
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -91,8 +91,8 @@ class HubHttp(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server ends: close, or answer what was asked first."""
-        if self.cycle is None:
-            self.loop.call_later(FIRST_SECONDS, super().shutdown)
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_SECONDS, super().shutdown)
         else:
             super().shutdown()
 

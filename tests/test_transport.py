@@ -138,6 +138,20 @@ async def test_answers_while_draining_are_the_last_on_their_connection() -> None
         assert await reader.read() == b""
 
 
+@pytest.mark.parametrize("asked_before", [False, True])
+async def test_request_just_as_the_server_ends_is_answered(asked_before: bool) -> None:
+    async with running(answer) as (server, port), client(port) as (reader, writer):
+        if asked_before:
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n0")
+        await eventually(lambda: server.server_state.connections)
+        assert isinstance(server.server_state, HubState)
+        server.server_state.draining = server.should_exit = True
+        await eventually(lambda: not server.servers[0].is_serving())
+        writer.write(GET)
+        assert b"connection: close" in await reader.readuntil(b"\r\n\r\n0")
+
+
 class Writer:
     """A WebSocket application that writes until `enough` bytes wait for its client, then closes if asked to."""
 
