@@ -18,6 +18,12 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
+def connections_to(port: int) -> int:
+    """How many TCP connections to `port` of 127.0.0.1 are open, as their clients have it."""
+    established = "01"
+    return Path("/proc/net/tcp").read_text().count(f" 0100007F:{port:04X} {established} ")
+
+
 def children(pid: int) -> list[int]:
     """The processes that `pid` has started and that still run."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
