@@ -2,7 +2,7 @@
 """Malformed requests at random: `python -m bench.hostile --requests 100000 --seed 7`.
 
 None of them is answered with an error of the hub's, no connection is stuck, and afterwards the hub holds no
-descriptor and hardly more memory than before; or the exit status is 1.
+socket more and hardly more memory than before; or the exit status is 1.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
     answers = ", ".join(f"{count:,} × {status}" for status, count in sorted(storm.answers.items()))
     print(f"  answers: {answers}")
-    print(f"  descriptors: {storm.before[0]} before, {storm.after[0]} after")
+    print(f"  sockets: {storm.before[0]} before, {storm.after[0]} after")
     print(f"  memory: {storm.before[1] / 1e6:.0f} MB before, {storm.after[1] / 1e6:.0f} MB after")
     print(f"  {time.monotonic() - began:.0f} s")
     return 0

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.hub_process import HubProcess
 from tests.processes import eventually
-from tests.resources import descriptors, resident_bytes
+from tests.resources import resident_bytes
 
 ANSWER_SECONDS = 0.1
 """How long an answer is waited for before the client says that no more will come: the request may be unfinished."""
@@ -121,6 +123,15 @@ def spoilt(chance: random.Random, right: Sequence[bytes]) -> bytes:
     return raw
 
 
+def sockets(pid: int) -> int:
+    """How many sockets a process has open. Its files are not counted: connections to SQLite come and go."""
+    links = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            links += str(each.readlink()).startswith("socket:")
+    return links
+
+
 @dataclass
 class Storm:
     """So many malformed requests on a running hub, on `connections` at a time, and what it made of them."""
@@ -136,7 +147,7 @@ class Storm:
     after: tuple[int, int] = (0, 0)
 
     async def blow(self, number: int) -> None:
-        """Send them all; `before` and `after` are the descriptors and the bytes that the hub holds."""
+        """Send them all; `before` and `after` are the sockets and the bytes that the hub holds."""
         chance = random.Random(self.seed)
         warm = round(number * WARM_UP)
         await self._send([spoilt(chance, self.right) for _ in range(warm)])
@@ -146,11 +157,11 @@ class Storm:
             some = min(left, 5000)
             await self._send([spoilt(chance, self.right) for _ in range(some)])
             left -= some
-        await eventually(lambda: self._held()[0] <= self.before[0], 30, "no descriptor is left over")
+        await eventually(lambda: self._held()[0] <= self.before[0], 30, "no socket is left over")
         self.after = self._held()
 
     def _held(self) -> tuple[int, int]:
-        return descriptors(self.hub.pid), resident_bytes(self.hub.pid)
+        return sockets(self.hub.pid), resident_bytes(self.hub.pid)
 
     async def _send(self, requests: list[bytes]) -> None:
         async with asyncio.TaskGroup() as group:
