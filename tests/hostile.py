@@ -149,19 +149,17 @@ class Storm:
     async def blow(self, number: int) -> None:
         """Send them all; `before` and `after` are the sockets and the bytes that the hub holds."""
         chance = random.Random(self.seed)
+        idle = sockets(self.hub.pid)
         warm = round(number * WARM_UP)
         await self._send([spoilt(chance, self.right) for _ in range(warm)])
-        self.before = self._held()
+        self.before = idle, resident_bytes(self.hub.pid)
         left = number - warm
         while left:
             some = min(left, 5000)
             await self._send([spoilt(chance, self.right) for _ in range(some)])
             left -= some
-        await eventually(lambda: self._held()[0] <= self.before[0], 30, "no socket is left over")
-        self.after = self._held()
-
-    def _held(self) -> tuple[int, int]:
-        return sockets(self.hub.pid), resident_bytes(self.hub.pid)
+        await eventually(lambda: sockets(self.hub.pid) <= idle, 30, "no socket is left over")
+        self.after = sockets(self.hub.pid), resident_bytes(self.hub.pid)
 
     async def _send(self, requests: list[bytes]) -> None:
         async with asyncio.TaskGroup() as group:
