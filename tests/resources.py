@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -18,10 +19,11 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
-def connections_to(port: int) -> int:
-    """How many TCP connections to `port` of 127.0.0.1 are open, as their clients have it."""
+def connections_to(port: int) -> set[str]:
+    """The TCP connections to `port` of 127.0.0.1 that are open, as their clients have it: the clients' addresses."""
     established = "01"
-    return Path("/proc/net/tcp").read_text().count(f" 0100007F:{port:04X} {established} ")
+    end = f"0100007F:{port:04X} {established}"
+    return set(re.findall(rf" (\S+) {end} ", Path("/proc/net/tcp").read_text()))
 
 
 def children(pid: int) -> list[int]:

@@ -104,16 +104,19 @@ async def test_log_in_attempts_are_counted_on_both_together(duo: Duo, known: boo
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_process_takes_no_more_connections_than_the_documents_say(duo: Duo) -> None:
-    most = {"postgres": 0, "valkey": 0}
+async def test_process_holds_no_more_connections_than_the_documents_say(duo: Duo) -> None:
+    """What is there twice in a row: the driver takes one more for an instant, to have a statement cancelled."""
+    ports = {"postgres": duo.to_postgres.port, "valkey": duo.to_valkey.port}
+    most = dict.fromkeys(ports, 0)
+    before = {server: connections_to(port) for server, port in ports.items()}
     async with duo.api(duo.one) as api, reading(duo.ledger, [duo.one]):
-        asked = asyncio.gather(*(api.get("/me") for _ in range(200)))
+        asked = asyncio.gather(*(api.get("/me") for _ in range(400)))
         while not asked.done():
-            most = {
-                "postgres": max(most["postgres"], connections_to(duo.to_postgres.port)),
-                "valkey": max(most["valkey"], connections_to(duo.to_valkey.port)),
-            }
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            for server, port in ports.items():
+                now = connections_to(port)
+                most[server] = max(most[server], len(now & before[server]))
+                before[server] = now
     assert {answer.status_code for answer in asked.result()} == {200}
     assert 2 <= most["postgres"] <= 5
     assert 2 <= most["valkey"] <= 6
