@@ -97,6 +97,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     messages, opens, events = Messages(database), Opens(database), Events(database)
 
     renderer = Renderer(keys, config.public_url or f"http://localhost:{config.port or 80}")
+    metrics = Metrics()
     connections = Connections(
         users,
         credentials,
@@ -105,12 +106,12 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         max_per_user=config.max_sockets_per_user,
         max_bytes=config.max_queue_bytes,
         clock=now,
+        on_delivered=metrics.delivery.observe,
     )
     bus = Bus(_redis(config))
     await bus.start(connections.deliver, connections.resync, connections.wants)
     stack.push_async_callback(bus.stop)
 
-    metrics = Metrics()
     spool = Spool(config.spool_dir)
     recorder = Recorder(database, bus, renderer, keys, datasets, spool, config, clock=now, measures=metrics.measures())
     await recorder.start()
@@ -158,9 +159,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         actions,
         connections,
         config,
-        clock=now,
         on_close=metrics.closed,
-        on_sent=metrics.delivery.observe,
     )
 
     async def drain(seconds: float) -> None:

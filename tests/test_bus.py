@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from websockets.frames import Frame, Opcode
 
-from hub.live.bus import Bus, Item, Notice, Revoked
+from hub.live.bus import Bus, Item, Notice, Revoked, text_frame
 from tests.processes import eventually
 
 EVENT = b'{"type":"open.recorded","sequence":"7"}'
@@ -102,3 +103,9 @@ async def test_publishing_before_start_and_after_stop_does_not_raise(listener: L
     await bus.stop()
     await bus.publish([notice(2)])
     assert [batch[0] for batch in listener.batches] in ([], [notice(2)])
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
+def test_text_frame_is_as_the_protocol_has_it(length: int) -> None:
+    payload = b"x" * length
+    assert text_frame(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)

@@ -110,6 +110,29 @@ class Desk:
         self.connections.deliver(items)
 
 
+async def test_live_event_is_written_at_once_while_nothing_waits_before_it() -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started()
+    written: list[int] = []
+    fast = True
+
+    def write(notice: Notice) -> bool:
+        if fast:
+            written.append(notice.sequence)
+        return fast
+
+    listener.write = write
+    desk.deliver(a_notice(8), a_notice(9))
+    fast = False
+    desk.deliver(a_notice(10))
+    fast = True
+    desk.deliver(a_notice(11))
+    assert written == [8, 9], "nothing overtakes what has to wait"
+    assert await desk.all_sent(listener) == [10, 11]
+    desk.deliver(a_notice(12), a_notice(14))
+    assert (written, listener.behind) == ([8, 9, 12], True)
+
+
 async def test_listener_from_now_on_gets_what_comes_live() -> None:
     desk = Desk(Log(head=7))
     listener = await desk.started()
@@ -378,8 +401,16 @@ async def test_wait_ends_with_the_silence_or_with_what_breaks_it() -> None:
     desk = Desk()
     listener = await desk.started()
     assert not await listener.wait(0.01)
+    listener.write = lambda _notice: True
+    quiet = asyncio.create_task(listener.wait(0.3))
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.1)
+    desk.deliver(a_notice(1))
+    assert not await quiet
+    assert asyncio.get_running_loop().time() - began > 0.39, "what is written at once breaks the silence, too"
+    listener.write = None
     waiting = asyncio.create_task(listener.wait(10))
     await asyncio.sleep(0)
-    desk.deliver(a_notice(1))
+    desk.deliver(a_notice(2))
     assert await waiting
     assert await listener.wait(10)

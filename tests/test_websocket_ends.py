@@ -158,8 +158,10 @@ async def closes(hub: Hub, code: int) -> bool:
 
 
 async def test_client_for_whom_too_much_waits_is_closed_with_4008_and_comes_back_to_it(
-    tmp_path: Path, migrated_sqlite_url: str
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As if the client read too slowly for anything to be written at once.
+    monkeypatch.setattr(HubWebSocket, "write_frame", lambda _self, _frame: False)
     async with running_hub(tmp_path, migrated_sqlite_url, max_queue_bytes=100) as hub:
         sender = await hub.add_sender()
         async with sender.socket() as (socket, _):

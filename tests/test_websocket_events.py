@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 
 from hub.live.connections import REPLAY_LIMIT
+from hub.transport import HubWebSocket
 from tests.api import MACHINE, Hub, Sender
 
 Frame = dict[str, Any]
+
+
+@pytest.fixture(params=["ours", "another"], autouse=True)
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our server takes whole frames; with another, everything goes the plain ASGI way. Both are to tell the same."""
+    if request.param == "another":
+        monkeypatch.setattr(HubWebSocket, "write_frame", lambda _self, _frame: False)
 
 
 # What is told

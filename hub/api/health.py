@@ -43,7 +43,7 @@ class Metrics:
         self._results = {result: self.hits.labels(result) for result in ("safe", "forged", "failed")}
         self.delivery = Histogram(
             "glimpse_delivery_seconds",
-            "Seconds from a live event's commit to its frame on a WebSocket.",
+            "Seconds from a live event's commit until this process's sockets had it.",
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
             registry=self.registry,
         )

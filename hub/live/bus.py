@@ -53,9 +53,24 @@ class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, di
         return b'{"type":"event","event":' + self.event + b"}"
 
     @cached_property
+    def socket_frame(self) -> bytes:
+        """The whole WebSocket frame, header and all, for a transport that takes it as it is."""
+        return text_frame(self.frame)
+
+    @cached_property
     def sse(self) -> bytes:
         """The event as one server-sent event."""
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.sequence, self.type.encode(), self.event)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """`payload`, text in UTF-8, as one unmasked WebSocket frame (RFC 6455, 5.2)."""
+    length = len(payload)
+    if length < 126:
+        return b"\x81%c%b" % (length, payload)
+    if length < 65_536:
+        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
 
 
 class Revoked(Struct, frozen=True, tag_field="kind", tag="r", array_like=True):

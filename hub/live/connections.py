@@ -68,6 +68,9 @@ class Listener:
         self.position = 0
         self.closing: Closing | None = None
         self.behind = True
+        self.write: Callable[[Notice], bool] | None = None
+        """Sends a live event at once, or returns False if it would have to wait. Whoever sends for this
+        listener sets it while everything queued before is sent, and nobody then has to be woken."""
         self._max_bytes = max_bytes
         self._queue: deque[Notice] = deque()
         self._bytes = 0
@@ -75,6 +78,7 @@ class Listener:
         # Oldest out first: what is pushed out of here is a gap, and a gap is read from the log.
         self._held: deque[Notice] = deque(maxlen=HELD_LIMIT)
         self._wake = asyncio.Event()
+        self._spoke_at = 0.0
 
     @property
     def queued_bytes(self) -> int:
@@ -88,11 +92,11 @@ class Listener:
         if self.behind:
             self._held.append(notice)
         elif notice.sequence == self.position + 1:
-            self._put(notice)
-            self._live_bytes += len(notice.event)
-            if self._live_bytes > self._max_bytes:
-                self._queue.clear()
-                self.close(TOO_SLOW, "too slow: come back and resume")
+            if self._put(notice):
+                self._live_bytes += len(notice.event)
+                if self._live_bytes > self._max_bytes:
+                    self._queue.clear()
+                    self.close(TOO_SLOW, "too slow: come back and resume")
         elif notice.sequence > self.position:
             self._held.append(notice)
             self.fall_behind()
@@ -126,12 +130,16 @@ class Listener:
         if self._queue or self.behind or self.closing:
             return True
         self._wake.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        return True
+        loop = asyncio.get_running_loop()
+        self._spoke_at = loop.time()
+        while (until := self._spoke_at + seconds) > loop.time():
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._wake.wait()
+                return True
+            except TimeoutError:
+                continue
+        return False
 
     def take(self) -> list[Notice]:
         """Everything that waits to be sent."""
@@ -140,13 +148,18 @@ class Listener:
         self._bytes = self._live_bytes = 0
         return notices
 
-    def _put(self, notice: Notice) -> None:
+    def _put(self, notice: Notice) -> bool:
+        """Send or queue the next event; whether it was queued."""
         self.position = notice.sequence
         if not policy.streamed(notice.notified, self.stream):
-            return
+            return False
+        if self.write is not None and not self._queue and self.write(notice):
+            self._spoke_at = asyncio.get_running_loop().time()
+            return False
         self._queue.append(notice)
         self._bytes += len(notice.event)
         self._wake.set()
+        return True
 
 
 class Connections:
@@ -162,8 +175,12 @@ class Connections:
         max_per_user: int,
         max_bytes: int,
         clock: Clock,
+        on_delivered: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """A user may have `max_per_user` listeners, and `max_bytes` of live events waiting for each."""
+        """A user may have `max_per_user` listeners, and `max_bytes` of live events waiting for each.
+
+        `on_delivered` is told, for each live event, the seconds from its commit until its listeners here had it.
+        """
         self._users = users
         self._credentials = credentials
         self._clock = clock
@@ -171,6 +188,7 @@ class Connections:
         self._renderer = renderer
         self._max_per_user = max_per_user
         self._max_bytes = max_bytes
+        self._on_delivered = on_delivered
         self._by_user: dict[str, set[Listener]] = {}
         self.draining = False
         """Whether the server is going down: who comes now is sent away."""
@@ -217,9 +235,11 @@ class Connections:
                 for listener in self._all():
                     if listener.credential == item.credential:
                         listener.close(NOT_AUTHENTICATED, "the credential was revoked")
-            else:
-                for listener in self._by_user.get(item.user_id, ()):
+            elif listeners := self._by_user.get(item.user_id):
+                for listener in listeners:
                     listener.offer(item)
+                if item.committed_at:
+                    self._on_delivered((self._clock() - item.committed_at) / 1000)
 
     def resync(self) -> None:
         """The bus may have lost something: everybody reads the log, and every credential is looked at again."""

@@ -20,6 +20,7 @@ from hub.actions import Actions, BeyondTheLog, NotFound
 from hub.api.auth import Auth
 from hub.api.problems import Problem, unavailable
 from hub.config import Config
+from hub.live.bus import Notice, text_frame
 from hub.live.connections import (
     GOING_DOWN,
     NOT_AUTHENTICATED,
@@ -32,7 +33,7 @@ from hub.live.connections import (
     drop,
 )
 from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing, decode
-from hub.model import Clock, User, is_id
+from hub.model import User, is_id
 from hub.store.credentials import Credential
 from hub.store.database import DatabaseAway
 from hub.wire import encode, settings_view
@@ -74,18 +75,14 @@ class Sockets:
         connections: Connections,
         config: Config,
         *,
-        clock: Clock,
         on_close: Callable[[int], None] = lambda _code: None,
-        on_sent: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`on_close` is told each socket's close code, `on_sent` the seconds from each live event's commit."""
+        """`on_close` is told each socket's close code."""
         self._auth = auth
         self._actions = actions
         self._connections = connections
         self._config = config
-        self._clock = clock
         self._on_close = on_close
-        self._on_sent = on_sent
         self._newcomers: set[asyncio.Timeout] = set()
 
     def go_down(self) -> None:
@@ -169,22 +166,19 @@ class Sockets:
         user = current.user
         recovered = await self._connections.start(listener, user, after)
         await socket.send(encode(_connected(user, recovered, self._config.heartbeat_seconds)))
-        reader = asyncio.create_task(self._read(socket, user))
-        writer = asyncio.create_task(self._write(socket, listener))
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            reader.cancel()
-            writer.cancel()
-            ended = await asyncio.gather(reader, writer, return_exceptions=True)
-        # The writer's reason first: it knows why the server wants to end.
-        for result in reversed(ended):
-            if isinstance(result, Exception):
-                raise result
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write(socket, listener))
+                await self._read(socket, user)
+        except ExceptionGroup as ended:
+            # The writer's reason comes first: it knows why the server wants to end.
+            raise ended.exceptions[0] from None
 
     async def _write(self, socket: _Socket, listener: Listener) -> None:
         while True:
+            listener.write = socket.write
             woke = await listener.wait(self._config.heartbeat_seconds)
+            listener.write = None
             if listener.closing is not None:
                 raise CloseSocket(listener.closing.code, listener.closing.reason)
             if listener.behind:
@@ -192,11 +186,8 @@ class Sockets:
                     await self._connections.catch_up(listener)
                 except DatabaseAway:
                     await asyncio.sleep(RETRY_SECONDS)
-            notices = listener.take()
-            for notice in notices:
+            for notice in listener.take():
                 await socket.send(notice.frame)
-                if notice.committed_at:
-                    self._on_sent((self._clock() - notice.committed_at) / 1000)
             if not woke:
                 await socket.send(encode(Heartbeat(listener.position)))
 
@@ -245,6 +236,8 @@ class _Socket:
     def __init__(self, websocket: WebSocket, send_seconds: float) -> None:
         self._websocket = websocket
         self._send_seconds = send_seconds
+        extension = websocket.scope.get("extensions", {}).get("glimpse.transport", {})
+        self._write_frame: Callable[[bytes], bool] | None = extension.get("frame")
 
     async def receive(self) -> str | None:
         """The next frame's text; None for a binary one. Raises `Disconnected`."""
@@ -254,8 +247,14 @@ class _Socket:
         text: str | None = message.get("text")
         return text
 
+    def write(self, notice: Notice) -> bool:
+        """Send an event at once; False if the server has no such way, or the client does not read fast enough."""
+        return self._write_frame is not None and self._write_frame(notice.socket_frame)
+
     async def send(self, frame: bytes) -> None:
         """Send a text frame. Raises `Disconnected`, or TimeoutError if the client does not read."""
+        if self._write_frame is not None and self._write_frame(text_frame(frame)):
+            return
         async with asyncio.timeout(self._send_seconds):
             try:
                 await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
