@@ -223,13 +223,17 @@ async def test_process_that_falls_silent_holds_its_locks_for_a_moment_only(
     async with ToxicProxy("127.0.0.1", postgres.port) as link:
         cut_off = Database(postgresql_url.replace(str(postgres.port), str(link.port)))
         await cut_off.connect()
-        with pytest.raises(DatabaseAway):
+
+        async def write_and_fall_silent() -> None:
             async with cut_off.write() as tx:
                 await tx.fetch("UPDATE note SET text = 'lost' WHERE id = 1")
                 link.go_silent()
                 async with asyncio.timeout(10), remote.write() as other:
                     await other.fetch("UPDATE note SET text = 'kept' WHERE id = 1")
                 link.speak()
+
+        with pytest.raises(DatabaseAway):
+            await write_and_fall_silent()
         await add(cut_off, 2)
         await cut_off.disconnect()
     assert [row["text"] for row in await remote.fetch("SELECT text FROM note WHERE id = 1")] == ["kept"]
