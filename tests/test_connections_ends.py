@@ -1,0 +1,58 @@
+"""Connections at their end: the drain, who comes during it, and how long a wait lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from hub.live.connections import GOING_DOWN, Closing
+from tests.test_connections import Desk, a_notice
+
+
+@pytest.mark.parametrize(
+    ("count", "at_once", "lasts"),
+    [(0, 0, 0.0), (1, 1, 0.08), (20, 1, 1.6), (50, 1, 4.0), (51, 2, 2.08), (200, 4, 4.0), (999, 20, 4.0)],
+)
+async def test_drain_closes_everybody_spread_over_the_time_it_has(count: int, at_once: int, lasts: float) -> None:
+    desk = Desk(max_per_user=1000)
+    listeners = [desk.listener() for _ in range(count)]
+    slept: list[float] = []
+    closed = [0]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        closed.append(sum(listener.closing is not None for listener in listeners))
+
+    await desk.connections.drain(4.0, sleep)
+    assert sum(slept) == pytest.approx(lasts)
+    assert max((after - before for before, after in pairwise(closed)), default=0) == at_once
+    assert [listener.closing for listener in listeners] == [Closing(GOING_DOWN, "the server is going down")] * count
+
+
+async def test_listener_that_comes_while_draining_is_closed_at_once() -> None:
+    desk = Desk()
+    await desk.connections.drain(0)
+    late = desk.listener()
+    assert late.closing is not None
+    assert late.closing.code == GOING_DOWN
+
+
+async def test_wait_ends_with_the_silence_or_with_what_breaks_it() -> None:
+    desk = Desk()
+    listener = await desk.started()
+    assert not await listener.wait(0.01)
+    listener.write = lambda _notice: True
+    quiet = asyncio.create_task(listener.wait(0.3))
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.1)
+    desk.deliver(a_notice(1))
+    assert not await quiet
+    assert asyncio.get_running_loop().time() - began > 0.39, "what is written at once breaks the silence, too"
+    listener.write = None
+    waiting = asyncio.create_task(listener.wait(10))
+    await asyncio.sleep(0)
+    desk.deliver(a_notice(2))
+    assert await waiting
+    assert await listener.wait(10)
