@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from hub.model import Device, LastSeen, Message, Open, Place, Recipient, Verdict, new_id
+from hub.store.database import Database
 from tests.factories import T0, Store, open_store
 from tests.samples import an_open
 
@@ -91,6 +93,26 @@ async def test_opens_are_nothing_to_a_stranger(store: Store) -> None:
     await add(store, opens_of(message, 3))
     stranger = await store.sender()
     assert await store.opens.page(stranger.id, limit=5, message_id=message.id, before=None, uncounted=True) == []
+
+
+async def test_history_of_a_message_looks_through_its_own_opens_only(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has no figures to choose an index by, and chose the user's: a history took as long as all of them."""
+    asked: list[tuple[str, Any]] = []
+
+    async def fetch(_self: Database, sql: str, *args: Any) -> list[Any]:
+        asked.append((sql, args))
+        return []
+
+    async with open_store(migrated_sqlite_url) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "fetch", fetch)
+            await store.opens.page("user", limit=5, message_id="message", before="open", uncounted=False)
+        [(sql, args)] = asked
+        plan = " ".join(str(row["detail"]) for row in await store.database.fetch(f"EXPLAIN QUERY PLAN {sql}", *args))
+    assert "opens_of_message (message_id=? AND id<?)" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 async def test_correction_changes_the_verdict_and_nothing_else(store: Store) -> None:

@@ -112,6 +112,8 @@ class Opens:
         """The opens of one message, or of all the user's, newest first, with whose pixel it was."""
         where, args = ["o.user_id = $1"], [user_id]
         if message_id is not None:
+            # As an expression, or SQLite looks through all of the user's opens for those of one message.
+            where = ["o.user_id || '' = $1"]
             args.append(message_id)
             where.append(f"o.message_id = ${len(args)}")
         if before is not None:
