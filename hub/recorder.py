@@ -40,6 +40,10 @@ from hub.wire import Renderer
 logger = logging.getLogger(__name__)
 
 BATCH = 512
+SMALL_BATCH = 64
+"""Replayed at once while hits wait for it, and it has no longer than they have: on a busy machine a whole batch
+would take too long again and again."""
+
 REPLAY_SECONDS = 10.0
 STRANDED_LIMIT = 100_000
 """Hits kept in memory at the most while neither the database nor the spool takes them: about 60 MB."""
@@ -248,9 +252,9 @@ class Recorder:
                 if answering:
                     # Hits that come meanwhile wait for each step, or they could come faster than they are replayed.
                     async with self._gate, asyncio.timeout(self._commit_seconds):
-                        await self._replay_step()
+                        await self._replay_step(SMALL_BATCH)
                 else:
-                    await self._replay_step()
+                    await self._replay_step(BATCH)
                 delay, answering = 0.1, True
             except (DatabaseAway, TimeoutError, OSError) as error:
                 answering = False
@@ -264,10 +268,10 @@ class Recorder:
         self._quiet_until.clear()
         logger.info("the spool is replayed; hits go to the database again")
 
-    async def _replay_step(self) -> None:
-        """Commit a batch of what is stranded or in the spool's oldest segment that is for us."""
+    async def _replay_step(self, most: int) -> None:
+        """Commit at most so many of what is stranded or in the spool's oldest segment that is for us."""
         if self._stranded:
-            hits = list(islice(self._stranded, BATCH))
+            hits = list(islice(self._stranded, most))
             await self._replay_batch(hits)
             self._forget_stranded(hits)
             return
@@ -277,8 +281,8 @@ class Recorder:
         if self._taken is None:
             return
         taken = self._taken
-        await self._replay_batch(taken.hits[taken.committed : taken.committed + BATCH])
-        taken.committed = min(taken.committed + BATCH, len(taken.hits))
+        await self._replay_batch(taken.hits[taken.committed : taken.committed + most])
+        taken.committed = min(taken.committed + most, len(taken.hits))
         if taken.committed == len(taken.hits):
             await self._spool.done(taken.segment, len(taken.hits))
             self._taken = None
