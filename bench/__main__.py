@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import fanout, growth, hits, idle, picture, report, screen, storm
+from bench import fanout, growth, hits, idle, ledger, picture, report, screen, storm
 from bench.figures import BenchError, Figure, Setting
 from bench.machine import allow_files, facts
 from tests.servers import ROOT
@@ -33,6 +33,9 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help="growth up to 10 million opens")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write the figures into FOLDER (docs)")
     parser.add_argument("--temporary", type=Path, metavar="FOLDER", help="where the databases are made")
+    parser.add_argument(
+        "--ledger", action="store_true", help="instead, kill the hub 200 times on each database, and count"
+    )
     asked = parser.parse_args()
     if unknown := set(asked.measures) - set(MEASURES):
         parser.error(f"there is no measure {', '.join(sorted(unknown))}: give some of {', '.join(MEASURES)}")
@@ -40,6 +43,8 @@ def main() -> int:
         sys.stderr.write("the bench reads /proc and needs epoll: it runs on Linux only\n")
         return 1
     allow_files(FILES)
+    if asked.ledger:
+        return max(ledger.main(["--database", database]) for database in ("sqlite", "postgresql"))
     console = Console(stderr=True)
     figures: list[Figure] = []
     failed = False
