@@ -167,9 +167,10 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         await connections.drain(seconds)
 
     app.state.drain = drain
+    app.state.socket = sockets
     app.state.pixel = Pixel(keys, recorder, trusted, now, metrics.hit)
     return [
-        # The front answers these; here the router learns that no other method is taken.
+        # The front serves pixels and sockets; here the router learns what else is to be refused at their addresses.
         Route("/o/{name:path}.gif", app.state.pixel, methods=["GET"]),
         Mount(
             "/api/v1",

@@ -9,8 +9,8 @@ live meanwhile is held until then. What waits for a slow listener is bounded; ov
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,12 +72,11 @@ class Listener:
         """Sends a live event at once, or returns False if it would have to wait. Whoever sends for this
         listener sets it while everything queued before is sent, and nobody then has to be woken."""
         self._max_bytes = max_bytes
-        self._queue: deque[Notice] = deque()
+        self._queue: list[Notice] = []
         self._bytes = 0
         self._live_bytes = 0
-        # Oldest out first: what is pushed out of here is a gap, and a gap is read from the log.
-        self._held: deque[Notice] = deque(maxlen=HELD_LIMIT)
-        self._wake = asyncio.Event()
+        self._held: list[Notice] = []
+        self._waiter: asyncio.Future[None] | None = None
         self._spoke_at = 0.0
 
     @property
@@ -90,7 +89,7 @@ class Listener:
         if self.closing is not None:
             return
         if self.behind:
-            self._held.append(notice)
+            self._hold(notice)
         elif notice.sequence == self.position + 1:
             if self._put(notice):
                 self._live_bytes += len(notice.event)
@@ -98,13 +97,13 @@ class Listener:
                     self._queue.clear()
                     self.close(TOO_SLOW, "too slow: come back and resume")
         elif notice.sequence > self.position:
-            self._held.append(notice)
+            self._hold(notice)
             self.fall_behind()
 
     def fall_behind(self) -> None:
         """Have the log read from where this listener stands before anything else is sent."""
         self.behind = True
-        self._wake.set()
+        self._rouse()
 
     def replay(self, notices: Iterable[Notice]) -> None:
         """Queue what the log had next. What is read in pages needs no bound: the next waits for this one."""
@@ -115,7 +114,7 @@ class Listener:
         """The log has nothing more than `position`: go on with what came live meanwhile."""
         self.position = max(self.position, position)
         self.behind = False
-        held, self._held = self._held, deque(maxlen=HELD_LIMIT)
+        held, self._held = self._held, []
         for notice in held:
             self.offer(notice)
 
@@ -123,28 +122,25 @@ class Listener:
         """Have the listener ended; the first reason counts."""
         if self.closing is None:
             self.closing = Closing(code, reason)
-        self._wake.set()
+        self._rouse()
 
     async def wait(self, seconds: float) -> bool:
         """Wait until there is something to do; False after `seconds` of silence."""
-        if self._queue or self.behind or self.closing:
-            return True
-        self._wake.clear()
         loop = asyncio.get_running_loop()
         self._spoke_at = loop.time()
-        while (until := self._spoke_at + seconds) > loop.time():
-            try:
+        while not (self._queue or self.behind or self.closing):
+            until = self._spoke_at + seconds
+            if until <= loop.time():
+                return False
+            self._waiter = loop.create_future()
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until):
-                    await self._wake.wait()
-                return True
-            except TimeoutError:
-                continue
-        return False
+                    await self._waiter
+        return True
 
     def take(self) -> list[Notice]:
         """Everything that waits to be sent."""
-        notices = list(self._queue)
-        self._queue.clear()
+        notices, self._queue = self._queue, []
         self._bytes = self._live_bytes = 0
         return notices
 
@@ -158,8 +154,18 @@ class Listener:
             return False
         self._queue.append(notice)
         self._bytes += len(notice.event)
-        self._wake.set()
+        self._rouse()
         return True
+
+    def _hold(self, notice: Notice) -> None:
+        """Keep a live event until the log is read. What is too much leaves a gap, and a gap is read from the log."""
+        self._held.append(notice)
+        if len(self._held) > HELD_LIMIT:
+            del self._held[0]
+
+    def _rouse(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Connections:

@@ -111,7 +111,10 @@ class Sockets:
                 raise CloseSocket(NOT_THE_PROTOCOL, f"offer the subprotocol {SUBPROTOCOL}")
             if claimed and credential is None:
                 raise CloseSocket(NOT_AUTHENTICATED, "the token is not valid")
-            await self._serve(socket, credential, self._auth.base_url(websocket))
+            base_url = self._auth.base_url(websocket)
+            # It is let in, perhaps for days: what was only needed for that goes.
+            scope["headers"] = []
+            await self._serve(socket, credential, base_url)
         except CloseSocket as closing:
             self._on_close(closing.code)
             await socket.close(closing.code, closing.reason)
