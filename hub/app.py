@@ -121,6 +121,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         recorder,
         Retention(database, config.log_days),
         datasets,
+        credentials,
         log_check_seconds=config.log_check_seconds,
         clock=now,
     )

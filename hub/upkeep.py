@@ -6,6 +6,7 @@ Promise: nothing here is on anybody's path. Whatever fails is logged and tried a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -13,6 +14,7 @@ from hub.live.connections import Connections
 from hub.machine import Machine
 from hub.model import Clock
 from hub.recorder import Recorder
+from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
 from hub.store.retention import Retention
 from hub.tracking.datasets import Datasets
@@ -23,6 +25,7 @@ MACHINE_SECONDS = 2.0
 DATASETS_SECONDS = 60.0
 SWEEP_SECONDS = 600.0
 ADOPT_SECONDS = 30.0
+USES_SECONDS = 2.0
 
 
 class Upkeep:
@@ -34,6 +37,7 @@ class Upkeep:
         recorder: Recorder,
         retention: Retention,
         datasets: Datasets,
+        credentials: Credentials,
         *,
         log_check_seconds: float,
         clock: Clock,
@@ -50,6 +54,7 @@ class Upkeep:
             if removed:
                 logger.info("%d rows whose time was over were deleted", removed)
 
+        self._credentials = credentials
         machine = Machine(clock)
 
         async def look() -> None:
@@ -57,6 +62,7 @@ class Upkeep:
 
         self._turns: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("the check of the log", log_check_seconds, connections.check),
+            ("the note of what was used", USES_SECONDS, credentials.keep_uses),
             ("the look for spools left behind", ADOPT_SECONDS, adopt),
             ("the look at the machine", MACHINE_SECONDS, look),
             ("the reload of data sets", DATASETS_SECONDS, reload),
@@ -72,6 +78,8 @@ class Upkeep:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(DatabaseAway):
+            await self._credentials.keep_uses()
 
 
 async def _every(name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

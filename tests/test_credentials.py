@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hub.store.credentials import SESSION_MS, Credential
+from hub.store.database import Database, DatabaseAway
 from tests.factories import T0, Store, open_store
 
 
@@ -91,10 +92,39 @@ async def test_use_is_noted(store: Store, kind: str) -> None:
         await store.credentials.add_session(user.id, "hash", None, T0)
         credential = await store.credentials.by_session("hash", T0)
     assert credential is not None
-    await store.credentials.touch(credential, T0 + 5)
+    store.credentials.note_use(credential, T0 + 5)
+    await store.credentials.keep_uses()
     reloaded = await store.credentials.reload(credential, T0)
     assert reloaded is not None
     assert reloaded.last_used_at == T0 + 5
+
+
+async def test_uses_are_kept_together_and_shown_at_once(store: Store) -> None:
+    user = await store.sender()
+    for number in range(3):
+        await store.credentials.add_token(user.id, "laptop", f"hash {number}", T0)
+        credential = await store.credentials.by_token(f"hash {number}")
+        assert credential is not None
+        store.credentials.note_use(credential, T0 + number)
+    assert [row.last_used_at for row in await store.credentials.tokens_of(user.id)] == [T0 + 2, T0 + 1, T0]
+
+
+async def test_uses_that_cannot_be_kept_are_kept_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = await store.sender()
+    await store.credentials.add_token(user.id, "laptop", "hash", T0)
+    credential = await store.credentials.by_token("hash")
+    assert credential is not None
+    store.credentials.note_use(credential, T0 + 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", away)
+        with pytest.raises(DatabaseAway):
+            await store.credentials.keep_uses()
+        assert [row.last_used_at for row in await store.credentials.tokens_of(user.id)] == [None]
+    assert [row.last_used_at for row in await store.credentials.tokens_of(user.id)] == [T0 + 5]
+
+
+def away(_database: Database) -> None:
+    raise DatabaseAway("gone")
 
 
 async def test_reloaded_credential_has_the_user_as_they_are_now(store: Store) -> None:

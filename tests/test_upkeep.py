@@ -55,10 +55,24 @@ async def kept(migrated_sqlite_url: str, tmp_path: Path, monkeypatch: pytest.Mon
             recorder,
             Retention(store.database, 30),
             cast(Datasets, datasets),
+            store.credentials,
             log_check_seconds=0.005,
             clock=store.clock,
         )
         yield Kept(store, upkeep, connections, datasets)
+
+
+async def test_use_of_a_credential_is_written_down_by_the_end(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.upkeep.USES_SECONDS", 60)
+    credentials, user = kept.store.credentials, await kept.store.sender()
+    await credentials.add_token(user.id, "laptop", "hash", 0)
+    async with kept.upkeep:
+        credential = await credentials.by_token("hash")
+        assert credential is not None
+        credentials.note_use(credential, 7)
+    reloaded = await credentials.reload(credential, 1)
+    assert reloaded is not None
+    assert reloaded.last_used_at == 7
 
 
 async def test_every_task_has_its_turns(kept: Kept, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,6 @@ believed only where a foreign page cannot have sent it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from starlette.responses import Response
 from hub.api.problems import Problem
 from hub.model import Clock, Network
 from hub.store.credentials import SESSION_MS, Credential, Credentials
-from hub.store.database import DatabaseAway
 from hub.tracking.visit import forwarded_proto
 
 TOKEN_PREFIX = "glimpse_"
@@ -81,11 +79,11 @@ class Auth:
 
     async def by_token(self, token: str) -> Credential | None:
         """Whose API token this is."""
-        return await self._used(await self._credentials.by_token(secret_hash(token)))
+        return self._used(await self._credentials.by_token(secret_hash(token)))
 
     async def by_cookie(self, cookie: str) -> Credential | None:
         """Whose session cookie this is."""
-        return await self._used(await self._credentials.by_session(secret_hash(cookie), self._clock()))
+        return self._used(await self._credentials.by_session(secret_hash(cookie), self._clock()))
 
     async def again(self, credential: Credential) -> Credential | None:
         """The same credential as it is now, or None if it has been revoked."""
@@ -163,11 +161,10 @@ class Auth:
             samesite="lax",
         )
 
-    async def _used(self, credential: Credential | None) -> Credential | None:
+    def _used(self, credential: Credential | None) -> Credential | None:
         now = self._clock()
         if credential is not None and (credential.last_used_at or 0) < now - TOUCH_MS:
-            with contextlib.suppress(DatabaseAway):
-                await self._credentials.touch(credential, now)
+            self._credentials.note_use(credential, now)
         return credential
 
 

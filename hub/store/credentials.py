@@ -6,6 +6,7 @@ compared is their SHA-256.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 
 from hub.model import User, new_id
-from hub.store.database import Database, Row
+from hub.store.database import Database, DatabaseAway, Row
 from hub.store.users import COLUMNS as USER_COLUMNS
 from hub.store.users import user_from
 
@@ -57,6 +58,7 @@ class Credentials:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._uses: dict[tuple[str, str], int] = {}
 
     async def add_token(self, user_id: str, name: str, token_hash: str, at: int) -> TokenRow:
         """Keep a new token's hash."""
@@ -79,6 +81,8 @@ class Credentials:
 
     async def tokens_of(self, user_id: str) -> list[TokenRow]:
         """The user's tokens, newest first."""
+        with contextlib.suppress(DatabaseAway):
+            await self.keep_uses()
         rows = await self._database.fetch(
             "SELECT id, name, created_at, last_used_at FROM tokens WHERE user_id = $1 ORDER BY id DESC", user_id
         )
@@ -111,6 +115,8 @@ class Credentials:
 
     async def sessions_of(self, user_id: str, at: int) -> list[SessionRow]:
         """Where the user is logged in, newest first."""
+        with contextlib.suppress(DatabaseAway):
+            await self.keep_uses()
         rows = await self._database.fetch(
             "SELECT id, created_at, last_used_at, device FROM sessions"
             " WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC",
@@ -158,11 +164,30 @@ class Credentials:
         )
         return {f"{row['kind']}:{row['id']}" for row in rows}
 
-    async def touch(self, credential: Credential, at: int) -> None:
-        """Note that a credential was used."""
-        table = "tokens" if credential.kind == "token" else "sessions"
-        async with self._database.write() as tx:
-            await tx.fetch(f"UPDATE {table} SET last_used_at = $2 WHERE id = $1", credential.id, at)
+    def note_use(self, credential: Credential, at: int) -> None:
+        """Note that a credential was used; `keep_uses` writes it down.
+
+        Not at once: a thousand plugins that come back together would each wait for a commit of their own, and the
+        recorder behind them.
+        """
+        self._uses[credential.kind, credential.id] = at
+
+    async def keep_uses(self) -> None:
+        """Write down what was noted, in one transaction. Raises `DatabaseAway`, and keeps it for the next time."""
+        uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            async with self._database.write() as tx:
+                for kind, table in (("token", "tokens"), ("session", "sessions")):
+                    rows = [(at, id_) for (of, id_), at in sorted(uses.items()) if of == kind]
+                    await tx.execute_rows(
+                        f"UPDATE {table} SET last_used_at = r.column1 FROM (VALUES {{rows}}) AS r WHERE id = r.column2",
+                        *(rows, "bigint text"),
+                    )
+        except DatabaseAway:
+            self._uses = uses | self._uses
+            raise
 
 
 def _token(row: Row) -> TokenRow:
