@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.model import Device, Evidence, Hit, Place
@@ -170,6 +170,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(STEPS)
 def test_whatever_happens_every_answered_hit_comes_back_once_and_in_order(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -222,6 +223,7 @@ async def _read(directory: Path) -> list[Hit]:
     return found
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_damage_to_one_byte_costs_at_most_the_hits_of_its_lines(place: int, flip: int) -> None:
     async def live() -> None:
