@@ -68,6 +68,20 @@ def test_a_kill_is_survived_too(desks: Desks, own_hub: HubProcess, new_account: 
     expect(page.locator(f"[data-message='{message['id']}']")).to_contain_text("1 open")
 
 
+def test_what_could_not_be_read_is_read_when_the_hub_is_there_again(
+    desks: Desks, own_hub: HubProcess, new_account: Callable[[HubProcess], Sender]
+) -> None:
+    sender = new_account(own_hub)
+    sender.hit(sender.register())
+    page = desks.open(sender, "/settings")
+    own_hub.kill()
+    sign(page, "Offline, trying again")
+    page.get_by_role("link", name="Activity").click()
+    expect(page.get_by_role("alert")).to_contain_text("The hub cannot be reached.")
+    own_hub.start()
+    expect(page.locator(".open")).to_have_count(1)
+
+
 def test_a_page_that_cannot_be_read_says_so_and_can_be_tried_again(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = desks.open(sender, "/settings")

@@ -22,14 +22,21 @@ export function emptyState({ symbol, title, text, action }) {
 }
 
 /**
+ * What could not be loaded is tried again on a click, and by itself once the hub is there again.
  * @param {typeof import("../texts.js").texts} texts
  * @param {{ message: string }} error
  * @param {() => void} retry
+ * @param {import("../live/live.js").Live} [live]
  */
-export function errorState(texts, error, retry) {
+export function errorState(texts, error, retry, live) {
   const again = h("button", { class: "button", type: "button", onclick: retry }, texts.retry);
   const state = emptyState({ symbol: "close", title: texts.errors.page, text: error.message, action: again });
   state.setAttribute("role", "alert");
+  const stop = live?.on("state", (now) => {
+    if (state.isConnected && now.state !== "live") return;
+    stop?.();
+    if (state.isConnected) retry();
+  });
   return state;
 }
 

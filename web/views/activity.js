@@ -79,7 +79,7 @@ export function createActivity(desk) {
       feed.replaceChildren();
       append(page);
     } catch (error) {
-      if (mine === reading) fill(feed, errorState(texts, /** @type {Error} */ (error), load));
+      if (mine === reading) fill(feed, errorState(texts, /** @type {Error} */ (error), load, live));
     } finally {
       if (mine === reading) loading = false;
     }

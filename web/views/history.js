@@ -105,7 +105,7 @@ export function createHistory(desk) {
     fill(foot);
     const out = h("button", { class: "button", type: "button", onclick: () => dialog.close() }, texts.history.back);
     if (missing) fill(content, emptyState({ symbol: "mail", text: texts.history.notFound, action: out }));
-    else fill(content, errorState(texts, error, load));
+    else fill(content, errorState(texts, error, load, live));
   }
 
   function drawHead() {

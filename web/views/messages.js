@@ -90,7 +90,7 @@ export function createMessages(desk) {
     } catch (error) {
       if (signal.aborted) return;
       items = [];
-      fill(body, errorState(texts, /** @type {Error} */ (error), load));
+      fill(body, errorState(texts, /** @type {Error} */ (error), load, live));
     } finally {
       if (!signal.aborted) loading = false;
     }
