@@ -25,10 +25,11 @@ from hub.config import LOOPBACK
 from hub.model import Visit
 from hub.tracking.classify import Context, classify, examine
 from hub.tracking.datasets import PLACES_FILE, RELAY_FILE, Datasets
-from hub.tracking.visit import read_visit
+from hub.tracking.visit import NO_PROXIES, TrustedProxies, read_visit
 from tests.mmdb import city, write_mmdb
 
 HITS = 50_000
+PROXIES = TrustedProxies(LOOPBACK)
 RELAY_NETWORKS = 14_000
 PLACES = 2_000
 DIFFERENT = 20_000
@@ -105,7 +106,7 @@ def speed(data: Datasets, dice: random.Random) -> bool:
     requests = scopes(dice)
 
     def read(scope: dict[str, Any]) -> Visit:
-        return read_visit(scope, message_id="m", position=1, at=NOW, trusted_proxies=LOOPBACK)
+        return read_visit(scope, message_id="m", position=1, at=NOW, trusted_proxies=PROXIES)
 
     visits = [read(scope) for scope in requests]
     evidence = [examine(one, data) for one in visits]
@@ -142,7 +143,7 @@ def hostile(data: Datasets) -> bool:
         def act(_: Any) -> object:
             raw = (BROWSER.format(next(number), 1) + " (" * size)[:size].encode()
             scope = {"client": ("203.0.113.9", 1), "headers": [(b"user-agent", raw)]}
-            return examine(read_visit(scope, message_id="m", position=1, at=NOW, trusted_proxies=()), data)
+            return examine(read_visit(scope, message_id="m", position=1, at=NOW, trusted_proxies=NO_PROXIES), data)
 
         return act
 

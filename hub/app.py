@@ -51,6 +51,7 @@ from hub.store.retention import Retention
 from hub.store.users import Users
 from hub.tracking.datasets import Datasets
 from hub.tracking.pixel import Pixel
+from hub.tracking.visit import TrustedProxies
 from hub.upkeep import Upkeep
 from hub.wire import Renderer
 
@@ -130,7 +131,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     stack.callback(passwords.close)
 
     actions = Actions(database, bus, renderer, clock=now)
-    trusted = config.trusted_proxies
+    trusted = TrustedProxies(config.trusted_proxies)
     auth = Auth(credentials, public_url=config.public_url, trusted_proxies=trusted, clock=now)
     health = HealthApi(
         auth,

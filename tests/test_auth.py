@@ -11,12 +11,15 @@ from hub.api.auth import Auth, new_secret, secret_hash
 from hub.api.problems import Problem
 from hub.config import LOOPBACK
 from hub.store.credentials import Credentials
+from hub.tracking.visit import TrustedProxies
 from tests.api import Hub, Sender, assert_problem
 
 
 def an_auth(public_url: str | None = None) -> Auth:
     """One that is asked nothing about credentials."""
-    return Auth(cast(Credentials, None), public_url=public_url, trusted_proxies=LOOPBACK, clock=lambda: 0)
+    return Auth(
+        cast(Credentials, None), public_url=public_url, trusted_proxies=TrustedProxies(LOOPBACK), clock=lambda: 0
+    )
 
 
 def a_request(client: str = "127.0.0.1", method: str = "POST", **headers: str) -> Request:

@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.model import Network
 from hub.tracking.visit import (
+    NO_PROXIES,
     USER_AGENT_BYTES,
+    TrustedProxies,
     client_address,
     forwarded_proto,
     parse_address,
     read_visit,
 )
 
-LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-TRUSTED: tuple[Network, ...] = (*LOOPBACK, ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48"))
+NETWORKS = [ip_network(text) for text in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "2001:db8:1::/48")]
+TRUSTED = TrustedProxies(NETWORKS)
 
 
 def scope(client: str | None, *headers: tuple[str, str], scheme: str = "http") -> dict[str, Any]:
@@ -74,7 +75,7 @@ def test_client_address_by_trusted_hops(peer: str | None, values: list[str], add
 
 @given(
     claimed=st.lists(st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=30), max_size=5),
-    real=st.ip_addresses().filter(lambda address: not any(address in network for network in TRUSTED)),
+    real=st.ip_addresses().filter(lambda address: not any(address in network for network in NETWORKS)),
 )
 def test_client_address_cannot_be_chosen_by_the_client(claimed: list[str], real: Any) -> None:
     """Whatever a client claims, the proxy's own entry at the right decides."""
@@ -114,7 +115,7 @@ def test_forwarded_proto(peer: str | None, scheme: str, proto: str | None, for_:
 
 
 def visit_with(*headers: tuple[str, str]) -> Any:
-    return read_visit(scope("203.0.113.9", *headers), message_id="m", position=2, at=5, trusted_proxies=LOOPBACK)
+    return read_visit(scope("203.0.113.9", *headers), message_id="m", position=2, at=5, trusted_proxies=TRUSTED)
 
 
 def test_visit_carries_what_it_was_given() -> None:
@@ -130,7 +131,7 @@ def test_visit_without_a_user_agent_has_an_empty_one() -> None:
 @given(st.binary(max_size=8192))
 def test_user_agent_is_capped_and_free_of_control_characters(raw: bytes) -> None:
     asked: dict[str, Any] = {"client": ("203.0.113.9", 1), "headers": [(b"user-agent", raw)]}
-    visit = read_visit(asked, message_id="m", position=0, at=0, trusted_proxies=())
+    visit = read_visit(asked, message_id="m", position=0, at=0, trusted_proxies=NO_PROXIES)
     assert len(visit.user_agent) <= USER_AGENT_BYTES
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in visit.user_agent)
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from hub.api.problems import Problem
-from hub.model import Clock, Network
+from hub.model import Clock
 from hub.store.credentials import SESSION_MS, Credential, Credentials
-from hub.tracking.visit import forwarded_proto
+from hub.tracking.visit import TrustedProxies, forwarded_proto
 
 TOKEN_PREFIX = "glimpse_"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -43,7 +42,7 @@ class Auth:
         credentials: Credentials,
         *,
         public_url: str | None,
-        trusted_proxies: Sequence[Network],
+        trusted_proxies: TrustedProxies,
         clock: Clock,
     ) -> None:
         self._credentials = credentials

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.requests import Request
@@ -20,10 +20,9 @@ from hub.api.problems import Problem
 from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.machine import out_of_descriptors
-from hub.model import Network
 from hub.recorder import Measures, Recorder
 from hub.store.database import Database, DatabaseAway
-from hub.tracking.visit import client_address
+from hub.tracking.visit import TrustedProxies, client_address
 
 PROBE_SECONDS = 2.0
 
@@ -101,7 +100,7 @@ class HealthApi:
         connections: Connections,
         metrics: Metrics,
         *,
-        trusted_proxies: Sequence[Network],
+        trusted_proxies: TrustedProxies,
     ) -> None:
         self._auth = auth
         self._database = database

@@ -7,7 +7,6 @@ and a wrong password cannot be told apart, not even by how long the answer takes
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -19,12 +18,12 @@ from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import Auth, new_secret, secret_hash
 from hub.api.passwords import Passwords
 from hub.api.problems import Problem
-from hub.model import Clock, Network
+from hub.model import Clock
 from hub.store.credentials import Credentials
 from hub.store.events import Events
 from hub.store.users import Users
 from hub.tracking.device import read_device
-from hub.tracking.visit import client_address
+from hub.tracking.visit import TrustedProxies, client_address
 from hub.wire import me_view
 
 ACCOUNT_ATTEMPTS = 10
@@ -52,7 +51,7 @@ class SessionApi:
         passwords: Passwords,
         attempts: Attempts,
         *,
-        trusted_proxies: Sequence[Network],
+        trusted_proxies: TrustedProxies,
         clock: Clock,
     ) -> None:
         self._auth = auth

@@ -15,7 +15,7 @@ from hub.model import Device, Place, Verdict
 from hub.tracking.classify import Context, classify, examine, explain_reason
 from hub.tracking.datasets import Datasets
 from hub.tracking.rules import RULESET
-from hub.tracking.visit import read_visit
+from hub.tracking.visit import NO_PROXIES, read_visit
 
 WELL_AFTER_MS = 3_600_000
 MOST_SECONDS = 3_155_760_000
@@ -56,7 +56,7 @@ def explain(
             "client": (ip, 0),
             "headers": [(k.lower().encode("latin-1", "replace"), v.encode("latin-1", "replace")) for k, v in raw],
         }
-        visit = read_visit(scope, message_id="", position=0, at=after_ms, trusted_proxies=())
+        visit = read_visit(scope, message_id="", position=0, at=after_ms, trusted_proxies=NO_PROXIES)
         evidence = examine(visit, data)
         place, device = evidence.place, evidence.device
         verdict = classify(evidence, after_ms, Context(sent_at=0))

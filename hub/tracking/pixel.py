@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from hub.model import Clock, Network
+from hub.model import Clock
 from hub.recorder import Recorder
 from hub.tracking.token import BadToken, Keys
-from hub.tracking.visit import read_visit
+from hub.tracking.visit import TrustedProxies, read_visit
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Pixel:
         self,
         keys: Keys,
         recorder: Recorder,
-        trusted_proxies: Sequence[Network],
+        trusted_proxies: TrustedProxies,
         clock: Clock,
         on_hit: Callable[[str], None] = lambda _result: None,
     ) -> None:

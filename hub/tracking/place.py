@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from geoip2.database import Reader
-from geoip2.errors import GeoIP2Error
+from geoip2.errors import AddressNotFoundError, GeoIP2Error
 from maxminddb import MODE_AUTO, InvalidDatabaseError
 
-from hub.model import Place
+from hub.model import Network, Place
+from hub.tracking.visit import BITS, address_number, address_text
 
-CACHED_ADDRESSES = 16_384
+CACHED_BLOCKS = 16_384
+CACHED_ADDRESSES = 4096
+BLOCK_BITS = {4: 24, 6: 48}
+"""Places are remembered for whole blocks of addresses: hardly any is smaller, and reading one costs some 10 us."""
+
 NAME_CHARACTERS = 80
 NOWHERE = Place()
 
@@ -51,29 +56,44 @@ class Places:
         else:
             self._reader.close()
             raise BadDatabase(f"it holds {self.kind[:60]!r}: a City or Country database is needed")
-        self._remembered = lru_cache(maxsize=CACHED_ADDRESSES)(self._find)
+        self._of_block = lru_cache(maxsize=CACHED_BLOCKS)(self._find_block)
+        self._of_address = lru_cache(maxsize=CACHED_ADDRESSES)(self._find)
 
     def find(self, address: str) -> Place:
         """Where `address` is; an empty `Place` for a private, unknown or malformed one."""
-        return self._remembered(address)
+        try:
+            version, number = address_number(address)
+        except ValueError:
+            return NOWHERE
+        place = self._of_block(version, number >> BITS[version] - BLOCK_BITS[version])
+        return place if place is not None else self._of_address(address)[0]
 
     def close(self) -> None:
         """Let go of the file."""
         self._reader.close()
 
-    def _find(self, address: str) -> Place:
+    def _find_block(self, version: int, block: int) -> Place | None:
+        """Where a whole block is; None if it is divided."""
+        place, network = self._find(address_text(version, block << BITS[version] - BLOCK_BITS[version]))
+        return place if network is not None and network.prefixlen <= BLOCK_BITS[version] else None
+
+    def _find(self, address: str) -> tuple[Place, Network | None]:
+        """Where an address is, and the network around it of which that is true, where that is known."""
         try:
             found = self._look_up(address)
+        except AddressNotFoundError as error:
+            return NOWHERE, error.network
         except (GeoIP2Error, InvalidDatabaseError, ValueError, TypeError):
-            return NOWHERE
+            return NOWHERE, None
         region = found.subdivisions.most_specific.name if hasattr(found, "subdivisions") else None
         city = found.city.name if hasattr(found, "city") else None
-        return Place(
+        place = Place(
             city=_name(city),
             region=_name(region),
             country=_name(found.country.name),
             country_code=_name(found.country.iso_code),
         )
+        return place, found.traits.network
 
 
 def _name(value: object) -> str | None:

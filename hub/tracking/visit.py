@@ -7,7 +7,7 @@ sending a header. The User-Agent is cut to 512 bytes before anything looks at it
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,13 +17,39 @@ USER_AGENT_BYTES = 512
 MOST_HOPS = 32
 """Trusted hops that are walked through at the most; a longer chain is a loop or an attack."""
 
+BITS = {4: 32, 6: 128}
+"""How long an address of each version is."""
+
 CONTROL_BYTES = bytes([*range(0x20), *range(0x7F, 0xA0)])
 PREFETCH_HEADERS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
 """Sec-Purpose: Fetch standard; Purpose: Chrome and Safari before it; X-Purpose: Safari and Facebook's
 in-app browser; X-Moz: Firefox (MDN, "Sec-Purpose", read 2026-11)."""
 PREFETCH_WORDS = (b"prefetch", b"prerender", b"preview")
 
+TRUST_CACHED = 4096
+
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+class TrustedProxies:
+    """The networks whose word on who they speak for is believed. `trust` tells of an address whether it is in one."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._blocks = [
+            (network.version, network.max_prefixlen - network.prefixlen, int(network.network_address))
+            for network in networks
+        ]
+        self.trust = lru_cache(maxsize=TRUST_CACHED)(self._trust)
+
+    def _trust(self, address: str) -> bool:
+        try:
+            version, number = address_number(address)
+        except ValueError:
+            return False
+        return any(version == of and number >> shift == first >> shift for of, shift, first in self._blocks)
+
+
+NO_PROXIES = TrustedProxies(())
 
 
 def read_visit(
@@ -32,7 +58,7 @@ def read_visit(
     message_id: str,
     position: int,
     at: int,
-    trusted_proxies: Sequence[Network],
+    trusted_proxies: TrustedProxies,
 ) -> Visit:
     """What the ASGI http `scope` of a hit on a pixel says; `at` is in milliseconds since the epoch."""
     user_agent = b""
@@ -58,7 +84,7 @@ def clean_user_agent(raw: bytes) -> str:
     return raw[:USER_AGENT_BYTES].translate(None, CONTROL_BYTES).strip().decode("latin-1")
 
 
-def client_address(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]) -> str:
+def client_address(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> str:
     """The address of the client behind the trusted proxies; "" if it cannot be known.
 
     `X-Forwarded-For` is read from the right, and only as far as each hop that speaks is trusted: the
@@ -68,7 +94,7 @@ def client_address(scope: Mapping[str, Any], trusted_proxies: Sequence[Network])
     return _walk(scope, trusted_proxies)[0]
 
 
-def forwarded_proto(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]) -> str:
+def forwarded_proto(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> str:
     """ "http" or "https": how the client spoke to the outermost trusted proxy, or else to us."""
     own = "https" if scope.get("scheme") in ("https", "wss") else "http"
     hops = _walk(scope, trusted_proxies)[1]
@@ -80,12 +106,11 @@ def forwarded_proto(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]
     return {"https": "https", "wss": "https", "http": "http", "ws": "http"}.get(word, own)
 
 
-def _walk(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]) -> tuple[str, int]:
+def _walk(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> tuple[str, int]:
     """The client's address, and how many trusted hops lie before it."""
     client = scope.get("client")
     address = (parse_address(client[0]) or "") if client else ""
-    trusted = tuple(trusted_proxies)
-    if client and not _is_trusted(address, trusted):
+    if client and not trusted_proxies.trust(address):
         return address, 0
     hops = 1
     for entry in reversed(_listed(scope["headers"], b"x-forwarded-for")):
@@ -93,7 +118,7 @@ def _walk(scope: Mapping[str, Any], trusted_proxies: Sequence[Network]) -> tuple
         if hop is None or hops > MOST_HOPS:
             return address, hops
         address = hop
-        if not _is_trusted(hop, trusted):
+        if not trusted_proxies.trust(hop):
             return address, hops
         hops += 1
     return address, hops
@@ -128,6 +153,12 @@ def parse_address(text: str) -> str | None:
     return socket.inet_ntop(socket.AF_INET6, raw)
 
 
+def address_text(version: int, number: int) -> str:
+    """The address with this version and these bits: what `address_number` takes apart."""
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    return socket.inet_ntop(family, number.to_bytes(BITS[version] // 8, "big"))
+
+
 def address_number(address: str) -> tuple[int, int]:
     """The IP version of a parsed address and its bits as a number. Raises ValueError if it is none."""
     try:
@@ -136,16 +167,3 @@ def address_number(address: str) -> tuple[int, int]:
         return 4, int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
     except OSError:
         raise ValueError("not an address") from None
-
-
-@lru_cache(maxsize=4096)
-def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
-    try:
-        version, number = address_number(address)
-    except ValueError:
-        return False
-    for network in trusted:
-        shift = network.max_prefixlen - network.prefixlen
-        if network.version == version and number >> shift == int(network.network_address) >> shift:
-            return True
-    return False
