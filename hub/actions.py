@@ -95,12 +95,12 @@ class Actions:
                 earlier = await self._keys.claim(tx, user_id, claim.key, claim.body_hash, now)
                 if earlier is not None:
                     # The number taken for the event that will not be goes back before the commit.
-                    await self._users.advance(tx, {user_id: user.sequence - 1})
+                    await tx.change(self._users.advanced({user_id: user.sequence - 1}))
                     return earlier
             message = _registered(draft, user, now)
             await self._messages.add(tx, message)
             event = self._event(user, "message.registered", now, message=message)
-            await self._events.add(tx, [event])
+            await tx.change(self._events.added([event]))
             if claim is not None:
                 await self._keys.keep(tx, user_id, claim.key, claim.answer(message, user.settings))
         await self._publish([event], user, base_url)
@@ -122,7 +122,7 @@ class Actions:
                 raise NotFound(message_id)
             message = await self._messages.read(tx, message_id)
             event = self._event(user, "message.updated", now, message=message)
-            await self._events.add(tx, [event])
+            await tx.change(self._events.added([event]))
         await self._publish([event], user, base_url)
         return message, user.settings
 
@@ -153,11 +153,11 @@ class Actions:
             if sequence >= user.sequence:
                 raise BeyondTheLog(sequence)
             if sequence <= user.seen_sequence:
-                await self._users.advance(tx, {user_id: user.sequence - 1})
+                await tx.change(self._users.advanced({user_id: user.sequence - 1}))
                 return
             await self._users.set(tx, user_id, seen_sequence=sequence)
             event = self._event(user, "notifications.seen", self._clock(), seen=sequence)
-            await self._events.add(tx, [event])
+            await tx.change(self._events.added([event]))
         await self._publish([event], user)
 
     async def view(self, user_id: str, message_id: str) -> None:
@@ -184,7 +184,7 @@ class Actions:
         changed = [corrected(opens[open_id], verdict) for open_id, verdict in reconsider(sightings, context)]
         if not changed:
             return []
-        await self._opens.correct(tx, changed)
+        await tx.change(self._opens.corrected(changed))
         await self._messages.recount(tx, [message_id])
         await self._opens.forget_seen(tx, message_id)
         message = await self._messages.read(tx, message_id)
@@ -192,8 +192,8 @@ class Actions:
             self._reclassified(user, number, opens[open_.id], open_, message, now)
             for number, open_ in enumerate(changed, 1)
         ]
-        await self._events.add(tx, events)
-        await self._users.advance(tx, {user.id: user.sequence + len(events)})
+        await tx.change(self._events.added(events))
+        await tx.change(self._users.advanced({user.id: user.sequence + len(events)}))
         return events
 
     def _reclassified(self, user: User, number: int, before: Open, after: Open, message: Message, now: int) -> Event:
@@ -211,7 +211,7 @@ class Actions:
         async with self._database.write() as tx:
             user = await change(tx, await self._users.bump(tx, user_id))
             event = self._event(user, type_, now, settings=user.settings)
-            await self._events.add(tx, [event])
+            await tx.change(self._events.added([event]))
         await self._publish([event], user)
         return user.settings
 
@@ -249,5 +249,6 @@ def _registered(draft: Draft, user: User, now: int) -> Message:
         first_opened_at=None,
         last_opened_at=None,
         recipient_count=len(recipients),
+        viewed_at=None,
         recipients=recipients,
     )

@@ -19,7 +19,7 @@ from hub.model import (
     Event,
     Hit,
     LastSeen,
-    Message,
+    MessageState,
     Open,
     Recipient,
     User,
@@ -32,7 +32,7 @@ from hub.tracking.rules import DELIVERY_WINDOW_MS
 Pixel = tuple[str, int]
 
 
-def is_early(message: Message, at: int) -> bool:
+def is_early(message: MessageState, at: int) -> bool:
     """Whether a hit at `at` is so soon after sending that a burst may still turn it."""
     return message.sent_at is not None and 0 <= at - message.sent_at <= DELIVERY_WINDOW_MS
 
@@ -46,7 +46,7 @@ class Known:
     """
 
     users: Mapping[str, User]
-    messages: Mapping[str, Message]
+    messages: Mapping[str, MessageState]
     recipients: Mapping[Pixel, Recipient] = field(default_factory=dict)
     last_seen: Mapping[tuple[str, int, str], int] = field(default_factory=dict)
     early: Mapping[Pixel, Sequence[tuple[Open, str]]] = field(default_factory=dict)
@@ -190,7 +190,7 @@ class Batch:
 
 
 def recorded(
-    type_: str, open_: Open, message: Message, recipient: Recipient | None, user: User, sequence: int
+    type_: str, open_: Open, message: MessageState, recipient: Recipient | None, user: User, sequence: int
 ) -> Event:
     """The event that tells of an open, withheld or not as the policy says."""
     reason = policy.withheld(counted=open_.counted, message=message, settings=user.settings)

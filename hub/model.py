@@ -235,8 +235,8 @@ class Crm(Struct, frozen=True, forbid_unknown_fields=True):
     url: str | None = None
 
 
-class Message(Struct, frozen=True):
-    """A message a sender registered.
+class MessageState(Struct, frozen=True):
+    """What a hit on a message is judged by, and what its event tells of the message.
 
     `sent_at` is None while it is being written. `registered_sequence` is its place in the user's log;
     `muted` is the sender's explicit choice with the speaker, made at `muted_set_sequence`, or None.
@@ -244,23 +244,28 @@ class Message(Struct, frozen=True):
 
     id: str
     user_id: str
-    created_at: int
-    registered_sequence: int
     subject: str
-    template: str | None
-    format: Literal["html", "plain"]
-    shared: bool
-    sent_at: int | None
-    provider: Provider | None
     crm: Crm | None
+    sent_at: int | None
+    registered_sequence: int
     muted: bool | None
     muted_set_sequence: int
     opens: int
+    recipient_count: int
+    viewed_at: int | None
+
+
+class Message(MessageState, frozen=True, kw_only=True):
+    """A message a sender registered."""
+
+    created_at: int
+    template: str | None
+    format: Literal["html", "plain"]
+    shared: bool
+    provider: Provider | None
     hits: int
     first_opened_at: int | None
     last_opened_at: int | None
-    recipient_count: int
-    viewed_at: int | None = None
     recipients: tuple[Recipient, ...] = ()
 
     @property
@@ -273,7 +278,7 @@ class Event(Struct, frozen=True):
     """An entry in a user's log, with what it refers to.
 
     `notified` says whether the `notifications` stream carries it; `was` is the verdict an
-    `open.reclassified` replaced; `data` holds the small facts of the other types.
+    `open.reclassified` replaced. `message` is a whole `Message` where the event is about the message itself.
     """
 
     user_id: str
@@ -283,7 +288,7 @@ class Event(Struct, frozen=True):
     notified: bool = True
     withheld: Withheld | None = None
     open: Open | None = None
-    message: Message | None = None
+    message: MessageState | None = None
     recipient: Recipient | None = None
     was: VerdictName | None = None
     settings: Settings | None = None

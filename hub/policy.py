@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hub.model import Event, Message, Settings, Stream, Withheld
+from hub.model import Event, MessageState, Settings, Stream, Withheld
 
 
-def is_muted(message: Message, settings: Settings) -> bool:
+def is_muted(message: MessageState, settings: Settings) -> bool:
     """Whether the message is silent now.
 
     A mute-all silences every message registered before it; the speaker speaks for one message;
@@ -23,7 +23,7 @@ def is_muted(message: Message, settings: Settings) -> bool:
     return bool(message.muted)
 
 
-def withheld(*, counted: bool, message: Message, settings: Settings) -> Withheld | None:
+def withheld(*, counted: bool, message: MessageState, settings: Settings) -> Withheld | None:
     """Why an open on `message` is withheld from notification, or None if it is told.
 
     The first that holds: it is not counted (its verdict, or a repeat), real-time is off, the message

@@ -23,13 +23,13 @@ from pathlib import Path
 from hub.batch import Batch, Known, is_early
 from hub.config import Config
 from hub.live.bus import Bus, Notice
-from hub.model import Clock, Event, Hit, Message, Open, User, Visit, new_id
+from hub.model import Clock, Event, Hit, MessageState, Open, User, Visit, new_id
 from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway, Held
 from hub.store.events import Events
-from hub.store.held import at_once
 from hub.store.messages import Messages
 from hub.store.opens import Opens
+from hub.store.standing import Standings
 from hub.store.users import Users
 from hub.tracking.classify import examine
 from hub.tracking.datasets import Datasets
@@ -89,6 +89,7 @@ class Recorder:
         self._messages = Messages(database)
         self._opens = Opens(database)
         self._events = Events(database)
+        self._standings = Standings(database)
         self._bus = bus
         self._renderer = renderer
         self._keys = keys
@@ -306,7 +307,7 @@ class Recorder:
     async def _commit(self, hits: Sequence[Hit], *, again: bool) -> list[Notice]:
         """One transaction. With `again`, hits that are recorded already are left out."""
         began = time.perf_counter()
-        async with self._database.write() as tx:
+        async with self._database.write(quick=True) as tx:
             known = await self._read(tx, hits)
             recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
             ours = [hit for hit in hits if hit.message_id in known.messages and hit.id not in recorded]
@@ -332,22 +333,19 @@ class Recorder:
         messages = {hit.message_id for hit in hits}
         pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
         clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
-        return Known(
-            *await at_once(
-                self._users.lock_owners(tx, messages),
-                self._messages.states(tx, messages),
-                self._messages.recipients_at(tx, pixels),
-                self._opens.last_seen(tx, clients if self._repeat_ms else ()),
-            )
-        )
+        users = await self._users.lock_owners(tx, messages)
+        standing = await self._standings.read(tx, messages, pixels, clients if self._repeat_ms else ())
+        return Known(users, standing.messages, standing.recipients, standing.last_seen)
 
     async def _early(
-        self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, Message]
+        self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, MessageState]
     ) -> dict[tuple[str, int], list[tuple[Open, str]]]:
         early = {(hit.message_id, hit.position) for hit in hits if is_early(messages[hit.message_id], hit.at)}
         return {pixel: await self._opens.early(tx, *pixel) for pixel in early}
 
-    async def _viewings(self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, Message]) -> dict[str, list[int]]:
+    async def _viewings(
+        self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, MessageState]
+    ) -> dict[str, list[int]]:
         times: dict[str, list[int]] = {}
         for hit in hits:
             viewed_at = messages[hit.message_id].viewed_at
@@ -360,15 +358,15 @@ class Recorder:
 
     async def _write(self, tx: Held, batch: Batch) -> list[Event]:
         events = batch.events(self._clock())
-        await at_once(
-            self._opens.add(tx, batch.opens),
-            self._messages.count(tx, batch.counts()),
-            self._opens.see(tx, batch.seen.values()),
-            self._events.add(tx, events),
-            self._users.advance(tx, {event.user_id: event.sequence for event in events}),
+        await tx.change(
+            self._opens.added(batch.opens),
+            *self._messages.counted(batch.counts()),
+            self._opens.seen(batch.seen.values()),
+            self._events.added(events),
+            self._users.advanced({event.user_id: event.sequence for event in events}),
         )
         if batch.corrected:
-            await self._opens.correct(tx, batch.corrected)
+            await tx.change(self._opens.corrected(batch.corrected))
             await self._messages.recount(tx, {open_.message_id for open_ in batch.corrected})
         return events
 

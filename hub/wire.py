@@ -319,7 +319,7 @@ class Renderer:
                 ),
                 was=event.was or UNSET,
             )
-        if event.message is not None:
+        if isinstance(event.message, Message):
             return MessageData(message_view(event.message, settings, self._keys, base_url))
         if event.type == "messages.muted" and event.settings and event.settings.muted_all_at is not None:
             return MutedData(rfc3339(event.settings.muted_all_at))

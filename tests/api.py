@@ -237,7 +237,7 @@ class Hub:
             for number in range(1, count + 1)
         ]
         async with self.database.write() as tx:
-            await Events(self.database).add(tx, made)
+            await tx.change(Events(self.database).added(made))
             await tx.fetch("UPDATE users SET sequence = $1 WHERE id = $2", head + count, sender.id)
 
     async def drain(self) -> None:

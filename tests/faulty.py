@@ -29,13 +29,12 @@ from alembic.config import Config as AlembicConfig
 from alembic.operations import Operations
 
 import hub.app
+from hub.batch import Batch
 from hub.live.bus import Bus
 from hub.recorder import Recorder
 from hub.spool import Spool
 from hub.store import migrate
 from hub.store.database import Database, DatabaseAway, Held
-from hub.store.opens import Opens
-from hub.store.users import Users
 
 PRAGMAS = {"read-only": ("query_only", 1, 0), "full": ("max_page_count", 1, 2**30)}
 READ_ONLY = OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -66,8 +65,8 @@ def of_something(_bus: Bus, items: Any) -> bool:
 
 
 POINTS: dict[str, tuple[Any, str, When, Whether]] = {
-    "in the middle of a batch": (Opens, "add", "after", always),
-    "before a batch's commit": (Users, "advance", "after", always),
+    "in the middle of a batch": (Batch, "events", "before", always),
+    "before a batch's commit": (Held, "change", "after", always),
     "after a commit, before its answers": (Recorder, "_commit", "after", always),
     "after the answers, before they are published": (Bus, "publish", "before", of_something),
     "before a spool segment has its name for good": (os, "fsync", "before", of_a_folder),
@@ -181,8 +180,11 @@ class Switches:
             raise READ_ONLY
 
     def _clock_shift(self) -> int:
-        # Looked for before it is opened: this must work with no descriptor left.
-        return int((self._folder / "clock").read_text()) if self.on("clock") else 0
+        # Looked for before it is opened: this must work with no descriptor left. It may go in between.
+        try:
+            return int((self._folder / "clock").read_text()) if self.on("clock") else 0
+        except FileNotFoundError:
+            return 0
 
 
 def around(

@@ -27,6 +27,7 @@ MESSAGE = Message(
     first_opened_at=None,
     last_opened_at=None,
     recipient_count=1,
+    viewed_at=None,
 )
 OPEN = Open(
     id="06d80000000000000000000008",

@@ -95,10 +95,10 @@ async def test_verb_that_fails_at_its_event_changes_nothing_and_tells_nobody(
     before = (await store.reload(message), user, len(await store.messages.page(user.id, limit=9)))
     store.bus.items.clear()
 
-    async def fail(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("no event")
 
-    monkeypatch.setattr(Events, "add", fail)
+    monkeypatch.setattr(Events, "added", fail)
     with pytest.raises(RuntimeError, match="no event"):
         await VERBS[name][0](store.actions, message)
     after = (await store.reload(message), await store.user(user.id), len(await store.messages.page(user.id, limit=9)))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub.store.database import Database, DatabaseAway, Held, is_away
+from hub.store.database import Change, Database, DatabaseAway, Held, is_away
 from tests.factories import together
 from tests.notes import a_database, add, numbers
 
@@ -151,17 +151,46 @@ async def test_reads_by_the_hundred_go_on_beside_a_write(database: Database) -> 
         assert await together(*(numbers(database) for _ in range(200))) == [[1]] * 200
 
 
+INSERT = "INSERT INTO note (id, text) {rows}"
+UPDATE = "UPDATE note SET text = r.column1 FROM ({rows}) AS r WHERE id = r.column2"
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 63, 64, 65, 200])
 async def test_many_rows_are_written_in_order_however_many(database: Database, number: int) -> None:
     rows: list[tuple[int, str | None]] = [(place, f"{{rows}} $1 ? {place}") for place in range(number)]
     async with database.write() as tx:
-        await tx.execute_rows("INSERT INTO note (id, text) VALUES {rows}", rows)
+        await tx.change(Change(INSERT, "bigint text", rows))
         assert await noted(tx) == rows
         changed = [(None, place) for place in range(number)]
-        await tx.execute_rows(
-            "UPDATE note SET text = r.column1 FROM (VALUES {rows}) AS r WHERE id = r.column2", changed, "text bigint"
-        )
+        await tx.change(Change(UPDATE, "text bigint", changed))
         assert await noted(tx) == [(place, text) for text, place in changed]
+
+
+async def test_changes_are_made_together_whichever_of_them_have_rows(database: Database) -> None:
+    async with database.write() as tx:
+        await tx.change()
+        await tx.change(Change(INSERT, "bigint text", []), Change(UPDATE, "text bigint", []))
+        assert await noted(tx) == []
+        await tx.change(Change(INSERT, "bigint text", [(1, "one"), (2, "two")]))
+        await tx.change(
+            Change(UPDATE, "text bigint", [("first", 1), (None, 2)]),
+            Change("DELETE FROM child WHERE of_note IN (SELECT r.column1 FROM ({rows}) AS r)", "bigint", []),
+            Change(INSERT, "bigint text", [(3, "three")]),
+        )
+        assert await noted(tx) == [(1, "first"), (2, None), (3, "three")]
+
+
+async def test_of_changes_that_break_a_rule_none_is_made(database: Database) -> None:
+    await add(database, 1)
+
+    async def refused() -> None:
+        async with database.write() as tx:
+            rows = [(2, None), (1, None)]
+            await tx.change(Change(UPDATE, "text bigint", [("x", 1)]), Change(INSERT, "bigint text", rows))
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await refused()
+    assert [(row["id"], row["text"]) for row in await database.fetch("SELECT id, text FROM note")] == [(1, "")]
 
 
 async def noted(tx: Held) -> list[tuple[int, str | None]]:
@@ -172,7 +201,7 @@ async def noted(tx: Held) -> list[tuple[int, str | None]]:
 async def test_many_rows_carry_any_text_unchanged(database: Database) -> None:
     rows = [(number, text) for number, text in enumerate(ODD_TEXTS)]
     async with database.write() as tx:
-        await tx.execute_rows("INSERT INTO note (id, text) VALUES {rows}", rows)
+        await tx.change(Change(INSERT, "bigint text", rows))
     found = await database.fetch("SELECT id, text FROM note ORDER BY id")
     assert [(row["id"], row["text"]) for row in found] == rows
 
@@ -209,3 +238,27 @@ async def test_table_that_is_not_there_is_away(database: Database) -> None:
     with pytest.raises(DatabaseAway):
         await database.fetch("SELECT 1 FROM not_there")
     assert await numbers(database) == []
+
+
+async def test_json_rows_are_one_text_with_every_value_as_it_was(database: Database) -> None:
+    texts = [*ODD_TEXTS, None]
+    async with database.write() as tx:
+        await tx.change(Change(INSERT, "bigint text", list(enumerate(texts))))
+    select = (
+        f"SELECT {database.json_rows('id, text', '(SELECT * FROM note WHERE id >= $1 ORDER BY id) AS n')} AS all_of_it"
+    )
+    for first in (0, len(texts)):
+        row = await database.fetch_one(select, first)
+        assert row is not None
+        assert json.loads(row["all_of_it"]) == [[number, text] for number, text in enumerate(texts)][first:]
+
+
+async def test_rows_are_found_at_their_keys(database: Database) -> None:
+    await add(database, 1, '{"a": [1, null]}')
+    await add(database, 2, "null")
+    keys = database.rows("$1", number="bigint")
+    note = database.at_keys(keys, "note", "s.id = r.number")
+    rows = database.json_rows(f"s.id, {database.from_json('s.text')}", note)
+    row = await database.fetch_one(f"SELECT {rows} AS found", json.dumps([{"number": n} for n in (2, 3, 1)]))
+    assert row is not None
+    assert sorted(json.loads(row["found"])) == [[1, {"a": [1, None]}], [2, None]]

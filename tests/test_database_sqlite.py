@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.store.database import READERS, Database, DatabaseAway
-from hub.store.held import at_once
+from hub.store.database import READERS, Change, Database, DatabaseAway, Held
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
 from tests.notes import a_database, add, numbers
@@ -25,7 +24,7 @@ async def embedded(sqlite_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 400, "temp_store": 2}
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
 
 
 @pytest.mark.parametrize(("name", "value"), PRAGMAS.items())
@@ -36,14 +35,17 @@ async def test_pragma_is_in_force_on_the_writer_and_on_readers(embedded: Databas
         assert [tuple(row) for row in await embedded.fetch(f"PRAGMA {name}")] == [(value,)]
 
 
-async def test_what_waits_behind_a_rollback_of_sqlites_own_changes_nothing(embedded: Database) -> None:
-    """A full disk ends the transaction as this does, and the next statement would be committed by itself."""
+async def test_rollback_of_sqlites_own_leaves_nothing_and_the_next_write_works(embedded: Database) -> None:
+    """A full disk ends the transaction as this does."""
+
+    async def ended() -> None:
+        async with embedded.write() as tx:
+            await tx.fetch("INSERT INTO note (id) VALUES (2)")
+            await tx.fetch("INSERT OR ROLLBACK INTO note (id) VALUES (1)")
+
     await add(embedded, 1)
     with pytest.raises(sqlite3.IntegrityError):
-        async with embedded.write() as tx:
-            await at_once(
-                tx.fetch("INSERT OR ROLLBACK INTO note (id) VALUES (1)"), tx.fetch("INSERT INTO note (id) VALUES (2)")
-            )
+        await ended()
     assert await numbers(embedded) == [1]
     await add(embedded, 3)
     assert await numbers(embedded) == [1, 3]
@@ -55,11 +57,10 @@ LONG = (
 )
 
 
-async def test_what_waits_behind_a_statement_that_is_given_up_changes_nothing(embedded: Database) -> None:
-    """An interrupt ends the transaction too."""
+async def test_statement_that_is_given_up_is_interrupted_and_changes_nothing(embedded: Database) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1), embedded.write() as tx:
-            await at_once(tx.fetch(LONG), tx.fetch("INSERT INTO note (id) VALUES (2)"))
+            await tx.fetch(LONG)
     await add(embedded, 3)
     assert await numbers(embedded) == [3]
 
@@ -118,3 +119,43 @@ async def test_held_connections_are_few_and_are_all_closed(sqlite_url: str) -> N
     assert threading.active_count() - before <= 1 + READERS, "one thread for each held connection"
     await database.disconnect()
     await eventually(lambda: threading.active_count() == before)
+
+
+async def test_quick_write_runs_on_the_event_loop_and_waits_for_the_disk_elsewhere(
+    embedded: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here: list[str] = []
+    elsewhere: list[str] = []
+    execute = Held._execute
+
+    def noted(self: Held, sql: str, values: object) -> object:
+        (here if threading.current_thread() is threading.main_thread() else elsewhere).append(sql.split()[0])
+        return execute(self, sql, values)
+
+    monkeypatch.setattr(Held, "_execute", noted)
+    async with embedded.write(quick=True) as tx:
+        await tx.change(Change("INSERT INTO note (id) {rows}", "bigint", [(1,)]))
+    assert (here, elsewhere) == (["BEGIN", "INSERT"], ["COMMIT"])
+    await add(embedded, 2)
+    assert (here, elsewhere) == (["BEGIN", "INSERT"], ["COMMIT", "BEGIN", "INSERT", "COMMIT"])
+    assert await numbers(embedded) == [1, 2]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+async def test_loop_goes_on_while_a_write_waits_for_a_lock(embedded: Database, sqlite_url: str, quick: bool) -> None:
+    with closing(sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        turns = 0
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.001)
+                turns += 1
+
+        turning = asyncio.create_task(turn())
+        with pytest.raises(DatabaseAway, match="locked"):
+            async with embedded.write(quick=quick):
+                pass
+        turning.cancel()
+        assert turns > 20

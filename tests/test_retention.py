@@ -35,8 +35,8 @@ async def test_everything_goes_when_its_time_is_over_and_not_before(store: Store
     message = await store.message(user)
     await store.credentials.add_session(user.id, "hash", None, T0)
     async with store.database.write() as tx:
-        await store.opens.see(tx, [LastSeen(message.id, 1, "a client", T0)])
-        await store.opens.add(tx, [(an_open(user_id=user.id, message_id=message.id, at=T0), "a client")])
+        await tx.change(store.opens.seen([LastSeen(message.id, 1, "a client", T0)]))
+        await tx.change(store.opens.added([(an_open(user_id=user.id, message_id=message.id, at=T0), "a client")]))
         await store.messages.add_viewing(tx, message.id, T0)
         await store.idempotency.claim(tx, user.id, "key", "body", T0)
     for last, tables in (
@@ -66,9 +66,9 @@ async def test_more_than_a_slice_goes_in_one_sweep(store: Store, monkeypatch: py
     message = await store.message(user)
     opens = [(an_open(id=new_id(), user_id=user.id, message_id=message.id, at=T0), "a client") for _ in range(7)]
     async with store.database.write() as tx:
-        await store.opens.add(tx, opens)
-        await store.opens.see(tx, [LastSeen(message.id, 1, f"client {n}", T0) for n in range(7)])
-        await store.events.add(tx, [Event(user.id, n, "notifications.seen", T0, seen=1) for n in range(2, 8)])
+        await tx.change(store.opens.added(opens))
+        await tx.change(store.opens.seen([LastSeen(message.id, 1, f"client {n}", T0) for n in range(7)]))
+        await tx.change(store.events.added([Event(user.id, n, "notifications.seen", T0, seen=1) for n in range(2, 8)]))
     assert await sweep_at(store, T0 + 31 * DAY_MS) == 21
     assert await number(store, "last_seen") == await number(store, "events") == 0
 

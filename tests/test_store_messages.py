@@ -23,7 +23,7 @@ async def store(migrated_url: str) -> AsyncIterator[Store]:
 
 async def count(store: Store, *counts: Count) -> None:
     async with store.database.write() as tx:
-        await store.messages.count(tx, counts)
+        await tx.change(*store.messages.counted(counts))
 
 
 def figures(message: Message) -> tuple[int, int, int | None, int | None]:
@@ -46,9 +46,6 @@ async def test_message_is_read_back_as_it_was_registered(store: Store) -> None:
     assert await store.messages.get(user.id, message.id) == message
     async with store.database.write() as tx:
         assert await store.messages.read(tx, message.id) == message
-        state = (await store.messages.states(tx, [message.id, "none"]))[message.id]
-    assert state.recipients == ()
-    assert state.subject == message.subject
 
 
 async def test_message_of_five_hundred_recipients_keeps_their_order(store: Store) -> None:
@@ -213,12 +210,3 @@ async def test_viewings_are_kept_once_each_and_the_last_is_on_the_message(store:
         assert await store.messages.viewings(tx, message.id, T0, T0) == [T0]
         assert await store.messages.viewings(tx, message.id, T0 + 1, T0 + 4) == []
     assert (await store.reload(message)).viewed_at == T0 + 5
-
-
-async def test_recipients_are_found_at_their_positions(store: Store) -> None:
-    user = await store.sender()
-    message = await store.message(user, recipients=("first@example.com", "second@example.com"), shared=False)
-    async with store.database.write() as tx:
-        assert await store.messages.recipients_at(tx, []) == {}
-        found = await store.messages.recipients_at(tx, [(message.id, 2), (message.id, 3), ("none", 1)])
-    assert found == {(message.id, 2): Recipient("second@example.com")}

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from hub.model import Device, LastSeen, Message, Open, Place, Recipient, Verdict, new_id
 from hub.store.database import Database
+from hub.store.standing import Standings
 from tests.factories import T0, Store, open_store
 from tests.samples import an_open
 
@@ -31,7 +32,7 @@ def opens_of(message: Message, number: int, **changes: object) -> list[Open]:
 
 async def add(store: Store, opens: list[Open], client_hash: str | None = None) -> None:
     async with store.database.write() as tx:
-        await store.opens.add(tx, [(open_, client_hash) for open_ in opens])
+        await tx.change(store.opens.added([(open_, client_hash) for open_ in opens]))
 
 
 async def test_open_is_read_back_as_it_was_inserted(store: Store) -> None:
@@ -120,7 +121,7 @@ async def test_correction_changes_the_verdict_and_nothing_else(store: Store) -> 
     first, second = opens_of(message, 2, told=True)
     await add(store, [first, second])
     async with store.database.write() as tx:
-        await store.opens.correct(tx, [replace(first, verdict=SCANNER, counted=False)])
+        await tx.change(store.opens.corrected([replace(first, verdict=SCANNER, counted=False)]))
     page = await store.opens.page(message.user_id, limit=5, message_id=None, before=None, uncounted=True)
     assert [open_ for open_, _ in page] == [second, replace(first, verdict=SCANNER, counted=False)]
 
@@ -149,9 +150,10 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_forgotten(store: Store
     message, other = await store.message(user), await store.message(user)
     key, second, elsewhere = (message.id, 1, "a client"), (message.id, 2, "it's \\ 🙂"), (other.id, 1, "a client")
     async with store.database.write() as tx:
-        await store.opens.see(tx, [LastSeen(*key, T0), LastSeen(*second, T0), LastSeen(*elsewhere, T0)])
-        await store.opens.see(tx, [LastSeen(*key, T0 + 5)])
+        await tx.change(store.opens.seen([LastSeen(*key, T0), LastSeen(*second, T0), LastSeen(*elsewhere, T0)]))
+        await tx.change(store.opens.seen([LastSeen(*key, T0 + 5)]))
         asked = [key, second, elsewhere, (message.id, 1, "another")]
-        assert await store.opens.last_seen(tx, asked) == {key: T0 + 5, second: T0, elsewhere: T0}
+        standings = Standings(store.database)
+        assert (await standings.read(tx, [], [], asked)).last_seen == {key: T0 + 5, second: T0, elsewhere: T0}
         await store.opens.forget_seen(tx, message.id)
-        assert await store.opens.last_seen(tx, asked) == {elsewhere: T0}
+        assert (await standings.read(tx, [], [], asked)).last_seen == {elsewhere: T0}

@@ -110,7 +110,7 @@ def test_pool_is_small_on_postgresql_and_there_is_none_on_sqlite() -> None:
         "command_timeout": COMMAND_SECONDS,
         "ssl": "require",
     }
-    assert driver_options("sqlite:///hub.db", 5) == {}
+    assert driver_options("sqlite:///hub.db", 5) == {"check_same_thread": False}
 
 
 @pytest.mark.parametrize(

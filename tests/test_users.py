@@ -88,7 +88,7 @@ async def test_owners_of_messages_are_locked_and_advanced(store: Store) -> None:
         owners = await store.users.lock_owners(tx, [message.id for message in messages[:4]] + ["none"])
         assert list(owners) == sorted(user.id for user in users[:2])
         assert {user.sequence for user in owners.values()} == {2}
-        await store.users.advance(tx, {users[0].id: 7, users[1].id: 9})
+        await tx.change(store.users.advanced({users[0].id: 7, users[1].id: 9}))
     assert await store.users.heads(user.id for user in users) == {users[0].id: 7, users[1].id: 9, users[2].id: 2}
 
 

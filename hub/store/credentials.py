@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 
 from hub.model import User, new_id
-from hub.store.database import Database, DatabaseAway, Row
+from hub.store.database import Change, Database, DatabaseAway, Row
 from hub.store.users import COLUMNS as USER_COLUMNS
 from hub.store.users import user_from
 
@@ -181,10 +181,8 @@ class Credentials:
             async with self._database.write() as tx:
                 for kind, table in (("token", "tokens"), ("session", "sessions")):
                     rows = [(at, id_) for (of, id_), at in sorted(uses.items()) if of == kind]
-                    await tx.execute_rows(
-                        f"UPDATE {table} SET last_used_at = r.column1 FROM (VALUES {{rows}}) AS r WHERE id = r.column2",
-                        *(rows, "bigint text"),
-                    )
+                    sql = f"UPDATE {table} SET last_used_at = r.column1 FROM ({{rows}}) AS r WHERE id = r.column2"
+                    await tx.change(Change(sql, "bigint text", rows))
         except DatabaseAway:
             self._uses = uses | self._uses
             raise

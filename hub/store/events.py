@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 import msgspec
 
 from hub.model import Event, Settings
 from hub.store import messages, opens
-from hub.store.database import Database, Held, Row
+from hub.store.database import Change, Database, Row
 
 TRIM_SLICE = 1000
 
@@ -23,9 +23,8 @@ class Stored(msgspec.Struct, omit_defaults=True):
     seen: int | None = None
 
 
-_INSERT = (
-    "INSERT INTO events (user_id, sequence, type, at, notified, withheld, message_id, open_id, data) VALUES {rows}"
-)
+_INSERT = "INSERT INTO events (user_id, sequence, type, at, notified, withheld, message_id, open_id, data) {rows}"
+_TYPES = "text bigint text bigint boolean text text text text"
 
 
 class Events:
@@ -42,9 +41,9 @@ class Events:
             " WHERE e.user_id = $1 AND e.sequence > $2 ORDER BY e.sequence"
         )
 
-    async def add(self, tx: Held, events: Sequence[Event]) -> None:
-        """Append events."""
-        await tx.execute_rows(_INSERT, [_values(event) for event in events])
+    def added(self, events: Iterable[Event]) -> Change:
+        """New events, at the end of the log."""
+        return Change(_INSERT, _TYPES, [_values(event) for event in events])
 
     async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:
         """The events after `sequence`, oldest first, at most `limit`, with what they refer to as it is now."""

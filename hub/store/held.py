@@ -1,7 +1,7 @@
 """One held connection of the driver underneath, on SQLite or PostgreSQL, and what is asked on it.
 
-Promise: a statement belongs to the transaction that it was asked for in, or fails: what waits behind one that
-ended the transaction changes nothing.
+Promise: one text of SQL serves both databases. On SQLite nothing that may wait, be it for a lock or for the disk's
+word that something is safe, is done on the event loop.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, count, islice
-from typing import Any, TypeAlias
+from itertools import chain, count
+from typing import Any, NamedTuple, TypeAlias
 
 from databases.core import Connection
 
@@ -24,106 +24,119 @@ LOCKED_SECONDS = 5.0
 """A transaction whose process says nothing for so long is ended by the server. Its process may be cut off, or
 frozen, with users' rows locked, for which every other process would wait as long as TCP does: hours."""
 
-ROWS_BITS = 6
-"""Rows go into a statement by powers of two, up to 2**6, so that few texts of it have to be prepared.
+BUSY_SECONDS = 0.4
+BUSY_STEP_SECONDS = 0.01
+"""How long a transaction on SQLite waits for another process to end its own, and how often it looks. Less than the
+recorder's own deadline, so that a lock held elsewhere ends as an error, not as a guess."""
 
-Not one by one: on SQLite each row would cost its thread a fight with the loop for Python's lock."""
+ROWS_BITS = 6
+"""On SQLite rows go into a statement by powers of two, up to 2**6, so that few texts of it have to be prepared."""
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    # Below the recorder's own deadline, so that a lock held elsewhere ends as an error, not as a guess.
-    "PRAGMA busy_timeout=400",
+    f"PRAGMA busy_timeout={round(BUSY_SECONDS * 1000)}",
     "PRAGMA temp_store=MEMORY",
     # A batch changes a few pages a hit, all over the file: by default they would not stay in memory until the
     # commit, and every third batch would wait for all of them to be copied from the log to the file.
     "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=8000",
 )
+WRITER_PRAGMA = "PRAGMA busy_timeout=0"
+"""The writer waits for a lock in `begin`, without blocking a thread."""
 
-BEGIN = "BEGIN IMMEDIATE"
-TURNS = (BEGIN, "COMMIT", "ROLLBACK")
-"""What begins and ends a transaction on SQLite."""
+# IMMEDIATE takes the write lock at once. A transaction that reads first and asks for the lock later fails on
+# SQLite whenever another has written in between.
+SQLITE_BEGIN = "BEGIN IMMEDIATE"
+WAITS = ("COMMIT", "ROLLBACK")
+"""What waits for the disk."""
+
+
+class Change(NamedTuple):
+    """A statement for many rows at once.
+
+    `{rows}` in its text stands for a query of them, whose columns are named `column1`, `column2` …; `types` are
+    these columns' types on PostgreSQL, separated by blanks.
+    """
+
+    sql: str
+    types: str
+    rows: Sequence[Sequence[Any]]
 
 
 class Held:
     """One open connection of the driver underneath, speaking `$1` parameters on both databases.
 
-    Statements run in the order in which they are asked for. Those that need no answer of each other are best
-    asked for `at_once`: on SQLite its thread then runs them in one go, without a round trip to the loop for
-    each. What is still asked for when a transaction has ended by itself fails, and changes nothing.
+    While `quick`, statements on SQLite run on the event loop itself, but for those that wait. What a batch of hits
+    needs is all but always in memory and takes some 20 us a statement; a busy loop makes one in a thread wait for
+    100 times as long, for the thread has to win Python's lock back from it after every row.
     """
 
     def __init__(self, connection: Connection, embedded: bool) -> None:
         self._connection = connection
         self._embedded = embedded
         self._raw = connection.raw_connection
-        self._turn = asyncio.Lock()
-        self._begun = False
+        self.quick = False
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement and return its rows (none, if it returns none)."""
         if self._embedded:
-            named = {str(place): value for place, value in enumerate(args, 1)}
-            rows: Sequence[Row] = await self._raw._execute(self._run, sql, named)
-            return rows
-        async with self._turn:
-            return await self._raw.fetch(sql, *args)  # type: ignore[no-any-return]
+            return await self._run(sql, {str(place): value for place, value in enumerate(args, 1)})
+        rows: Sequence[Row] = await self._raw.fetch(sql, *args)
+        return rows
 
     async def fetch_one(self, sql: str, *args: Any) -> Row | None:
         """The first row of a statement, or None."""
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
-    async def execute_rows(self, sql: str, rows: Sequence[Sequence[Any]], types: str = "") -> None:
-        """Run a statement with many rows of values in the place of its `{rows}`, as behind VALUES.
+    async def change(self, *changes: Change) -> None:
+        """Make changes that need not see each other's effects: on PostgreSQL they are one statement."""
+        changes = tuple(change for change in changes if change.rows)
+        if self._embedded:
+            for sql, values in _statements(changes):
+                await self._run(sql, values)
+        elif changes:
+            sql = _all_in_one(tuple((change.sql, change.types) for change in changes))
+            await self._raw.fetch(sql, *chain.from_iterable(zip(*change.rows, strict=True) for change in changes))
 
-        The columns of VALUES have the names `column1`, `column2` …; where nothing else tells PostgreSQL their
-        types, `types` has to, separated by blanks.
-        """
-        done = 0
-        while done < len(rows):
-            some = 1 << min((len(rows) - done).bit_length() - 1, ROWS_BITS)
-            values = tuple(chain.from_iterable(rows[done : done + some]))
-            done += some
-            text = _with_rows(sql, some, len(rows[0]), None if self._embedded else types)
-            if self._embedded:
-                await self._raw._execute(self._run, text, values)
+    async def begin(self) -> None:
+        """Begin a transaction."""
+        if not self._embedded:
+            await self.fetch("BEGIN")
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BUSY_SECONDS
+        while True:
+            try:
+                await self.fetch(SQLITE_BEGIN)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or loop.time() > until:
+                    raise
             else:
-                async with self._turn:
-                    await self._raw.fetch(text, *values)
+                return
+            await asyncio.sleep(BUSY_STEP_SECONDS)
 
-    def _run(self, sql: str, values: Any) -> Sequence[Row]:
-        """Run a statement on SQLite, in its thread.
-
-        A full disk, an interrupt and the like end a transaction there and then, and what waits behind would be
-        committed by itself, one statement at a time.
-        """
-        connection = self._raw._conn
-        if self._begun and not connection.in_transaction:
-            if sql == "ROLLBACK":
-                self._begun = False
-                return ()
-            raise sqlite3.OperationalError("the transaction was rolled back")
-        rows: Sequence[Row] = connection.execute(sql, values).fetchall()
-        if sql in TURNS:
-            self._begun = sql == BEGIN
+    async def _run(self, sql: str, values: Any) -> Sequence[Row]:
+        """Run a statement on SQLite."""
+        if self.quick and sql not in WAITS:
+            return self._execute(sql, values)
+        rows: Sequence[Row] = await self._raw._execute(self._execute, sql, values)
         return rows
 
-    async def prepare(self) -> None:
-        """Set up a connection that has just been opened."""
+    def _execute(self, sql: str, values: Any) -> Sequence[Row]:
+        rows: Sequence[Row] = self._raw._conn.execute(sql, values).fetchall()
+        return rows
+
+    async def prepare(self, *, writer: bool) -> None:
+        """Set up a connection that has just been opened, for the one that writes or for one that only reads."""
         if self._embedded:
             self._raw.row_factory = sqlite3.Row
-            for pragma in SQLITE_PRAGMAS:
+            for pragma in (*SQLITE_PRAGMAS, *([WRITER_PRAGMA] if writer else [])):
                 await self.fetch(pragma)
         else:
             await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")
-
-    async def begin(self) -> None:
-        # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for the
-        # lock later fails on SQLite whenever another has written in between.
-        await self.fetch(BEGIN if self._embedded else "BEGIN")
 
     async def close(self) -> None:
         """Give the connection up, whatever state it is in, without waiting for a server that hangs."""
@@ -138,25 +151,33 @@ class Held:
             logger.debug("a broken connection did not close: %s", error)
 
 
-async def at_once(*statements: Awaitable[Any]) -> list[Any]:
-    """The answers of statements of one transaction, asked for at once. Raises the first failure.
-
-    Unlike `asyncio.gather` it lets none outlive another's failure, and with that the transaction.
-    """
-    answers = await asyncio.gather(*statements, return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-    return answers
+def _statements(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The statements of changes on SQLite, each with its values."""
+    for sql, _, rows in changes:
+        done = 0
+        while done < len(rows):
+            some = 1 << min((len(rows) - done).bit_length() - 1, ROWS_BITS)
+            yield _with_rows(sql, some, len(rows[0])), tuple(chain.from_iterable(rows[done : done + some]))
+            done += some
 
 
 @lru_cache(maxsize=128)
-def _with_rows(sql: str, rows: int, columns: int, types: str | None) -> str:
-    """`sql` with parameters for so many rows: `?` on SQLite (`types` is None), else `$1`, `$2` … over all of them."""
-    if types is None:
-        row = f"({', '.join('?' * columns)})"
-        return sql.replace("{rows}", ", ".join([row] * rows))
-    each = [f"CAST(${{}} AS {type_})" for type_ in types.split()] or ["${}"] * columns
-    row = f"({', '.join(each)})"
+def _with_rows(sql: str, rows: int, columns: int) -> str:
+    """`sql` with parameters for so many rows."""
+    row = f"({', '.join('?' * columns)})"
+    return sql.replace("{rows}", f"VALUES {', '.join([row] * rows)}")
+
+
+@lru_cache(maxsize=128)
+def _all_in_one(changes: tuple[tuple[str, str], ...]) -> str:
+    """One statement for changes (their texts and types) on PostgreSQL, with an array for each of their columns."""
     numbers = count(1)
-    return sql.replace("{rows}", ", ".join(row.format(*islice(numbers, columns)) for _ in range(rows)))
+    parts = []
+    for sql, types in changes:
+        arrays = [f"${next(numbers)}::{type_}[]" for type_ in types.split()]
+        names = [f"column{place}" for place in range(1, len(arrays) + 1)]
+        rows = f"SELECT * FROM unnest({', '.join(arrays)}) AS given ({', '.join(names)})"
+        parts.append(sql.replace("{rows}", rows))
+    *before, last = parts
+    first = ", ".join(f"change{place} AS ({part})" for place, part in enumerate(before))
+    return f"WITH {first} {last}" if before else last

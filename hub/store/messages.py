@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from hub.model import Count, Crm, Message, Provider, Recipient
-from hub.store.database import Database, Held, Row
-from hub.store.held import at_once
+from hub.store.database import Change, Database, Held, Row
 
 MAX_SEARCH_CHARACTERS = 20_000
 _TABLE_COLUMNS = (
@@ -35,7 +34,7 @@ class Messages:
             f" first_opened_at = {least}(coalesce(first_opened_at, r.column2), coalesce(r.column2, first_opened_at)),"
             f" last_opened_at = {greatest}(coalesce(last_opened_at, r.column3), coalesce(r.column3, last_opened_at))"
         )
-        rows = " FROM (VALUES {rows}) AS r WHERE"
+        rows = " FROM ({rows}) AS r WHERE"
         self._count = (
             f"UPDATE messages SET opens = opens + r.column1,{opened}, hits = hits + r.column4{rows} id = r.column5"
         )
@@ -114,34 +113,13 @@ class Messages:
         )
         return await self._with_recipients([message_from(row) for row in rows])
 
-    async def states(self, tx: Held, message_ids: Iterable[str]) -> dict[str, Message]:
-        """The messages by id, without their recipients."""
-        rows = await tx.fetch(
-            f"SELECT {columns('m')} FROM messages m WHERE m.id IN {self._database.texts('$1')}",
-            json.dumps(list(message_ids)),
-        )
-        return {row["m_id"]: message_from(row) for row in rows}
-
-    async def recipients_at(self, tx: Held, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Recipient]:
-        """The recipients at these positions of these messages."""
-        wanted = [{"id": message_id, "position": position} for message_id, position in places]
-        if not wanted:
-            return {}
-        rows = await tx.fetch(
-            "SELECT p.message_id, p.position, p.address, p.name FROM recipients p"
-            f" JOIN {self._database.rows('$1', id='text', position='bigint')}"
-            " ON p.message_id = r.id AND p.position = r.position",
-            json.dumps(wanted),
-        )
-        return {(row["message_id"], row["position"]): Recipient(row["address"], row["name"]) for row in rows}
-
-    async def count(self, tx: Held, counts: Sequence[Count]) -> None:
-        """Add what a batch of hits adds to the messages, and to recipients with a pixel of their own."""
+    def counted(self, counts: Sequence[Count]) -> tuple[Change, Change]:
+        """What a batch of hits adds to the messages, and to recipients with a pixel of their own."""
         whole = [(c.opens, c.first, c.last, c.hits, c.id) for c in counts if not c.position]
         own = [(c.opens, c.first, c.last, c.id, c.position) for c in counts if c.position and c.opens]
-        await at_once(
-            tx.execute_rows(self._count, whole, "bigint bigint bigint bigint text"),
-            tx.execute_rows(self._count_recipient, own, "bigint bigint bigint text integer"),
+        return (
+            Change(self._count, "bigint bigint bigint bigint text", whole),
+            Change(self._count_recipient, "bigint bigint bigint text integer", own),
         )
 
     async def recount(self, tx: Held, message_ids: Iterable[str]) -> None:

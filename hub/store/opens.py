@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from hub.model import Device, LastSeen, Open, Place, Recipient, Verdict
-from hub.store.database import Database, Held, Row
+from hub.store.database import Change, Database, Held, Row
 
 COLUMNS = (
     "id",
@@ -33,14 +33,18 @@ COLUMNS = (
     "os",
     "client",
 )
-_INSERT = f"INSERT INTO opens ({', '.join(COLUMNS)}, client_hash) VALUES {{rows}}"
+_TYPES = (
+    "text text text integer bigint text text text text boolean boolean boolean"
+    " text text text text text text text text text"
+)
+_INSERT = f"INSERT INTO opens ({', '.join(COLUMNS)}, client_hash) {{rows}}"
 _SEE = (
-    "INSERT INTO last_seen (message_id, position, client, at) VALUES {rows}"
+    "INSERT INTO last_seen (message_id, position, client, at) {rows}"
     " ON CONFLICT (message_id, position, client) DO UPDATE SET at = excluded.at"
 )
 _CORRECT = (
     "UPDATE opens SET verdict = r.column1, confidence = r.column2, reasons = r.column3, ruleset = r.column4,"
-    " counted = r.column5 FROM (VALUES {rows}) AS r WHERE id = r.column6"
+    " counted = r.column5 FROM ({rows}) AS r WHERE id = r.column6"
 )
 
 
@@ -54,30 +58,19 @@ class Opens:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen = (
-            "SELECT s.message_id, s.position, s.client, s.at FROM last_seen s"
-            f" JOIN {database.rows('$1', message_id='text', position='integer', client='text')}"
-            " ON s.message_id = r.message_id AND s.position = r.position AND s.client = r.client"
-        )
 
-    async def add(self, tx: Held, opens: Sequence[tuple[Open, str | None]]) -> None:
-        """Insert opens, each with the client hash that is to be kept with it."""
-        await tx.execute_rows(_INSERT, [(*_values(open_), client_hash) for open_, client_hash in opens])
+    def added(self, opens: Iterable[tuple[Open, str | None]]) -> Change:
+        """New opens, each with the client hash that is to be kept with it."""
+        return Change(_INSERT, _TYPES, [(*_values(open_), client_hash) for open_, client_hash in opens])
 
     async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
         """Which of these ids are recorded already: a replay after an answer that never came."""
         rows = await tx.fetch(f"SELECT id FROM opens WHERE id IN {self._database.texts('$1')}", json.dumps(list(ids)))
         return {row["id"] for row in rows}
 
-    async def last_seen(self, tx: Held, clients: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], int]:
-        """When each of these (message id, position, client) was last taken for a person."""
-        wanted = [{"message_id": m, "position": p, "client": c} for m, p, c in clients]
-        rows = await tx.fetch(self._seen, json.dumps(wanted))
-        return {(row["message_id"], row["position"], row["client"]): row["at"] for row in rows}
-
-    async def see(self, tx: Held, seen: Iterable[LastSeen]) -> None:
-        """Remember who was taken for a person, and when."""
-        await tx.execute_rows(_SEE, [msgspec.structs.astuple(one) for one in seen])
+    def seen(self, seen: Iterable[LastSeen]) -> Change:
+        """Who was taken for a person, and when."""
+        return Change(_SEE, "text integer text bigint", [msgspec.structs.astuple(one) for one in seen])
 
     async def forget_seen(self, tx: Held, message_id: str) -> None:
         """Forget who was taken for a person on this message, so that the next one is no repeat."""
@@ -101,10 +94,10 @@ class Opens:
         )
         return [open_from(row) for row in rows]
 
-    async def correct(self, tx: Held, opens: Sequence[Open]) -> None:
-        """Write the new verdicts of opens."""
+    def corrected(self, opens: Iterable[Open]) -> Change:
+        """The new verdicts of opens."""
         rows = [(*_verdict(open_), open_.counted, open_.id) for open_ in opens]
-        await tx.execute_rows(_CORRECT, rows, "text text text text boolean text")
+        return Change(_CORRECT, "text text text text boolean text", rows)
 
     async def page(
         self, user_id: str, *, limit: int, message_id: str | None, before: str | None, uncounted: bool

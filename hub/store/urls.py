@@ -40,7 +40,8 @@ def driver_options(url: str, connections: int) -> dict[str, Any]:
     asyncpg opens ten connections unless told otherwise, and a hobby database allows twenty in all.
     """
     if url.startswith("sqlite"):
-        return {}
+        # One thread at a time, but not always the same: see `held`.
+        return {"check_same_thread": False}
     return {
         # With a floor, asyncpg would restore it by itself, and log each failure in an outage with its traceback.
         "min_size": 0,

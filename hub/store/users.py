@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from hub.model import Settings, User, new_id
-from hub.store.database import Database, Held, Row
+from hub.store.database import Change, Database, Held, Row
 
 COLUMNS = "id, email, name, role, realtime_notifications, muted_all_at, muted_all_sequence, sequence, seen_sequence"
+
+
+_ADVANCE = "UPDATE users SET sequence = r.column1 FROM ({rows}) AS r WHERE id = r.column2"
+
+
+class _Row(msgspec.Struct, array_like=True):
+    """A row of `COLUMNS` in JSON; SQLite says 0 and 1 for false and true."""
+
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "admin"]
+    realtime_notifications: bool
+    muted_all_at: int | None
+    muted_all_sequence: int
+    sequence: int
+    seen_sequence: int
+
+
+_rows = msgspec.json.Decoder(list[_Row], strict=False)
 
 
 class EmailTaken(ValueError):
@@ -21,10 +43,11 @@ class Users:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = (
-            f"SELECT {COLUMNS} FROM users WHERE id IN "
-            f"(SELECT user_id FROM messages WHERE id IN {database.texts('$1')}) ORDER BY id {database.for_update}"
+        owners = (
+            f"(SELECT {COLUMNS} FROM users WHERE id IN "
+            f"(SELECT user_id FROM messages WHERE id IN {database.texts('$1')}) ORDER BY id {database.for_update})"
         )
+        self._lock = f"SELECT {database.json_rows(COLUMNS, f'{owners} AS owners')} AS owners"
 
     async def add(self, email: str, name: str, role: str, password_hash: str, at: int) -> User:
         """Make an account. Raises `EmailTaken`."""
@@ -75,15 +98,13 @@ class Users:
 
         In the order of their ids, so that two processes never wait for each other in a circle.
         """
-        rows = await tx.fetch(self._lock, json.dumps(list(message_ids)))
-        return {row["id"]: user_from(row) for row in rows}
+        row = await tx.fetch_one(self._lock, json.dumps(list(message_ids)))
+        owners = _rows.decode(row["owners"]) if row else []
+        return {owner.id: _user(owner) for owner in owners}
 
-    async def advance(self, tx: Held, sequences: Mapping[str, int]) -> None:
-        """Set where the logs of locked users now stand."""
-        rows = [(sequence, user_id) for user_id, sequence in sequences.items()]
-        await tx.execute_rows(
-            "UPDATE users SET sequence = r.column1 FROM (VALUES {rows}) AS r WHERE id = r.column2", rows, "bigint text"
-        )
+    def advanced(self, sequences: Mapping[str, int]) -> Change:
+        """Where the logs of locked users stand from now on."""
+        return Change(_ADVANCE, "bigint text", [(sequence, user_id) for user_id, sequence in sequences.items()])
 
     async def set(self, tx: Held, user_id: str, **values: Any) -> User:
         """Set columns of one user, and return the user as it then is."""
@@ -114,16 +135,16 @@ class Users:
 
 def user_from(row: Row) -> User:
     """The noun in a row that has `COLUMNS`."""
+    return _user(_Row(*(row[name] for name in COLUMNS.split(", "))))
+
+
+def _user(row: _Row) -> User:
     return User(
-        id=row["id"],
-        email=row["email"],
-        name=row["name"],
-        role=row["role"],
-        settings=Settings(
-            realtime_notifications=bool(row["realtime_notifications"]),
-            muted_all_at=row["muted_all_at"],
-            muted_all_sequence=row["muted_all_sequence"],
-        ),
-        sequence=row["sequence"],
-        seen_sequence=row["seen_sequence"],
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=row.role,
+        settings=Settings(bool(row.realtime_notifications), row.muted_all_at, row.muted_all_sequence),
+        sequence=row.sequence,
+        seen_sequence=row.seen_sequence,
     )

@@ -1,0 +1,85 @@
+"""What a batch of hits is judged by, read in one statement and as one row.
+
+Promise: the same as reading each table by itself, at a fraction of the cost: every statement of a transaction costs
+a way to the database and back, and every row of it a fight for Python's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from hub.model import MessageState, Recipient
+from hub.store.database import Database, Held
+
+Pixel = tuple[str, int]
+Client = tuple[str, int, str]
+
+
+class _State(MessageState, array_like=True, frozen=True):
+    """A message's state as it comes in JSON; SQLite says 0 and 1 for false and true."""
+
+
+_messages = msgspec.json.Decoder(list[_State], strict=False)
+_recipients = msgspec.json.Decoder(list[tuple[str, int, str, str | None]])
+_seen = msgspec.json.Decoder(list[tuple[str, int, str, int]])
+_encode = msgspec.json.Encoder().encode
+
+
+class Standing(msgspec.Struct):
+    """How things stand, as far as a batch of hits is concerned.
+
+    The messages by id; the recipients by the message's id and their position; and when each client (message id,
+    position, keyed hash) was last taken for a person.
+    """
+
+    messages: dict[str, MessageState]
+    recipients: dict[Pixel, Recipient]
+    last_seen: dict[Client, int]
+
+
+class Standings:
+    """Reads how things stand, in the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        columns = ", ".join(
+            database.from_json("m.crm") if name == "crm" else f"m.{name}" for name in MessageState.__struct_fields__
+        )
+        messages = database.json_rows(columns, f"messages m WHERE m.id IN {database.texts('$1')}")
+        pixels = database.rows("$2", message_id="text", position="integer")
+        recipients = database.json_rows(
+            "s.message_id, s.position, s.address, s.name",
+            database.at_keys(pixels, "recipients", "s.message_id = r.message_id AND s.position = r.position"),
+        )
+        clients = database.rows("$3", message_id="text", position="integer", client="text")
+        seen = database.json_rows(
+            "s.message_id, s.position, s.client, s.at",
+            database.at_keys(
+                clients,
+                "last_seen",
+                "s.message_id = r.message_id AND s.position = r.position AND s.client = r.client",
+            ),
+        )
+        self._select = f"SELECT {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
+
+    async def read(
+        self, tx: Held, messages: Iterable[str], pixels: Iterable[Pixel], clients: Iterable[Client]
+    ) -> Standing:
+        """How the messages with these ids, the recipients at these pixels and these clients stand."""
+        row = await tx.fetch_one(
+            self._select,
+            _text(list(messages)),
+            _text([{"message_id": id_, "position": position} for id_, position in pixels]),
+            _text([{"message_id": id_, "position": position, "client": c} for id_, position, c in clients]),
+        )
+        assert row is not None
+        return Standing(
+            {message.id: message for message in _messages.decode(row["messages"])},
+            {(id_, at): Recipient(address, name) for id_, at, address, name in _recipients.decode(row["recipients"])},
+            {(id_, position, client): at for id_, position, client, at in _seen.decode(row["seen"])},
+        )
+
+
+def _text(value: object) -> str:
+    return _encode(value).decode()
