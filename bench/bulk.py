@@ -14,7 +14,7 @@ from bench.world import World, a_world, build
 from hub.store.database import Database
 from hub.tracking.rules import RULESET
 
-SENDERS = 10
+SENDERS = 5
 OPENS_PER_MESSAGE = 10
 UNSEEN = 20
 NEVER_SAW = 1
@@ -22,7 +22,8 @@ NEVER_SAW = 1
 
 SLICE = 500_000
 LOG_MS = 60 * 86_400_000
-TEMPLATES = 20
+TEMPLATES = 4
+"""So few senders and templates that every page is full in the smallest database too, and as much is answered."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -58,9 +59,6 @@ class Log:
     async def valid(self, keys: Sequence[str], _at: int) -> set[str]:
         return set(keys) - self.revoked
 
-    async def oldest(self, _user_id: str) -> int | None:
-        return self.first if self.first <= self.head else None
-
     async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:
         self.reads += 1
         self.meanwhile()
@@ -110,12 +108,12 @@ class Desk:
 async def test_live_event_is_written_at_once_while_nothing_waits_before_it() -> None:
     desk = Desk(Log(head=7))
     listener = await desk.started()
-    written: list[int] = []
+    written: list[bytes] = []
     fast = True
 
-    def write(notice: Notice) -> bool:
+    def write(frames: bytes) -> bool:
         if fast:
-            written.append(notice.sequence)
+            written.append(frames)
         return fast
 
     listener.write = write
@@ -124,10 +122,31 @@ async def test_live_event_is_written_at_once_while_nothing_waits_before_it() -> 
     desk.deliver(a_notice(10))
     fast = True
     desk.deliver(a_notice(11))
-    assert written == [8, 9], "nothing overtakes what has to wait"
+    together = a_notice(8).socket_frame + a_notice(9).socket_frame
+    assert written == [together], "nothing overtakes what has to wait"
     assert await desk.all_sent(listener) == [10, 11]
     desk.deliver(a_notice(12), a_notice(14))
-    assert (written, listener.behind) == ([8, 9, 12], True)
+    assert (written, listener.behind) == ([together, a_notice(12).socket_frame], True)
+
+
+async def test_what_a_stream_does_not_carry_is_not_written_and_not_missed() -> None:
+    desk = Desk(Log(head=7))
+    listener, history = await desk.started(stream="notifications"), await desk.started()
+    heard: dict[Stream, list[bytes]] = {"notifications": [], "history": []}
+
+    def write(stream: Stream, frames: bytes) -> bool:
+        heard[stream].append(frames)
+        return True
+
+    for each in (listener, history):
+        each.write = partial(write, each.stream)
+    silent, loud = a_notice(8, notified=False), a_notice(9)
+    desk.deliver(silent)
+    desk.deliver(a_notice(9), a_notice(10, notified=False))
+    assert heard["notifications"] == [loud.socket_frame]
+    rest = loud.socket_frame + a_notice(10, notified=False).socket_frame
+    assert heard["history"] == [silent.socket_frame, rest]
+    assert (listener.position, history.position) == (10, 10)
 
 
 async def test_listener_from_now_on_gets_what_comes_live() -> None:
@@ -146,13 +165,13 @@ async def test_listener_does_not_get_what_it_has() -> None:
 
 
 async def test_live_events_wait_until_the_log_is_read() -> None:
-    desk = Desk(Log(head=7))
-    listener = await desk.started(after=4)
+    desk = Desk(Log(head=8))
+    listener = desk.listener()
     desk.deliver(a_notice(8))
     assert listener.take() == []
     # The log had it, too, by the time it was read.
-    desk.log.head = 8
     desk.deliver(a_notice(9))
+    await desk.connections.start(listener, desk.log.user(), after=4)
     assert await desk.all_sent(listener) == [5, 6, 7, 8, 9]
 
 
@@ -171,7 +190,6 @@ async def test_gap_is_read_from_the_log() -> None:
 )
 async def test_events_that_come_while_a_page_of_the_log_is_read_come_once(missed: int, read: int) -> None:
     desk = Desk(Log(head=missed))
-    listener = await desk.started(after=0)
 
     def arrive() -> None:
         if desk.log.reads == read:
@@ -179,6 +197,7 @@ async def test_events_that_come_while_a_page_of_the_log_is_read_come_once(missed
             desk.deliver(a_notice(desk.log.head))
 
     desk.log.meanwhile = arrive
+    listener = await desk.started(after=0)
     assert await desk.all_sent(listener) == list(range(1, missed + 3))
 
 
@@ -186,8 +205,7 @@ async def test_stream_leaves_out_what_does_not_notify_and_moves_on_all_the_same(
     desk = Desk(Log(head=3, quiet=frozenset({2})))
     listener = await desk.started(after=0, stream="notifications")
     desk.deliver(a_notice(4, notified=False), a_notice(5))
-    desk.log.head = 5
-    assert await desk.all_sent(listener) == [1, 3, 4, 5]
+    assert await desk.all_sent(listener) == [1, 3, 5]
     desk.deliver(a_notice(6, notified=False))
     assert await desk.all_sent(listener) == []
     assert listener.position == 6
@@ -214,7 +232,7 @@ async def test_listener_gets_everything_once_and_in_order_whatever_the_bus_does(
     after = None if after is None else min(after, before)
     desk = Desk(Log(head=before))
     listener = await desk.started(after)
-    start, sent, withheld = listener.position, [], []
+    start, sent, withheld = before if after is None else after, [], []
     for step in steps:
         if step in ("live", "lost", "late", "twice"):
             desk.log.head += 1
@@ -262,8 +280,8 @@ async def test_start_recovers_what_the_log_still_has(
     desk = Desk(Log(head=head, first=first))
     listener = desk.listener()
     assert await desk.connections.start(listener, desk.log.user(), after) is recovered
-    assert listener.position == position
-    assert listener.behind is (position < head)
+    assert await desk.all_sent(listener) == list(range(position + 1, head + 1))
+    assert (listener.position, listener.behind) == (head, False)
 
 
 async def test_check_finds_who_lacks_something() -> None:
@@ -307,9 +325,10 @@ async def test_what_was_taken_no_longer_waits() -> None:
 
 
 async def test_live_events_of_a_listener_that_never_reads_its_log_are_bounded() -> None:
-    desk = Desk(Log(head=1))
-    listener = await desk.started(after=0)
-    for sequence in range(2, HELD_LIMIT * 2):
+    desk = Desk()
+    listener = await desk.started()
+    listener.fall_behind()
+    for sequence in range(1, HELD_LIMIT * 2):
         desk.log.head = sequence
         desk.deliver(a_notice(sequence))
     assert len(listener._held) == HELD_LIMIT

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -20,7 +20,8 @@ import msgspec
 from broadcaster import Broadcast
 from msgspec import Struct
 
-from hub.model import new_id
+from hub.model import Stream, new_id
+from hub.policy import streamed
 
 if TYPE_CHECKING:
     from hub.live.redis_bus import RedisBackend
@@ -29,6 +30,8 @@ CHANNEL = "glimpse:v1"
 """The one channel. Processes that cannot read each other's batches must not share its name."""
 
 FAILURE_LOG_SECONDS = 10.0
+RUN = 32
+"""Events written to a socket at once, about 32 KB; what a slow client then leaves is queued, and bounded."""
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,39 @@ class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, di
     def sse(self) -> bytes:
         """The event as one server-sent event."""
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.sequence, self.type.encode(), self.event)
+
+
+class Run:
+    """Consecutive events of one user that came together: what is written for all of them is made once."""
+
+    __slots__ = ("_frames", "notices")
+
+    def __init__(self, notices: list[Notice]) -> None:
+        self.notices = notices
+        self._frames: dict[Stream, bytes] = {}
+
+    def frames(self, stream: Stream) -> bytes:
+        """The WebSocket frames of those that a stream carries, one after the other."""
+        if stream not in self._frames:
+            carried = (each.socket_frame for each in self.notices if streamed(each.notified, stream))
+            self._frames[stream] = b"".join(carried)
+        return self._frames[stream]
+
+
+def runs(items: Iterable[Item]) -> Iterator[Run]:
+    """The events among `items` as runs, each user's in order; no run is so long that it floods a socket."""
+    open_: dict[str, list[Notice]] = {}
+    for item in items:
+        if isinstance(item, Notice):
+            notices = open_.get(item.user_id)
+            if notices and item.sequence == notices[-1].sequence + 1 and len(notices) < RUN:
+                notices.append(item)
+                continue
+            if notices:
+                yield Run(notices)
+            open_[item.user_id] = [item]
+    for notices in open_.values():
+        yield Run(notices)
 
 
 def text_frame(payload: bytes) -> bytes:

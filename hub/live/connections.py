@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub import policy
-from hub.live.bus import Item, Notice, Revoked
+from hub.live.bus import Item, Notice, Revoked, Run, runs
 from hub.model import Clock, Stream, User
 from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
@@ -68,24 +68,49 @@ class Listener:
         self.position = 0
         self.closing: Closing | None = None
         self.behind = True
-        self.write: Callable[[Notice], bool] | None = None
-        """Sends a live event at once, or returns False if it would have to wait. Whoever sends for this
+        self.write: Callable[[bytes], bool] | None = None
+        """Sends WebSocket frames at once, or returns False if they would have to wait. Whoever sends for this
         listener sets it while everything queued before is sent, and nobody then has to be woken."""
         self._max_bytes = max_bytes
         self._queue: list[Notice] = []
         self._bytes = 0
         self._live_bytes = 0
         self._held: list[Notice] = []
+        self.on_work: Callable[[], None] | None = None
+        """Called whenever there may be something to do; who sends for this listener sets it, or uses `wait`."""
+        self.spoke_at = 0.0
+        """When something was sent last, on the event loop's clock."""
         self._waiter: asyncio.Future[None] | None = None
-        self._spoke_at = 0.0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to send, a log to read, or an end to make."""
+        return bool(self._queue) or self.behind or self.closing is not None
 
     @property
     def queued_bytes(self) -> int:
         """Bytes of events waiting to be sent."""
         return self._bytes
 
-    def offer(self, notice: Notice) -> None:
-        """Take a live event, unless it is an old one; a gap before it means reading the log first."""
+    def offer(self, run: Run) -> None:
+        """Take live events, but for old ones; a gap before them means reading the log first."""
+        if self.closing is None and not self._sends(run):
+            for notice in run.notices:
+                self._offer_one(notice)
+
+    def _sends(self, run: Run) -> bool:
+        """Send live events at once, if they are the next and nothing waits before them; whether that was done."""
+        if self.write is None or self.behind or self._queue or run.notices[0].sequence != self.position + 1:
+            return False
+        frames = run.frames(self.stream)
+        if frames:
+            if not self.write(frames):
+                return False
+            self.spoke_at = asyncio.get_running_loop().time()
+        self.position = run.notices[-1].sequence
+        return True
+
+    def _offer_one(self, notice: Notice) -> None:
         if self.closing is not None:
             return
         if self.behind:
@@ -116,7 +141,7 @@ class Listener:
         self.behind = False
         held, self._held = self._held, []
         for notice in held:
-            self.offer(notice)
+            self._offer_one(notice)
 
     def close(self, code: int, reason: str) -> None:
         """Have the listener ended; the first reason counts."""
@@ -127,9 +152,8 @@ class Listener:
     async def wait(self, seconds: float) -> bool:
         """Wait until there is something to do; False after `seconds` of silence."""
         loop = asyncio.get_running_loop()
-        self._spoke_at = loop.time()
-        while not (self._queue or self.behind or self.closing):
-            until = self._spoke_at + seconds
+        until = loop.time() + seconds
+        while not self.has_work:
             if until <= loop.time():
                 return False
             self._waiter = loop.create_future()
@@ -145,12 +169,9 @@ class Listener:
         return notices
 
     def _put(self, notice: Notice) -> bool:
-        """Send or queue the next event; whether it was queued."""
+        """Queue the next event, if the stream carries it; whether it does."""
         self.position = notice.sequence
         if not policy.streamed(notice.notified, self.stream):
-            return False
-        if self.write is not None and not self._queue and self.write(notice):
-            self._spoke_at = asyncio.get_running_loop().time()
             return False
         self._queue.append(notice)
         self._bytes += len(notice.event)
@@ -164,6 +185,8 @@ class Listener:
             del self._held[0]
 
     def _rouse(self) -> None:
+        if self.on_work is not None:
+            self.on_work()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -241,11 +264,14 @@ class Connections:
                 for listener in self._all():
                     if listener.credential == item.credential:
                         listener.close(NOT_AUTHENTICATED, "the credential was revoked")
-            elif listeners := self._by_user.get(item.user_id):
+        for run in runs(items):
+            if listeners := self._by_user.get(run.notices[0].user_id):
                 for listener in listeners:
-                    listener.offer(item)
-                if item.committed_at:
-                    self._on_delivered((self._clock() - item.committed_at) / 1000)
+                    listener.offer(run)
+                now = self._clock()
+                for notice in run.notices:
+                    if notice.committed_at:
+                        self._on_delivered((now - notice.committed_at) / 1000)
 
     def resync(self) -> None:
         """The bus may have lost something: everybody reads the log, and every credential is looked at again."""
@@ -276,15 +302,14 @@ class Connections:
         some already deleted, and none are replayed. Raises `DatabaseAway`.
         """
         head = user.sequence
-        recovered = True
-        if after is not None and after != head:
-            oldest = await self._events.oldest(user.id) if after < head else None
-            recovered = after < head <= after + REPLAY_LIMIT and oldest is not None and oldest <= after + 1
-        start = after if after is not None and recovered else head
-        listener.position = start
-        if start == head:
-            listener.caught_up(head)
-        return recovered
+        if after is not None and after < head <= after + REPLAY_LIMIT:
+            page = await self._page(listener, user, after)
+            # A log is deleted from its beginning: with the next, all are there.
+            if page and page[0].sequence == after + 1:
+                self._replay(listener, user, page)
+                return True
+        listener.caught_up(head)
+        return after is None or after == head
 
     async def catch_up(self, listener: Listener) -> None:
         """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
@@ -292,13 +317,20 @@ class Connections:
         if user is None:
             listener.close(NOT_AUTHENTICATED, "the account is gone")
             return
-        events = await self._events.after(user.id, listener.position, PAGE)
+        self._replay(listener, user, await self._page(listener, user, listener.position))
+
+    async def _page(self, listener: Listener, user: User, after: int) -> list[Notice]:
+        """What the log has next, as it is told now."""
         notices = []
-        for event in (policy.as_told_now(event, user.settings) for event in events):
+        for event in await self._events.after(user.id, after, PAGE):
+            event = policy.as_told_now(event, user.settings)
             rendered = self._renderer.event(event, user.settings, listener.base_url)
             notices.append(Notice(user.id, event.sequence, event.type, event.notified, rendered))
-        listener.replay(notices)
-        if len(events) < PAGE:
+        return notices
+
+    def _replay(self, listener: Listener, user: User, page: Sequence[Notice]) -> None:
+        listener.replay(page)
+        if len(page) < PAGE:
             listener.caught_up(user.sequence)
 
     async def drain(self, seconds: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:

@@ -14,13 +14,12 @@ from collections.abc import Callable
 
 import msgspec
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from hub.actions import Actions, BeyondTheLog, NotFound
 from hub.api.auth import Auth
 from hub.api.problems import Problem, unavailable
 from hub.config import Config
-from hub.live.bus import Notice, text_frame
 from hub.live.connections import (
     GOING_DOWN,
     NOT_AUTHENTICATED,
@@ -30,9 +29,9 @@ from hub.live.connections import (
     Connections,
     Listener,
     TooManyListeners,
-    drop,
 )
-from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing, decode
+from hub.live.frames import Connect, Connected, Error, Seen, Viewing, decode
+from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
 from hub.model import User, is_id
 from hub.store.credentials import Credential
 from hub.store.database import DatabaseAway
@@ -45,24 +44,7 @@ NO_CONNECT = 4408
 TOO_MANY_FRAMES = 4429
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
-RETRY_SECONDS = 1.0
-GONE = (WebSocketDisconnect, RuntimeError, OSError)
-"""What Starlette raises, on the way to a client that has left, according to when that was noticed."""
-
 GOES_DOWN = "The server is going down; come back in a moment."
-
-
-class CloseSocket(Exception):
-    """The socket is to be closed with this code."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-class Disconnected(Exception):
-    """The client is gone."""
 
 
 class Sockets:
@@ -105,7 +87,7 @@ class Sockets:
             return
         offered = scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        socket = _Socket(websocket, self._config.send_seconds)
+        socket = Socket(websocket, self._config.send_seconds)
         try:
             if offered and SUBPROTOCOL not in offered:
                 raise CloseSocket(NOT_THE_PROTOCOL, f"offer the subprotocol {SUBPROTOCOL}")
@@ -127,7 +109,7 @@ class Sockets:
             self._on_close(1013)
             await socket.close(1013, "try again in a moment")
 
-    async def _serve(self, socket: _Socket, credential: Credential | None, base_url: str) -> None:
+    async def _serve(self, socket: Socket, credential: Credential | None, base_url: str) -> None:
         frame = await self._first_frame(socket)
         try:
             connect = decode(frame or "")
@@ -148,7 +130,7 @@ class Sockets:
         finally:
             self._connections.remove(listener)
 
-    async def _first_frame(self, socket: _Socket) -> str | None:
+    async def _first_frame(self, socket: Socket) -> str | None:
         try:
             async with asyncio.timeout(self._config.connect_seconds) as deadline:
                 self._newcomers.add(deadline)
@@ -161,7 +143,7 @@ class Sockets:
                 raise CloseSocket(GOING_DOWN, "the server is going down") from None
             raise CloseSocket(NO_CONNECT, "no connect frame came") from None
 
-    async def _follow(self, socket: _Socket, listener: Listener, credential: Credential, after: int | None) -> None:
+    async def _follow(self, socket: Socket, listener: Listener, credential: Credential, after: int | None) -> None:
         # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
         current = await self._auth.again(credential)
         if current is None:
@@ -171,30 +153,16 @@ class Sockets:
         await socket.send(encode(_connected(user, recovered, self._config.heartbeat_seconds)))
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._write(socket, listener))
-                await self._read(socket, user)
+                writer = Writer(socket, listener, self._connections, group, self._config.heartbeat_seconds)
+                try:
+                    await self._read(socket, user)
+                finally:
+                    writer.stop()
         except ExceptionGroup as ended:
             # The writer's reason comes first: it knows why the server wants to end.
             raise ended.exceptions[0] from None
 
-    async def _write(self, socket: _Socket, listener: Listener) -> None:
-        while True:
-            listener.write = socket.write
-            woke = await listener.wait(self._config.heartbeat_seconds)
-            listener.write = None
-            if listener.closing is not None:
-                raise CloseSocket(listener.closing.code, listener.closing.reason)
-            if listener.behind:
-                try:
-                    await self._connections.catch_up(listener)
-                except DatabaseAway:
-                    await asyncio.sleep(RETRY_SECONDS)
-            for notice in listener.take():
-                await socket.send(notice.frame)
-            if not woke:
-                await socket.send(encode(Heartbeat(listener.position)))
-
-    async def _read(self, socket: _Socket, user: User) -> None:
+    async def _read(self, socket: Socket, user: User) -> None:
         budget, last = float(FRAMES_AT_ONCE), time.monotonic()
         while True:
             frame = await socket.receive()
@@ -231,52 +199,6 @@ class Sockets:
         except DatabaseAway:
             return Error("unavailable", "the database is away; say it again in a moment")
         return None
-
-
-class _Socket:
-    """One WebSocket with a deadline on every send."""
-
-    def __init__(self, websocket: WebSocket, send_seconds: float) -> None:
-        self._websocket = websocket
-        self._send_seconds = send_seconds
-        extension = websocket.scope.get("extensions", {}).get("glimpse.transport", {})
-        self._write_frame: Callable[[bytes], bool] | None = extension.get("frame")
-
-    async def receive(self) -> str | None:
-        """The next frame's text; None for a binary one. Raises `Disconnected`."""
-        message = await self._websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise Disconnected
-        text: str | None = message.get("text")
-        return text
-
-    def write(self, notice: Notice) -> bool:
-        """Send an event at once; False if the server has no such way, or the client does not read fast enough."""
-        return self._write_frame is not None and self._write_frame(notice.socket_frame)
-
-    async def send(self, frame: bytes) -> None:
-        """Send a text frame. Raises `Disconnected`, or TimeoutError if the client does not read."""
-        if self._write_frame is not None and self._write_frame(text_frame(frame)):
-            return
-        async with asyncio.timeout(self._send_seconds):
-            try:
-                await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
-            except GONE:
-                raise Disconnected from None
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close with a code; a client that does not even read that is cut off."""
-        try:
-            async with asyncio.timeout(min(2.0, self._send_seconds)):
-                await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
-        except TimeoutError:
-            self.abort()
-        except GONE:
-            pass
-
-    def abort(self) -> None:
-        """Drop the connection at once, with what is still buffered for it, where the server lets us."""
-        drop(self._websocket.scope)
 
 
 def _connected(user: User, recovered: bool, heartbeat: float) -> Connected:

@@ -72,7 +72,7 @@ class Credentials:
 
     async def by_token(self, token_hash: str) -> Credential | None:
         """Whose token has this hash."""
-        row = await self._database.fetch_one(
+        row = await self._database.find(
             f"SELECT t.id AS credential_id, t.last_used_at, {_USER} FROM tokens t"
             " JOIN users u ON u.id = t.user_id WHERE t.hash = $1",
             token_hash,
@@ -106,7 +106,7 @@ class Credentials:
 
     async def by_session(self, session_hash: str, at: int) -> Credential | None:
         """Whose session has this hash, unless it has expired."""
-        row = await self._database.fetch_one(
+        row = await self._database.find(
             f"SELECT s.id AS credential_id, s.last_used_at, {_USER} FROM sessions s"
             " JOIN users u ON u.id = s.user_id WHERE s.hash = $1 AND s.expires_at > $2",
             *(session_hash, at),
@@ -146,7 +146,7 @@ class Credentials:
         table, valid = (
             ("tokens", "CAST($2 AS BIGINT) > 0") if credential.kind == "token" else ("sessions", "c.expires_at > $2")
         )
-        row = await self._database.fetch_one(
+        row = await self._database.find(
             f"SELECT c.last_used_at, {_USER} FROM {table} c JOIN users u ON u.id = c.user_id"
             f" WHERE c.id = $1 AND {valid}",
             *(credential.id, at),

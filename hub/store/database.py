@@ -163,8 +163,8 @@ class Database:
                     await self._roll_back(writer)
                 raise
 
-    async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
-        """Read, outside any transaction. Raises `DatabaseAway`.
+    async def fetch(self, sql: str, *args: Any, quick: bool = False) -> Sequence[Row]:
+        """Read, outside any transaction; `quick` is for a few rows by their keys: see `Held`. Raises `DatabaseAway`.
 
         A held reader may have died of old age, so a failure is tried once more on a new connection.
         """
@@ -173,6 +173,7 @@ class Database:
                 reader: Held | None = None
                 try:
                     reader = self._idle.pop() if self._idle and attempt == 1 else await self._open()
+                    reader.quick = quick
                     rows = await reader.fetch(sql, *args)
                 except BaseException as error:
                     if reader is not None:
@@ -189,6 +190,11 @@ class Database:
     async def fetch_one(self, sql: str, *args: Any) -> Row | None:
         """The first row of a read, or None. Raises `DatabaseAway`."""
         rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def find(self, sql: str, *args: Any) -> Row | None:
+        """The row that a key finds, or None. Raises `DatabaseAway`."""
+        rows = await self.fetch(sql, *args, quick=True)
         return rows[0] if rows else None
 
     def rows(self, parameter: str, **columns: str) -> str:

@@ -67,7 +67,7 @@ class Messages:
 
     async def get(self, user_id: str, message_id: str) -> Message | None:
         """A message of the user's own, with its recipients."""
-        row = await self._database.fetch_one(
+        row = await self._database.find(
             f"SELECT {columns('m')} FROM messages m WHERE m.id = $1 AND m.user_id = $2", message_id, user_id
         )
         if row is None:
@@ -76,9 +76,7 @@ class Messages:
 
     async def owned(self, user_id: str, message_id: str) -> bool:
         """Whether this is a message of the user's own."""
-        row = await self._database.fetch_one(
-            "SELECT id FROM messages WHERE id = $1 AND user_id = $2", message_id, user_id
-        )
+        row = await self._database.find("SELECT id FROM messages WHERE id = $1 AND user_id = $2", message_id, user_id)
         return row is not None
 
     async def page(

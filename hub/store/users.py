@@ -68,14 +68,12 @@ class Users:
 
     async def get(self, user_id: str) -> User | None:
         """The account with this id."""
-        row = await self._database.fetch_one(f"SELECT {COLUMNS} FROM users WHERE id = $1", user_id)
+        row = await self._database.find(f"SELECT {COLUMNS} FROM users WHERE id = $1", user_id)
         return user_from(row) if row else None
 
     async def by_email(self, email: str) -> tuple[User, str] | None:
         """The account with this address, in any case of letters, and its password's hash."""
-        row = await self._database.fetch_one(
-            f"SELECT {COLUMNS}, password_hash FROM users WHERE email = $1", email.lower()
-        )
+        row = await self._database.find(f"SELECT {COLUMNS}, password_hash FROM users WHERE email = $1", email.lower())
         return (user_from(row), row["password_hash"]) if row else None
 
     async def heads(self, user_ids: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,154 @@
+"""One open socket: what is sent to it, and when it is over.
+
+Promise: a socket that nothing waits for costs a timer and no task. What can be sent is sent at once; what has to
+wait is sent in order by a task that ends with it. No send lasts longer than the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from hub.live.bus import text_frame
+from hub.live.connections import Connections, Listener, drop
+from hub.live.frames import Heartbeat
+from hub.store.database import DatabaseAway
+from hub.wire import encode
+
+RETRY_SECONDS = 1.0
+GONE = (WebSocketDisconnect, RuntimeError, OSError)
+"""What Starlette raises, on the way to a client that has left, according to when that was noticed."""
+
+
+class CloseSocket(Exception):
+    """The socket is to be closed with this code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Disconnected(Exception):
+    """The client is gone."""
+
+
+class Socket:
+    """One WebSocket with a deadline on every send."""
+
+    def __init__(self, websocket: WebSocket, send_seconds: float) -> None:
+        self._websocket = websocket
+        self._send_seconds = send_seconds
+        extension = websocket.scope.get("extensions", {}).get("glimpse.transport", {})
+        self._write_frame: Callable[[bytes], bool] | None = extension.get("frame")
+
+    async def receive(self) -> str | None:
+        """The next frame's text; None for a binary one. Raises `Disconnected`."""
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise Disconnected
+        text: str | None = message.get("text")
+        return text
+
+    def write(self, frames: bytes) -> bool:
+        """Send whole frames at once; False if the server has no such way, or the client does not read fast enough."""
+        return self._write_frame is not None and self._write_frame(frames)
+
+    async def send(self, frame: bytes) -> None:
+        """Send a text frame. Raises `Disconnected`, or TimeoutError if the client does not read."""
+        if self.write(text_frame(frame)):
+            return
+        async with asyncio.timeout(self._send_seconds):
+            try:
+                await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
+            except GONE:
+                raise Disconnected from None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a code; a client that does not even read that is cut off."""
+        try:
+            async with asyncio.timeout(min(2.0, self._send_seconds)):
+                await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
+        except TimeoutError:
+            self.abort()
+        except GONE:
+            pass
+
+    def abort(self) -> None:
+        """Drop the connection at once, with what is still buffered for it, where the server lets us."""
+        drop(self._websocket.scope)
+
+
+class Writer:
+    """Sends a listener's events and heartbeats to its socket, from now until `stop`."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        listener: Listener,
+        connections: Connections,
+        group: asyncio.TaskGroup,
+        heartbeat_seconds: float,
+    ) -> None:
+        """What goes wrong in sending, or why the listener is closed, is raised in `group`."""
+        self._socket = socket
+        self._listener = listener
+        self._connections = connections
+        self._group = group
+        self._heartbeat_seconds = heartbeat_seconds
+        self._loop = asyncio.get_running_loop()
+        self._sending = False
+        self._silent = False
+        listener.spoke_at = self._loop.time()
+        listener.on_work = self._work
+        listener.write = socket.write
+        self._timer = self._loop.call_later(heartbeat_seconds, self._beat)
+        if listener.has_work:
+            self._work()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._timer.cancel()
+        self._listener.on_work = self._listener.write = None
+
+    def _work(self) -> None:
+        if not self._sending:
+            self._sending = True
+            self._listener.write = None
+            self._group.create_task(self._send())
+
+    async def _send(self) -> None:
+        """Send what waits; nothing may overtake it meanwhile."""
+        listener = self._listener
+        while listener.has_work or self._silent:
+            if listener.closing is not None:
+                raise CloseSocket(listener.closing.code, listener.closing.reason)
+            if listener.behind:
+                try:
+                    await self._connections.catch_up(listener)
+                except DatabaseAway:
+                    await asyncio.sleep(RETRY_SECONDS)
+            for notice in listener.take():
+                await self._socket.send(notice.frame)
+                self._silent = False
+            if self._silent:
+                self._silent = False
+                await self._socket.send(encode(Heartbeat(listener.position)))
+        listener.spoke_at = self._loop.time()
+        listener.write = self._socket.write
+        self._sending = False
+
+    def _beat(self) -> None:
+        """Send a heartbeat if nothing was sent for so long, and look again when it may be time for the next."""
+        now = self._loop.time()
+        due = self._listener.spoke_at + self._heartbeat_seconds
+        if due <= now:
+            due = now + self._heartbeat_seconds
+            if not self._sending and self._socket.write(text_frame(encode(Heartbeat(self._listener.position)))):
+                self._listener.spoke_at = now
+            else:
+                self._silent = True
+                self._work()
+        self._timer = self._loop.call_at(due, self._beat)
