@@ -102,22 +102,30 @@ class Opens:
     async def page(
         self, user_id: str, *, limit: int, message_id: str | None, before: str | None, uncounted: bool
     ) -> list[tuple[Open, Recipient | None]]:
-        """The opens of one message, or of all the user's, newest first, with whose pixel it was."""
-        where, args = ["o.user_id = $1"], [user_id]
+        """The opens of one message, or of all the user's, newest first, with whose pixel it was.
+
+        What counts and what does not is looked for apart, each from the newest back: there may be a million hits of
+        machines between two of people.
+        """
+        where, args = ["user_id = $1"], [user_id]
         if message_id is not None:
             # As an expression, or SQLite looks through all of the user's opens for those of one message.
-            where = ["o.user_id || '' = $1"]
+            where = ["user_id || '' = $1"]
             args.append(message_id)
-            where.append(f"o.message_id = ${len(args)}")
+            where.append(f"message_id = ${len(args)}")
         if before is not None:
             args.append(before)
-            where.append(f"o.id < ${len(args)}")
-        if not uncounted:
-            where.append("o.counted")
+            where.append(f"id < ${len(args)}")
+        kinds = ("true", "false") if uncounted else ("true",)
+        newest = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT * FROM opens WHERE {' AND '.join(where)} AND counted = {kind}"
+            f" ORDER BY id DESC LIMIT {limit:d}) AS of_{kind}"
+            for kind in kinds
+        )
         rows = await self._database.fetch(
-            f"SELECT {columns('o')}, p.address AS p_address, p.name AS p_name FROM opens o"
+            f"SELECT {columns('o')}, p.address AS p_address, p.name AS p_name FROM ({newest}) AS o"
             " LEFT JOIN recipients p ON p.message_id = o.message_id AND p.position = o.position"
-            f" WHERE {' AND '.join(where)} ORDER BY o.id DESC LIMIT {limit:d}",
+            f" ORDER BY o.id DESC LIMIT {limit:d}",
             *args,
         )
         return [(open_from(row), recipient_from(row)) for row in rows]

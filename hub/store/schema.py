@@ -140,8 +140,8 @@ opens = sa.Table(
         sqlite_where=sa.text("client_hash IS NOT NULL"),
         postgresql_where=sa.text("client_hash IS NOT NULL"),
     ),
-    Index("opens_of_message", "message_id", "id"),
-    Index("opens_of_user", "user_id", "id"),
+    Index("opens_of_message", "message_id", "counted", "id"),
+    Index("opens_of_user", "user_id", "counted", "id"),
     sqlite_with_rowid=False,
 )
 """`client_hash` is kept for a day, and only on hits so soon after sending that a burst may still turn them."""

@@ -1,0 +1,168 @@
+"""One open socket: what is sent at once, what has to wait, and what an idle one is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from hub.live.bus import Notice, Run, text_frame
+from hub.live.connections import Connections, Listener
+from hub.live.socket import CloseSocket, Socket, Writer
+from hub.store.database import DatabaseAway
+from tests.processes import eventually
+
+HEARTBEAT = 0.05
+
+
+def a_notice(sequence: int) -> Notice:
+    return Notice("me", sequence, "open.recorded", True, b"%d" % sequence)
+
+
+@dataclass
+class Client:
+    """What a client gets, in the place of the connection. It takes `fast` frames at once, and others when `reads`."""
+
+    fast: bool = True
+    heard: list[dict[str, Any]] = field(default_factory=list)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def write_frame(self, frames: bytes) -> bool:
+        if self.fast:
+            while frames:
+                size = frames[1]
+                self.heard.append(json.loads(frames[2 : 2 + size]))
+                frames = frames[2 + size :]
+        return self.fast
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        return {"extensions": {"glimpse.transport": {"frame": self.write_frame}}}
+
+    async def send(self, message: dict[str, str]) -> None:
+        await self.reads.wait()
+        self.heard.append(json.loads(message["text"]))
+
+    @property
+    def numbers(self) -> list[int]:
+        """The events that came, by their number."""
+        return [each["event"] for each in self.heard if each["type"] == "event"]
+
+
+@dataclass
+class Log:
+    """What a listener that is behind is caught up with, in the place of the connections."""
+
+    reads: int = 0
+    away: bool = False
+
+    async def catch_up(self, listener: Listener) -> None:
+        self.reads += 1
+        if self.away:
+            self.away = False
+            raise DatabaseAway("gone")
+        listener.replay([a_notice(1)])
+        listener.caught_up(1)
+
+
+@asynccontextmanager
+async def a_writer(client: Client, log: Log | None = None, *, behind: bool = False) -> AsyncIterator[Listener]:
+    """A listener whose socket is `client`; it stands at 1, or has the log to read first."""
+    listener = Listener("me", "history", "token:1", 1 << 20)
+    if not behind:
+        listener.caught_up(1)
+    async with asyncio.TaskGroup() as group:
+        socket = Socket(cast(Any, client), 5.0)
+        writer = Writer(socket, listener, cast(Connections, log or Log()), group, HEARTBEAT)
+        try:
+            yield listener
+        finally:
+            writer.stop()
+
+
+async def test_live_events_are_written_together_with_no_task() -> None:
+    client = Client()
+    async with a_writer(client) as listener:
+        tasks = len(asyncio.all_tasks())
+        listener.offer(Run([a_notice(2), a_notice(3)]))
+        assert client.numbers == [2, 3]
+        assert len(asyncio.all_tasks()) == tasks
+
+
+async def test_idle_socket_has_heartbeats_that_an_event_puts_off() -> None:
+    client = Client()
+    async with a_writer(client) as listener:
+        await eventually(lambda: len(client.heard) == 2)
+        assert client.heard == [{"type": "heartbeat", "sequence": 1}] * 2
+        listener.offer(Run([a_notice(2)]))
+        spoke_at = listener.spoke_at
+        await eventually(lambda: len(client.heard) == 4)
+        assert listener.spoke_at - spoke_at >= HEARTBEAT
+        assert client.heard[2:] == [{"type": "event", "event": 2}, {"type": "heartbeat", "sequence": 2}]
+
+
+async def test_nothing_overtakes_what_a_slow_client_has_to_wait_for() -> None:
+    client = Client(fast=False)
+    async with a_writer(client) as listener:
+        listener.offer(Run([a_notice(2), a_notice(3)]))
+        await asyncio.sleep(0)
+        client.fast = True
+        listener.offer(Run([a_notice(4)]))
+        assert client.numbers == []
+        client.reads.set()
+        await eventually(lambda: client.numbers == [2, 3, 4])
+        listener.offer(Run([a_notice(5)]))
+        assert client.numbers == [2, 3, 4, 5]
+
+
+async def test_slow_client_has_its_heartbeat_when_it_reads_again() -> None:
+    client = Client(fast=False)
+    async with a_writer(client) as listener:
+        await eventually(lambda: listener.write is None, what="it waits for the client")
+        assert client.heard == []
+        client.reads.set()
+        await eventually(lambda: len(client.heard) > 0)
+        assert client.heard[0] == {"type": "heartbeat", "sequence": 1}
+
+
+async def test_log_is_read_for_who_is_behind_however_often_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.live.socket.RETRY_SECONDS", 0.01)
+    client, log = Client(), Log(away=True)
+    async with a_writer(client, log, behind=True):
+        await eventually(lambda: client.numbers == [1])
+        assert log.reads == 2
+
+
+async def test_reason_for_the_end_is_raised_in_the_group() -> None:
+    async def closed() -> None:
+        async with a_writer(Client()) as listener:
+            listener.close(4001, "the server is going down")
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as ended:
+        await closed()
+    [closing] = ended.value.exceptions
+    assert isinstance(closing, CloseSocket)
+    assert (closing.code, closing.reason) == (4001, "the server is going down")
+
+
+async def test_nothing_is_sent_after_the_end() -> None:
+    client, other = Client(), Client()
+    async with a_writer(other):
+        async with a_writer(client) as listener:
+            pass
+        listener.offer(Run([a_notice(2)]))
+        listener.close(4001, "the server is going down")
+        await eventually(lambda: len(other.heard) == 2, what="heartbeats were due")
+    assert client.heard == []
+
+
+def test_frames_of_a_run_are_each_a_whole_frame() -> None:
+    assert Run([a_notice(2), a_notice(3)]).frames("history") == b"".join(
+        text_frame(b'{"type":"event","event":%d}' % number) for number in (2, 3)
+    )
