@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
@@ -72,9 +71,8 @@ def create_app(config: Config) -> Starlette:
             app.router.routes.extend(await _build(app, config, stack))
             yield
 
-    app = Starlette(
+    app = Front(
         lifespan=lifespan,
-        middleware=[Middleware(Front)],
         exception_handlers={
             Problem: on_problem,
             DatabaseAway: on_database_away,

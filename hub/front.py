@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,22 +21,19 @@ USABLE_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 """What Heroku's router sends and other proxies may; anything else is replaced, so that nothing odd is logged."""
 
 
-class Front:
-    """ASGI middleware around the router. `scope["app"].state` has the endpoints `pixel` and `socket`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+class Front(Starlette):
+    """The application, which serves the endpoints `pixel` and `socket` of its `state` by itself."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif _is_pixel(scope):
-            await scope["app"].state.pixel(scope, receive, send)
+        # Each layer behind this would take its time of every pixel, and be held in memory by every open socket.
+        if _is_pixel(scope):
+            await self.state.pixel(scope, receive, send)
         elif scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:
-            # Each layer of the router would be held in memory for as long as the socket is open.
-            await _with_id(scope["app"].state.socket, scope, receive, send)
+            await _with_id(self.state.socket, scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
         else:
-            await _with_id(self._app, scope, receive, send)
+            await _with_id(super().__call__, scope, receive, send)
 
 
 async def _with_id(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -42,6 +42,10 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL = "glimpse.v1"
 NO_CONNECT = 4408
 TOO_MANY_FRAMES = 4429
+AT_THE_DOOR = 8
+"""Clients that are let in at the same time: when thousands come back at once, hits and whoever is in wait for a few
+of them, not for all."""
+
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
 GOES_DOWN = "The server is going down; come back in a moment."
@@ -66,6 +70,7 @@ class Sockets:
         self._config = config
         self._on_close = on_close
         self._newcomers: set[asyncio.Timeout] = set()
+        self._door = asyncio.Semaphore(AT_THE_DOOR)
 
     def go_down(self) -> None:
         """Wait for no connect frame any more: the server is going down."""
@@ -96,7 +101,7 @@ class Sockets:
             base_url = self._auth.base_url(websocket)
             # It is let in, perhaps for days: what was only needed for that goes.
             scope["headers"] = []
-            await self._serve(socket, credential, base_url)
+            await self._follow(socket, *await self._let_in(socket, credential, base_url))
         except CloseSocket as closing:
             self._on_close(closing.code)
             await socket.close(closing.code, closing.reason)
@@ -109,7 +114,30 @@ class Sockets:
             self._on_close(1013)
             await socket.close(1013, "try again in a moment")
 
-    async def _serve(self, socket: Socket, credential: Credential | None, base_url: str) -> None:
+    async def _let_in(self, socket: Socket, credential: Credential | None, base_url: str) -> tuple[Listener, Connected]:
+        """Take the connect frame: the socket's listener, which stands where its client does, and the answer."""
+        connect = await self._connect_frame(socket)
+        async with self._door:
+            if connect.token is not None:
+                credential = await self._auth.by_token(connect.token)
+            if credential is None:
+                raise CloseSocket(NOT_AUTHENTICATED, "no valid token, and no session")
+            try:
+                listener = self._connections.add(credential.user.id, connect.stream, credential.key, base_url)
+            except TooManyListeners:
+                raise CloseSocket(TOO_MANY_SOCKETS, "this user has too many sockets open") from None
+            try:
+                # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
+                current = await self._auth.again(credential)
+                if current is None:
+                    raise CloseSocket(NOT_AUTHENTICATED, "the credential was revoked")
+                recovered = await self._connections.start(listener, current.user, connect.after)
+            except BaseException:
+                self._connections.remove(listener)
+                raise
+        return listener, _connected(current.user, recovered, self._config.heartbeat_seconds)
+
+    async def _connect_frame(self, socket: Socket) -> Connect:
         frame = await self._first_frame(socket)
         try:
             connect = decode(frame or "")
@@ -117,18 +145,7 @@ class Sockets:
             raise CloseSocket(NOT_THE_PROTOCOL, f"not a connect frame: {error}") from None
         if not isinstance(connect, Connect):
             raise CloseSocket(NOT_THE_PROTOCOL, "the first frame must be connect")
-        if connect.token is not None:
-            credential = await self._auth.by_token(connect.token)
-        if credential is None:
-            raise CloseSocket(NOT_AUTHENTICATED, "no valid token, and no session")
-        try:
-            listener = self._connections.add(credential.user.id, connect.stream, credential.key, base_url)
-        except TooManyListeners:
-            raise CloseSocket(TOO_MANY_SOCKETS, "this user has too many sockets open") from None
-        try:
-            await self._follow(socket, listener, credential, connect.after)
-        finally:
-            self._connections.remove(listener)
+        return connect
 
     async def _first_frame(self, socket: Socket) -> str | None:
         try:
@@ -143,26 +160,22 @@ class Sockets:
                 raise CloseSocket(GOING_DOWN, "the server is going down") from None
             raise CloseSocket(NO_CONNECT, "no connect frame came") from None
 
-    async def _follow(self, socket: Socket, listener: Listener, credential: Credential, after: int | None) -> None:
-        # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
-        current = await self._auth.again(credential)
-        if current is None:
-            raise CloseSocket(NOT_AUTHENTICATED, "the credential was revoked")
-        user = current.user
-        recovered = await self._connections.start(listener, user, after)
-        await socket.send(encode(_connected(user, recovered, self._config.heartbeat_seconds)))
+    async def _follow(self, socket: Socket, listener: Listener, connected: Connected) -> None:
         try:
+            await socket.send(encode(connected))
             async with asyncio.TaskGroup() as group:
                 writer = Writer(socket, listener, self._connections, group, self._config.heartbeat_seconds)
                 try:
-                    await self._read(socket, user)
+                    await self._read(socket, listener.user_id)
                 finally:
                     writer.stop()
         except ExceptionGroup as ended:
             # The writer's reason comes first: it knows why the server wants to end.
             raise ended.exceptions[0] from None
+        finally:
+            self._connections.remove(listener)
 
-    async def _read(self, socket: Socket, user: User) -> None:
+    async def _read(self, socket: Socket, user_id: str) -> None:
         budget, last = float(FRAMES_AT_ONCE), time.monotonic()
         while True:
             frame = await socket.receive()
@@ -171,11 +184,11 @@ class Sockets:
             budget -= 1
             if budget < 0:
                 raise CloseSocket(TOO_MANY_FRAMES, f"more than {FRAMES_PER_SECOND} frames a second")
-            error = await self._use(frame, user)
+            error = await self._use(frame, user_id)
             if error is not None:
                 await socket.send(encode(error))
 
-    async def _use(self, frame: str | None, user: User) -> Error | None:
+    async def _use(self, frame: str | None, user_id: str) -> Error | None:
         """Do what a frame asks; the error to answer, if it could not be used."""
         if frame is None:
             return Error("bad_frame", "binary frames are not part of the protocol")
@@ -187,9 +200,9 @@ class Sockets:
             if isinstance(said, Viewing):
                 if not is_id(said.message_id):
                     raise NotFound(said.message_id)
-                await self._actions.view(user.id, said.message_id)
+                await self._actions.view(user_id, said.message_id)
             elif isinstance(said, Seen):
-                await self._actions.mark_seen(user.id, said.sequence)
+                await self._actions.mark_seen(user_id, said.sequence)
             else:
                 return Error("bad_frame", "this socket is connected already")
         except NotFound:

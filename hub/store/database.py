@@ -22,6 +22,7 @@ from typing import Any
 
 import asyncpg
 import databases
+import msgspec
 
 from hub.store.held import Change, Held, Row
 from hub.store.remedies import why_not_opened
@@ -57,6 +58,8 @@ _PG_AWAY = (
     asyncpg.InternalClientError,
 )
 
+
+_decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
 
 _PG_LASTING = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
@@ -196,6 +199,15 @@ class Database:
         """The row that a key finds, or None. Raises `DatabaseAway`."""
         rows = await self.fetch(sql, *args, quick=True)
         return rows[0] if rows else None
+
+    async def fetch_as_one(self, names: Sequence[str], sql: str, *args: Any, quick: bool = False) -> Sequence[Row]:
+        """As `fetch`, for many rows of many columns: they travel as one text, at a third of the cost.
+
+        `names` are the columns wanted of the query `sql`, whose order is kept. SQLite says 0 and 1 for false and true.
+        """
+        rows = self.json_rows(", ".join(names), f"({sql}) AS asked")
+        [row] = await self.fetch(f"SELECT {rows} AS rows", *args, quick=quick)
+        return [dict(zip(names, values, strict=True)) for values in _decode_rows(row["rows"])]
 
     def rows(self, parameter: str, **columns: str) -> str:
         """SQL for a table `r` made of the JSON array of objects in `parameter`.

@@ -25,7 +25,14 @@ class Stored(msgspec.Struct, omit_defaults=True):
     seen: int | None = None
 
 
-_INSERT = "INSERT INTO events (user_id, sequence, type, at, notified, withheld, message_id, open_id, data) {rows}"
+_COLUMNS = ("user_id", "sequence", "type", "at", "notified", "withheld", "message_id", "open_id", "data")
+_NAMES = (
+    *_COLUMNS,
+    *(f"o_{name}" for name in opens.COLUMNS),
+    *(f"m_{name}" for name in messages.COLUMNS),
+    *("p_address", "p_name"),
+)
+_INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) {{rows}}"
 _TYPES = "text bigint text bigint boolean text text text text"
 
 
@@ -40,7 +47,7 @@ class Events:
             " LEFT JOIN opens o ON o.id = e.open_id"
             " LEFT JOIN messages m ON m.id = e.message_id"
             " LEFT JOIN recipients p ON p.message_id = o.message_id AND p.position = o.position"
-            " WHERE e.user_id = $1 AND e.sequence > $2 ORDER BY e.sequence"
+            " WHERE e.user_id = $1 AND e.sequence > $2 ORDER BY e.sequence LIMIT $3"
         )
 
     def added(self, events: Iterable[Event]) -> Change:
@@ -50,7 +57,7 @@ class Events:
     async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:
         """The events after `sequence`, oldest first, at most `limit`, with what they refer to as it is now."""
         quick = limit <= FEW
-        rows = await self._database.fetch(f"{self._select} LIMIT {limit:d}", user_id, sequence, quick=quick)
+        rows = await self._database.fetch_as_one(_NAMES, self._select, user_id, sequence, limit, quick=quick)
         whole = [row["message_id"] for row in rows if row["message_id"] and not row["open_id"]]
         recipients: dict[str, list[Row]] = {}
         if whole:

@@ -12,15 +12,16 @@ from hub.model import Count, Crm, Message, Provider, Recipient
 from hub.store.database import Change, Database, Held, Row
 
 MAX_SEARCH_CHARACTERS = 20_000
-_TABLE_COLUMNS = (
-    "id, user_id, created_at, registered_sequence, subject, template, format, shared, sent_at, provider, crm, muted,"
-    " muted_set_sequence, opens, hits, first_opened_at, last_opened_at, recipient_count, viewed_at"
+COLUMNS = (
+    *("id", "user_id", "created_at", "registered_sequence", "subject", "template", "format", "shared", "sent_at"),
+    *("provider", "crm", "muted", "muted_set_sequence", "opens", "hits", "first_opened_at", "last_opened_at"),
+    *("recipient_count", "viewed_at"),
 )
 
 
 def columns(table: str) -> str:
     """The columns of a message, qualified, each under the name `message_from` expects."""
-    return ", ".join(f"{table}.{name} AS m_{name}" for name in _TABLE_COLUMNS.replace(" ", "").split(","))
+    return ", ".join(f"{table}.{name} AS m_{name}" for name in COLUMNS)
 
 
 class Messages:
