@@ -1,7 +1,8 @@
 """Measure 4, fan-out: how many deliveries a second, to a thousand sockets of one user, and to two of each of many.
 
 Beside it, nginx with Nchan delivers the same frames to as many sockets. A hit of Glimpse is classified and
-committed before it is delivered; a message published to Nchan is only kept in memory.
+committed before it is delivered; a message published to Nchan is only kept in memory. The fan-out alone is therefore
+measured as well: a hub that hears of the events on its bus, as it does of all that another process has committed.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+
+import msgspec
 
 from bench import load, servers
 from bench.crowd import Crowd, Opening
@@ -19,7 +24,8 @@ from bench.load import Load
 from bench.mixture import first_opens
 from bench.servers import NCHAN, Server
 from bench.sockets import Clients, hub_opening
-from bench.world import World, a_world, build, slices
+from bench.world import Letter, World, a_world, build, slices
+from hub.live.bus import CHANNEL, Batch, Notice
 
 NAME = "fanout"
 SOCKETS = 1000
@@ -31,6 +37,10 @@ ARRIVE_SECONDS = 60.0
 PACED_SECONDS = 5.0
 SILENCE_SECONDS = 8.0
 GOAL = 1.0
+COMMITTED = 16
+CONNECTIONS_TO_THE_BUS = 1
+"""A process commits about so many events at a time under such a load, and says so over one connection."""
+
 EVENT_BYTES = 908
 """With these a frame is as large as the one that tells of an open, 935 bytes on average."""
 
@@ -90,6 +100,16 @@ def measure(setting: Setting) -> list[Figure]:
     return [figure for shape in shapes for figure in _measure(setting, shape, rounds)]
 
 
+@dataclass
+class _Contender:
+    """A server, who listens to it, and how a round's events are made: its number and pace (None: no pace) in, a load
+    out."""
+
+    runs: _Runs
+    crowd: Crowd
+    make: Callable[[int, float | None], Load]
+
+
 def _measure(setting: Setting, shape: Shape, rounds: int) -> list[Figure]:
     folder = setting.folder / f"users-{shape.users}"
     folder.mkdir()
@@ -100,36 +120,69 @@ def _measure(setting: Setting, shape: Shape, rounds: int) -> list[Figure]:
     if missing:
         setting.say(f"no yardstick: {missing}")
     with ExitStack() as stack:
+        valkey = stack.enter_context(servers.valkey())
         hub = stack.enter_context(servers.hub("Glimpse", folder, url, sockets_per_user=SOCKETS))
-        nchan = None if missing else stack.enter_context(servers.nginx("Nchan", folder, NCHAN_LOCATIONS, [NCHAN]))
-        return _by_turns(setting, shape, world, hub, nchan, rounds)
+        alone = stack.enter_context(
+            servers.hub("Glimpse's fan-out alone", folder, url, redis_url=valkey.url, sockets_per_user=SOCKETS)
+        )
+        each = SOCKETS // shape.users
+        ours = [hub_opening(sender.token) for sender in world.senders for _ in range(each)]
+        batches = list(slices(world.messages, shape.events))
+        contenders = [
+            _Contender(_Runs(hub, [], []), Crowd(hub.port, ours), partial(_hits, hub, batches)),
+            _Contender(
+                _Runs(alone, [], []), Crowd(alone.port, ours), partial(_from_the_bus, valkey.port, shape, world)
+            ),
+        ]
+        if not missing:
+            nchan = stack.enter_context(servers.nginx("Nchan", folder, NCHAN_LOCATIONS, [NCHAN]))
+            theirs = [Opening(f"/subscribe?id={number}") for number in range(shape.users) for _ in range(each)]
+            contenders.append(
+                _Contender(_Runs(nchan, [], []), Crowd(nchan.port, theirs), partial(_publishing, nchan, shape))
+            )
+        return _by_turns(setting, shape, contenders, rounds)
 
 
-def _by_turns(
-    setting: Setting, shape: Shape, world: World, hub: Server, nchan: Server | None, rounds: int
-) -> list[Figure]:
-    each = SOCKETS // shape.users
-    ours = [hub_opening(sender.token) for sender in world.senders for _ in range(each)]
-    theirs = [Opening(f"/subscribe?id={number}") for number in range(shape.users) for _ in range(each)]
-    glimpse, beside = _Runs(hub, [], []), _Runs(nchan or hub, [], [])
-    with Clients(Crowd(hub.port, ours)) as of_hub:
-        of_hub.open(OPEN_SECONDS)
-        with Clients(Crowd(nchan.port if nchan else 0, theirs if nchan else [])) as of_nchan:
-            of_nchan.open(OPEN_SECONDS)
-            for number, messages in enumerate(slices(world.messages, shape.events)):
-                # The last round is at a steady pace: what a delivery costs then, not how many can be had.
-                pace = shape.events / PACED_SECONDS if number > rounds else None
-                hits = [hit.request() for hit in first_opens(messages, random.Random(number))]
-                sent = Load(hub.port, hits, CONNECTIONS, ARRIVE_SECONDS, pace, once=True)
-                _round(setting, shape, glimpse, of_hub, sent)
-                if nchan:
-                    _round(setting, shape, beside, of_nchan, _publishing(nchan, shape, pace))
-    figures = [_rate(shape, glimpse, beside if nchan else None)]
-    figures += [_rate(shape, beside, None)] if nchan else []
-    return [*figures, _cost(shape, glimpse, beside if nchan else None)]
+def _by_turns(setting: Setting, shape: Shape, contenders: Sequence[_Contender], rounds: int) -> list[Figure]:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Clients(each.crowd)) for each in contenders]
+        for each in clients:
+            each.open(OPEN_SECONDS)
+        for number in range(rounds + 2):
+            # The last round is at a steady pace: what a delivery costs then, not how many can be had.
+            pace = shape.events / PACED_SECONDS if number > rounds else None
+            for contender, crowd in zip(contenders, clients, strict=True):
+                _round(setting, shape, contender.runs, crowd, contender.make(number, pace))
+    glimpse, alone, *rest = [contender.runs for contender in contenders]
+    beside = rest[0] if rest else None
+    figures = [_rate(shape, glimpse, beside), _rate(shape, alone, beside)]
+    figures += [_rate(shape, beside, None)] if beside else []
+    return [*figures, _cost(shape, glimpse, beside), _cost(shape, alone, beside)]
 
 
-def _publishing(nchan: Server, shape: Shape, pace: float | None) -> Load:
+def _hits(hub: Server, batches: Sequence[Sequence[Letter]], number: int, pace: float | None) -> Load:
+    hits = [hit.request() for hit in first_opens(batches[number], random.Random(number))]
+    return Load(hub.port, hits, CONNECTIONS, ARRIVE_SECONDS, pace, once=True)
+
+
+def _from_the_bus(port: int, shape: Shape, world: World, number: int, pace: float | None) -> Load:
+    """What other processes say on the bus when they have committed as many events, several at a time."""
+    first = number * shape.events
+    event = b'"' + b"x" * EVENT_BYTES + b'"'
+    notices = [
+        Notice(world.senders[n % shape.users].id, n // shape.users + 1, "open.recorded", True, event)
+        for n in range(first, first + shape.events)
+    ]
+    said = [msgspec.msgpack.encode(Batch(tuple(some))) for some in slices(notices, COMMITTED)]
+    commands = [
+        b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(CHANNEL), CHANNEL.encode(), len(each), each)
+        for each in said
+    ]
+    rate = pace / COMMITTED if pace else None
+    return Load(port, commands, CONNECTIONS_TO_THE_BUS, ARRIVE_SECONDS, rate, once=True, answer=b":")
+
+
+def _publishing(nchan: Server, shape: Shape, _number: int, pace: float | None) -> Load:
     frame = b'{"type":"event","event":' + b'"' + b"x" * EVENT_BYTES + b'"}'
     requests = [
         f"POST /publish?id={number % shape.users} HTTP/1.1\r\nHost: localhost\r\n"

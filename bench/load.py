@@ -177,7 +177,12 @@ class _Making:
 
 
 def _size(data: bytes) -> int:
-    """How many bytes the answer that begins with `data` has in all, or 0 if that is not known yet."""
+    """How many bytes the answer that begins with `data` has in all, or 0 if that is not known yet.
+
+    HTTP's, or the number in one line that Redis says how many heard a message with.
+    """
+    if data.startswith(b":"):
+        return data.find(b"\r\n") + 2 if b"\r\n" in data else 0
     head, found, _ = data.partition(b"\r\n\r\n")
     if not found:
         return 0

@@ -44,7 +44,7 @@ class Keys:
             raise ValueError("at least one secret is needed")
         derived = [hashlib.sha256(b"glimpse/pixel/1\0" + secret.encode()).digest() for secret in secrets]
         # A list, not a mapping: an id is one byte, and two secrets that share it are both to be believed.
-        self._keys = [(key[0], key[1:]) for key in derived]
+        self._keys = [(key[0], hmac.new(key[1:], digestmod="sha256")) for key in derived]
         self._client_secret = hashlib.sha256(b"glimpse/client/1\0" + secrets[0].encode()).digest()
 
     def sign(self, message_id: str, position: int) -> str:
@@ -74,5 +74,7 @@ class Keys:
         return hashlib.blake2b(text, digest_size=12, key=self._client_secret, salt=salt).hexdigest()
 
 
-def _mac(key: bytes, body: bytes) -> bytes:
-    return hmac.digest(key, body, "sha256")[:MAC_BYTES]
+def _mac(key: hmac.HMAC, body: bytes) -> bytes:
+    mac = key.copy()
+    mac.update(body)
+    return mac.digest()[:MAC_BYTES]
