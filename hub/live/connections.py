@@ -58,6 +58,12 @@ class TooManyListeners(Exception):
 class Listener:
     """One socket or stream: where it stands in its user's log, and what waits to be sent to it."""
 
+    # There may be ten thousand.
+    __slots__ = (
+        *("_bytes", "_held", "_live_bytes", "_max_bytes", "_queue", "_waiter", "base_url", "behind", "closing"),
+        *("credential", "on_work", "position", "spoke_at", "stream", "user_id", "write"),
+    )
+
     def __init__(
         self, user_id: str, stream: Stream, credential: str, max_bytes: int, base_url: str | None = None
     ) -> None:

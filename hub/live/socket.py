@@ -38,6 +38,8 @@ class Disconnected(Exception):
 class Socket:
     """One WebSocket with a deadline on every send."""
 
+    __slots__ = ("_send_seconds", "_websocket", "_write_frame")
+
     def __init__(self, websocket: WebSocket, send_seconds: float) -> None:
         self._websocket = websocket
         self._send_seconds = send_seconds
@@ -83,6 +85,11 @@ class Socket:
 
 class Writer:
     """Sends a listener's events and heartbeats to its socket, from now until `stop`."""
+
+    __slots__ = (
+        *("_connections", "_group", "_heartbeat_seconds", "_listener", "_loop", "_sending", "_silent", "_socket"),
+        "_timer",
+    )
 
     def __init__(
         self,

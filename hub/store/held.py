@@ -112,7 +112,8 @@ class Held:
             try:
                 await self.fetch(SQLITE_BEGIN)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or loop.time() > until:
+                # The low byte is the kind of error; what is above it says more of it.
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or loop.time() > until:
                     raise
             else:
                 return
