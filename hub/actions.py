@@ -185,7 +185,7 @@ class Actions:
         if not changed:
             return []
         await tx.change(self._opens.corrected(changed))
-        await self._messages.recount(tx, [message_id])
+        await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in changed})
         await self._opens.forget_seen(tx, message_id)
         message = await self._messages.read(tx, message_id)
         events = [

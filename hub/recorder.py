@@ -368,8 +368,10 @@ class Recorder:
             self._users.advanced({event.user_id: event.sequence for event in events}),
         )
         if batch.corrected:
+            # Seldom, and for as long as it takes to look through a message's opens.
+            tx.quick = False
             await tx.change(self._opens.corrected(batch.corrected))
-            await self._messages.recount(tx, {open_.message_id for open_ in batch.corrected})
+            await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in batch.corrected})
         return events
 
     def _notice(self, event: Event, user: User, committed_at: int) -> Notice:

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from hub.live.connections import GOING_DOWN, Closing
-from tests.test_connections import Desk, a_notice
+from hub.live.connections import GOING_DOWN, PAGE, PAGES_A_TURN, Closing, Turnstile
+from tests.test_connections import Desk, Log, a_notice
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,32 @@ async def test_wait_ends_with_the_silence_or_with_what_breaks_it() -> None:
     desk.deliver(a_notice(2))
     assert await waiting
     assert await listener.wait(10)
+
+
+async def test_turnstile_lets_a_few_pass_in_each_turn_of_the_loop() -> None:
+    turnstile = Turnstile(3)
+    passed: list[int] = []
+    turns: list[int] = []
+
+    async def newcomer(number: int) -> None:
+        await turnstile.passed()
+        passed.append(number)
+
+    everybody = asyncio.gather(*(newcomer(number) for number in range(10)))
+    while not everybody.done():
+        await asyncio.sleep(0)
+        turns.append(len(passed))
+    assert passed == list(range(10)), "in the order in which they came"
+    assert max(after - before for before, after in pairwise([0, *turns])) == 3
+
+
+async def test_listeners_far_behind_do_not_keep_the_loop_to_themselves() -> None:
+    desk = Desk(Log(head=PAGE * 10))
+    listeners = [await desk.started(after=0) for _ in range(20)]
+    together = asyncio.gather(*(desk.all_sent(listener) for listener in listeners))
+    before, most = desk.log.reads, 0
+    while not together.done():
+        await asyncio.sleep(0)
+        before, most = desk.log.reads, max(most, desk.log.reads - before)
+    assert most <= PAGES_A_TURN
+    assert await together == [list(range(1, PAGE * 10 + 1))] * 20

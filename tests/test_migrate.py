@@ -49,7 +49,7 @@ async def test_empty_database_becomes_what_the_code_needs(database_url: str) -> 
 async def test_difference_would_be_seen(migrated_url: str) -> None:
     engine = create_async_engine(async_engine_url(migrated_url))
     async with engine.begin() as connection:
-        await connection.execute(text("DROP INDEX opens_of_user"))
+        await connection.execute(text("DROP INDEX history_of_user"))
         await connection.execute(text("ALTER TABLE users DROP COLUMN seen_sequence"))
     await engine.dispose()
     assert len(await differences(migrated_url)) == 2

@@ -99,10 +99,10 @@ async def test_opens_are_nothing_to_a_stranger(store: Store) -> None:
 @pytest.mark.parametrize(
     ("message_id", "uncounted", "searches"),
     [
-        ("message", False, ["opens_of_message (message_id=? AND counted=? AND id<?)"]),
-        ("message", True, ["opens_of_message (message_id=? AND counted=? AND id<?)"] * 2),
-        (None, False, ["opens_of_user (user_id=? AND counted=? AND id<?)"]),
-        (None, True, ["opens_of_user (user_id=? AND counted=? AND id<?)"] * 2),
+        ("message", False, ["history_of_message (message_id=? AND counted=? AND id<?)"]),
+        ("message", True, ["history_of_message (message_id=? AND counted=? AND id<?)"] * 2),
+        (None, False, ["history_of_user (user_id=? AND counted=? AND id<?)"]),
+        (None, True, ["history_of_user (user_id=? AND counted=? AND id<?)"] * 2),
     ],
 )
 async def test_history_looks_through_nothing_but_what_it_shows(
@@ -147,6 +147,25 @@ async def test_early_opens_are_those_with_a_client_hash_on_that_pixel(store: Sto
     await add(store, opens_of(message, 3, position=2), "a client")
     async with store.database.write() as tx:
         assert await store.opens.early(tx, message.id, 1) == [(open_, "a client") for open_ in early]
+
+
+async def test_early_opens_are_found_without_looking_through_the_rest(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked in every batch of a pixel's first seconds, however often that was fetched."""
+    async with open_store(migrated_sqlite_url) as store, store.database.write() as tx:
+        asked: list[tuple[str, Any]] = []
+        fetch = tx.fetch
+
+        async def noted(sql: str, *args: Any) -> Any:
+            asked.append((sql, args))
+            return await fetch(sql, *args)
+
+        monkeypatch.setattr(tx, "fetch", noted)
+        await store.opens.early(tx, "message", 1)
+        [(sql, args)] = asked
+        plan = [str(row["detail"]) for row in await fetch(f"EXPLAIN QUERY PLAN {sql}", *args)]
+    assert plan == ["SEARCH o USING INDEX opens_early_on_pixel (message_id=? AND position=?)"]
 
 
 async def test_opens_between_two_times_include_both(store: Store) -> None:

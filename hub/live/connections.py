@@ -31,6 +31,8 @@ REPLAY_LIMIT = 1000
 PAGE = 50
 """Events read from the log at once for a listener that is behind; each page is sent before the next is read."""
 
+PAGES_A_TURN = 2
+
 HELD_LIMIT = 1000
 
 DRAIN_STEPS = 50
@@ -49,6 +51,22 @@ class Closing:
 
     code: int
     reason: str
+
+
+class Turnstile:
+    """Lets so many pass in each turn of the event loop, and hits and whoever is in pass between them.
+
+    What a client that comes back needs may all be done at once, with nothing to wait for: thousands that come
+    together would keep everybody else waiting for all of them.
+    """
+
+    def __init__(self, a_turn: int) -> None:
+        self._turn = asyncio.Semaphore(a_turn)
+
+    async def passed(self) -> None:
+        """Wait for one's turn, and for nothing else."""
+        async with self._turn:
+            await asyncio.sleep(0)
 
 
 class TooManyListeners(Exception):
@@ -225,6 +243,7 @@ class Connections:
         self._max_bytes = max_bytes
         self._on_delivered = on_delivered
         self._by_user: dict[str, set[Listener]] = {}
+        self._pages = Turnstile(PAGES_A_TURN)
         self.draining = False
         """Whether the server is going down: who comes now is sent away."""
         self._checks: set[asyncio.Task[None]] = set()
@@ -319,6 +338,7 @@ class Connections:
 
     async def catch_up(self, listener: Listener) -> None:
         """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
+        await self._pages.passed()
         user = await self._users.get(listener.user_id)
         if user is None:
             listener.close(NOT_AUTHENTICATED, "the account is gone")

@@ -29,6 +29,7 @@ from hub.live.connections import (
     Connections,
     Listener,
     TooManyListeners,
+    Turnstile,
 )
 from hub.live.frames import Connect, Connected, Error, Seen, Viewing, decode
 from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
@@ -42,9 +43,8 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL = "glimpse.v1"
 NO_CONNECT = 4408
 TOO_MANY_FRAMES = 4429
-AT_THE_DOOR = 8
-"""Clients that are let in at the same time: when thousands come back at once, hits and whoever is in wait for a few
-of them, not for all."""
+NEWCOMERS_A_TURN = 4
+"""Clients that are let in in one turn of the event loop."""
 
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
@@ -70,7 +70,7 @@ class Sockets:
         self._config = config
         self._on_close = on_close
         self._newcomers: set[asyncio.Timeout] = set()
-        self._door = asyncio.Semaphore(AT_THE_DOOR)
+        self._door = Turnstile(NEWCOMERS_A_TURN)
 
     def go_down(self) -> None:
         """Wait for no connect frame any more: the server is going down."""
@@ -117,24 +117,24 @@ class Sockets:
     async def _let_in(self, socket: Socket, credential: Credential | None, base_url: str) -> tuple[Listener, Connected]:
         """Take the connect frame: the socket's listener, which stands where its client does, and the answer."""
         connect = await self._connect_frame(socket)
-        async with self._door:
-            if connect.token is not None:
-                credential = await self._auth.by_token(connect.token)
-            if credential is None:
-                raise CloseSocket(NOT_AUTHENTICATED, "no valid token, and no session")
-            try:
-                listener = self._connections.add(credential.user.id, connect.stream, credential.key, base_url)
-            except TooManyListeners:
-                raise CloseSocket(TOO_MANY_SOCKETS, "this user has too many sockets open") from None
-            try:
-                # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
-                current = await self._auth.again(credential)
-                if current is None:
-                    raise CloseSocket(NOT_AUTHENTICATED, "the credential was revoked")
-                recovered = await self._connections.start(listener, current.user, connect.after)
-            except BaseException:
-                self._connections.remove(listener)
-                raise
+        await self._door.passed()
+        if connect.token is not None:
+            credential = await self._auth.by_token(connect.token)
+        if credential is None:
+            raise CloseSocket(NOT_AUTHENTICATED, "no valid token, and no session")
+        try:
+            listener = self._connections.add(credential.user.id, connect.stream, credential.key, base_url)
+        except TooManyListeners:
+            raise CloseSocket(TOO_MANY_SOCKETS, "this user has too many sockets open") from None
+        try:
+            # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
+            current = await self._auth.again(credential)
+            if current is None:
+                raise CloseSocket(NOT_AUTHENTICATED, "the credential was revoked")
+            recovered = await self._connections.start(listener, current.user, connect.after)
+        except BaseException:
+            self._connections.remove(listener)
+            raise
         return listener, _connected(current.user, recovered, self._config.heartbeat_seconds)
 
     async def _connect_frame(self, socket: Socket) -> Connect:

@@ -126,7 +126,7 @@ class Database:
         require_folder(self._url)
         try:
             await self._databases.connect()
-            self._writer = await self._open(writer=True)
+            self._writer = await self._open()
         except Exception as error:
             if is_away(error):
                 raise DatabaseAway.because(error, self._url) from error
@@ -253,9 +253,9 @@ class Database:
         """SQL that locks the rows read, in the order read. SQLite's one writer needs none."""
         return "" if self.embedded else "FOR UPDATE"
 
-    async def _open(self, *, writer: bool = False) -> Held:
+    async def _open(self) -> Held:
         # In a task of its own: `databases` keeps one connection per task, and these outlive theirs.
-        opening = asyncio.create_task(self._opened(writer))
+        opening = asyncio.create_task(self._opened())
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -263,7 +263,7 @@ class Database:
             self._later(_close_when_open(opening))
             raise
 
-    async def _opened(self, writer: bool) -> Held:
+    async def _opened(self) -> Held:
         if not self._databases.is_connected:
             raise DatabaseAway("it has not been opened yet")
         try:
@@ -272,7 +272,7 @@ class Database:
             # Nothing was asked yet, so it can only be the database.
             raise DatabaseAway.because(error) from error
         try:
-            await held.prepare(writer=writer)
+            await held.prepare()
         except BaseException:
             await held.close()
             raise
@@ -283,7 +283,7 @@ class Database:
         for attempt in (1, 2):
             try:
                 if self._writer is None:
-                    self._writer = await self._open(writer=True)
+                    self._writer = await self._open()
                 self._writer.quick = quick
                 await self._writer.begin()
                 return self._writer

@@ -26,25 +26,24 @@ frozen, with users' rows locked, for which every other process would wait as lon
 
 BUSY_SECONDS = 0.4
 BUSY_STEP_SECONDS = 0.01
-"""How long a transaction on SQLite waits for another process to end its own, and how often it looks. Less than the
+"""How long a statement on SQLite waits for what another process has locked, and how often it looks. Less than the
 recorder's own deadline, so that a lock held elsewhere ends as an error, not as a guess."""
 
 ROWS_BITS = 6
 """On SQLite rows go into a statement by powers of two, up to 2**6, so that few texts of it have to be prepared."""
 
 SQLITE_PRAGMAS = (
+    # SQLite would wait with the event loop, or a thread, in its hands.
+    "PRAGMA busy_timeout=0",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    f"PRAGMA busy_timeout={round(BUSY_SECONDS * 1000)}",
     "PRAGMA temp_store=MEMORY",
     # A batch changes a few pages a hit, all over the file: by default they would not stay in memory until the
     # commit, and every third batch would wait for all of them to be copied from the log to the file.
     "PRAGMA cache_size=-16384",
     "PRAGMA wal_autocheckpoint=8000",
 )
-WRITER_PRAGMA = "PRAGMA busy_timeout=0"
-"""The writer waits for a lock in `begin`, without blocking a thread."""
 
 # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for the lock later fails on
 # SQLite whenever another has written in between.
@@ -103,38 +102,33 @@ class Held:
 
     async def begin(self) -> None:
         """Begin a transaction."""
-        if not self._embedded:
-            await self.fetch("BEGIN")
-            return
+        await self.fetch(SQLITE_BEGIN if self._embedded else "BEGIN")
+
+    async def _run(self, sql: str, values: Any) -> Sequence[Row]:
+        """Run a statement on SQLite; while another process has locked what it needs, ask again, but not for long."""
         loop = asyncio.get_running_loop()
         until = loop.time() + BUSY_SECONDS
         while True:
             try:
-                await self.fetch(SQLITE_BEGIN)
+                if self.quick and sql not in WAITS:
+                    return self._execute(sql, values)
+                rows: Sequence[Row] = await self._raw._execute(self._execute, sql, values)
+                return rows
             except sqlite3.OperationalError as error:
                 # The low byte is the kind of error; what is above it says more of it.
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or loop.time() > until:
                     raise
-            else:
-                return
             await asyncio.sleep(BUSY_STEP_SECONDS)
-
-    async def _run(self, sql: str, values: Any) -> Sequence[Row]:
-        """Run a statement on SQLite."""
-        if self.quick and sql not in WAITS:
-            return self._execute(sql, values)
-        rows: Sequence[Row] = await self._raw._execute(self._execute, sql, values)
-        return rows
 
     def _execute(self, sql: str, values: Any) -> Sequence[Row]:
         rows: Sequence[Row] = self._raw._conn.execute(sql, values).fetchall()
         return rows
 
-    async def prepare(self, *, writer: bool) -> None:
-        """Set up a connection that has just been opened, for the one that writes or for one that only reads."""
+    async def prepare(self) -> None:
+        """Set up a connection that has just been opened."""
         if self._embedded:
             self._raw.row_factory = sqlite3.Row
-            for pragma in (*SQLITE_PRAGMAS, *([WRITER_PRAGMA] if writer else [])):
+            for pragma in SQLITE_PRAGMAS:
                 await self.fetch(pragma)
         else:
             await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -121,17 +121,27 @@ class Messages:
             Change(self._count_recipient, "bigint bigint bigint text integer", own),
         )
 
-    async def recount(self, tx: Held, message_ids: Iterable[str]) -> None:
-        """Set the counters of these messages to what their opens say, after some were corrected."""
-        ids = json.dumps(list(message_ids))
-        for table, key in (("messages", "id"), ("recipients", "message_id")):
-            own = "" if table == "messages" else " AND o.position = recipients.position"
-            counted = f"FROM opens o WHERE o.message_id = {table}.{key} AND o.counted{own}"
+    async def recount(self, tx: Held, pixels: Collection[tuple[str, int]]) -> None:
+        """Set the counters of these pixels' messages and recipients to what their opens say, after some were corrected.
+
+        A pixel is a message's id and a position. May look through all opens of these messages.
+        """
+        keys = json.dumps([{"message_id": id_, "position": position} for id_, position in sorted(pixels)])
+        rows = self._database.rows("$1", message_id="text", position="integer")
+        for table, wanted, own in (
+            ("messages", f"id IN (SELECT r.message_id FROM {rows})", "o.message_id = messages.id"),
+            (
+                "recipients",
+                f"(message_id, position) IN (SELECT r.message_id, r.position FROM {rows})",
+                "o.message_id = recipients.message_id AND o.position = recipients.position",
+            ),
+        ):
+            counted = f"FROM opens o WHERE {own} AND o.counted = true"
             await tx.fetch(
                 f"UPDATE {table} SET opens = (SELECT count(*) {counted}),"
                 f" first_opened_at = (SELECT min(o.at) {counted}), last_opened_at = (SELECT max(o.at) {counted})"
-                f" WHERE {key} IN {self._database.texts('$1')}",
-                ids,
+                f" WHERE {wanted}",
+                keys,
             )
 
     async def change(self, tx: Held, user_id: str, message_id: str, values: Mapping[str, Any]) -> bool:

@@ -140,8 +140,16 @@ opens = sa.Table(
         sqlite_where=sa.text("client_hash IS NOT NULL"),
         postgresql_where=sa.text("client_hash IS NOT NULL"),
     ),
-    Index("opens_of_message", "message_id", "counted", "id"),
-    Index("opens_of_user", "user_id", "counted", "id"),
+    Index(
+        "opens_early_on_pixel",
+        "message_id",
+        "position",
+        "id",
+        sqlite_where=sa.text("client_hash IS NOT NULL"),
+        postgresql_where=sa.text("client_hash IS NOT NULL"),
+    ),
+    Index("history_of_message", "message_id", "counted", "id"),
+    Index("history_of_user", "user_id", "counted", "id"),
     sqlite_with_rowid=False,
 )
 """`client_hash` is kept for a day, and only on hits so soon after sending that a burst may still turn them."""
