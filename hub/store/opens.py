@@ -105,7 +105,8 @@ class Opens:
         """The opens of one message, or of all the user's, newest first, with whose pixel it was.
 
         What counts and what does not is looked for apart, each from the newest back: there may be a million hits of
-        machines between two of people.
+        machines between two of people. It is asked for in the whole order of its index, or PostgreSQL, which cannot
+        guess how many ids come before an early one, looks through everybody's.
         """
         where, args = ["user_id = $1"], [user_id]
         if message_id is not None:
@@ -119,7 +120,7 @@ class Opens:
         kinds = ("true", "false") if uncounted else ("true",)
         newest = " UNION ALL ".join(
             f"SELECT * FROM (SELECT * FROM opens WHERE {' AND '.join(where)} AND counted = {kind}"
-            f" ORDER BY id DESC LIMIT {limit:d}) AS of_{kind}"
+            f" ORDER BY counted DESC, id DESC LIMIT {limit:d}) AS of_{kind}"
             for kind in kinds
         )
         rows = await self._database.fetch(
