@@ -192,8 +192,7 @@ class Actions:
             self._reclassified(user, number, opens[open_.id], open_, message, now)
             for number, open_ in enumerate(changed, 1)
         ]
-        await tx.change(self._events.added(events))
-        await tx.change(self._users.advanced({user.id: user.sequence + len(events)}))
+        await tx.change(self._events.added(events), self._users.advanced({user.id: user.sequence + len(events)}))
         return events
 
     def _reclassified(self, user: User, number: int, before: Open, after: Open, message: Message, now: int) -> Event:

@@ -166,7 +166,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
             scope["extensions"][TRANSPORT_EXTENSION] = {"transport": self.transport, "frame": self.write_frame}
 
     def write_frame(self, frame: bytes) -> bool:
-        """Write a whole frame at once; False if the peer does not read fast enough or the socket is not open."""
+        """Write whole frames at once; False if the peer does not read fast enough or the socket is not open."""
         if self.close_sent or not self.handshake_complete or not self.writable.is_set() or self.transport.is_closing():
             return False
         self.transport.write(frame)

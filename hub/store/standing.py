@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from hub.batch import Pixel
 from hub.model import MessageState, Recipient
 from hub.store.database import Database, Held
 
-Pixel = tuple[str, int]
 Client = tuple[str, int, str]
 
 
