@@ -7,6 +7,7 @@ request but a pixel's has an id, in its answer and in each log line written for 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,6 +35,13 @@ class Front(Starlette):
             await super().__call__(scope, receive, send)
         else:
             await _with_id(super().__call__, scope, receive, send)
+
+    def take(self, scope: Scope, write: Callable[[bytes, bytes], bool], run: Callable[[ASGIApp], None]) -> bool:
+        """Serve a request without a task, if it is one for a pixel; whether it is: see `Pixel.take`."""
+        if not _is_pixel(scope) or scope["method"] != "GET":
+            return False
+        self.state.pixel.take(scope, write, run)
+        return True
 
 
 async def _with_id(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -198,7 +198,7 @@ class Settings(Struct, frozen=True):
 
 
 class User(Struct, frozen=True):
-    """A sender with an account."""
+    """A sender with an account. `views` is how often they said that they look at a message of theirs."""
 
     id: str
     email: str
@@ -207,6 +207,7 @@ class User(Struct, frozen=True):
     settings: Settings
     sequence: int
     seen_sequence: int
+    views: int = 0
 
 
 class Recipient(Struct, frozen=True):

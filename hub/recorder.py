@@ -15,32 +15,25 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from hub.batch import Batch, Known, is_early
+from hub.batch import Known
+from hub.commits import Commits, Draft, Measures
 from hub.config import Config
 from hub.live.bus import Bus, Notice
-from hub.model import Clock, Event, Hit, MessageState, Open, User, Visit, new_id
+from hub.model import Clock, Hit, Visit, new_id
+from hub.pipeline import BATCH, Pipeline
 from hub.spool import Spool
-from hub.store.database import Database, DatabaseAway, Held
-from hub.store.events import Events
-from hub.store.messages import Messages
-from hub.store.opens import Opens
-from hub.store.standing import Standings
-from hub.store.users import Users
+from hub.store.database import Database, DatabaseAway
 from hub.tracking.classify import examine
 from hub.tracking.datasets import Datasets
-from hub.tracking.rules import VIEWING_MS
 from hub.tracking.token import Keys
 from hub.wire import Renderer
 
 logger = logging.getLogger(__name__)
-
-BATCH = 128
-"""Hits in one transaction at the most. On SQLite the event loop does little else meanwhile, for some 60 us a hit."""
 
 SMALL_BATCH = 64
 """Replayed at once while hits wait for it, and it has no longer than they have: on a busy machine a whole batch
@@ -51,14 +44,6 @@ STRANDED_LIMIT = 100_000
 """Hits kept in memory at the most while neither the database nor the spool takes them: about 60 MB."""
 SAY_AGAIN_SECONDS = 10.0
 DAY_MS = 86_400_000
-
-
-@dataclass(slots=True)
-class Measures:
-    """What the recorder tells its observers after each commit: its hits and seconds, and how many of each verdict."""
-
-    committed: Callable[[int, float], None] = lambda _hits, _seconds: None
-    verdicts: Callable[[Mapping[str, int]], None] = lambda _counts: None
 
 
 @dataclass(slots=True)
@@ -87,23 +72,16 @@ class Recorder:
         measures: Measures | None = None,
     ) -> None:
         self._database = database
-        self._users = Users(database)
-        self._messages = Messages(database)
-        self._opens = Opens(database)
-        self._events = Events(database)
-        self._standings = Standings(database)
-        self._bus = bus
-        self._renderer = renderer
         self._keys = keys
         self._datasets = datasets
         self._spool = spool
         self._repeat_ms = config.repeat_seconds * 1000
         self._commit_seconds = config.commit_seconds
-        self._clock = clock
-        self._measures = measures or Measures()
-        self._waiting: deque[tuple[Hit, asyncio.Future[None]]] = deque()
-        self._wake = asyncio.Event()
-        self._stopping = False
+        self._bus = bus
+        self._commits = Commits(database, bus, renderer, self._repeat_ms, clock, measures or Measures())
+        # On SQLite there is no way to the database that could be saved, and its one writer has the lock anyhow.
+        read = None if database.embedded else self._read
+        self._pipeline = Pipeline(self._keep, bus.publish, read, self._repeat_ms)
         self._gate = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
         self._replaying: asyncio.Task[None] | None = None
@@ -135,13 +113,12 @@ class Recorder:
 
     async def start(self) -> None:
         """Begin to record; what an earlier process left in the spool is replayed first."""
-        self._loop = asyncio.create_task(self._run(), name="recorder")
+        self._loop = asyncio.create_task(self._pipeline.run(), name="recorder")
         self.adopt()
 
     async def stop(self) -> None:
         """Record what still waits, and end. What cannot be committed now stays in the spool."""
-        self._stopping = True
-        self._wake.set()
+        self._pipeline.stop()
         if self._loop is not None:
             await self._loop
         if self._replaying is not None:
@@ -154,10 +131,13 @@ class Recorder:
 
     async def record(self, visit: Visit) -> None:
         """Record a hit; returns when it is safe."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append((self.hit(visit), future))
-        self._wake.set()
-        await future
+        safe = asyncio.Event()
+        self.submit(visit, safe.set)
+        await safe.wait()
+
+    def submit(self, visit: Visit, safe: Callable[[], object]) -> None:
+        """Record a hit; `safe` is called once it is."""
+        self._pipeline.put(self.hit(visit), safe)
 
     def hit(self, visit: Visit) -> Hit:
         """The hit to record for a visit. Here the address and the User-Agent are let go."""
@@ -178,29 +158,22 @@ class Recorder:
         if self._replaying is None and self._spool.pending():
             self._replaying = asyncio.create_task(self._replay(), name="spool replay")
 
-    async def _run(self) -> None:
-        while self._waiting or not self._stopping:
-            if not self._waiting:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            notices = await self._keep([hit for hit, _ in batch])
-            for _, future in batch:
-                if not future.done():
-                    future.set_result(None)
-            await self._bus.publish(notices)
+    async def _read(self, hits: Sequence[Hit]) -> Known | None:
+        if self.spooling:
+            return None
+        async with asyncio.timeout(self._commit_seconds):
+            return await self._commits.read(hits)
 
-    async def _keep(self, hits: Sequence[Hit]) -> Sequence[Notice]:
+    async def _keep(self, draft: Draft) -> Sequence[Notice]:
         """Commit hits, or spool them; never raises, for somebody waits for each."""
         async with self._gate:
-            return await self._commit_or_spool(hits)
+            return await self._commit_or_spool(draft)
 
-    async def _commit_or_spool(self, hits: Sequence[Hit]) -> Sequence[Notice]:
+    async def _commit_or_spool(self, draft: Draft) -> Sequence[Notice]:
         if not self.spooling:
             try:
                 async with asyncio.timeout(self._commit_seconds):
-                    return await self._commit(hits, again=False)
+                    return await self._commits.commit(draft)
             except (DatabaseAway, TimeoutError) as error:
                 # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
                 self._away = f" ({error})" if self._database.embedded and str(error) else ""
@@ -208,7 +181,7 @@ class Recorder:
             except Exception:
                 self._away = ""
                 logger.exception("a batch could not be committed: its hits go to the spool")
-        await self._save(hits)
+        await self._save(draft.hits)
         if self._replaying is None:
             self._replaying = asyncio.create_task(self._replay(), name="spool replay")
         return ()
@@ -293,7 +266,7 @@ class Recorder:
     async def _replay_batch(self, hits: Sequence[Hit]) -> None:
         try:
             async with asyncio.timeout(REPLAY_SECONDS):
-                notices = await self._commit(hits, again=True)
+                notices = await self._commits.record(hits, again=True)
         except (DatabaseAway, TimeoutError):
             raise
         except Exception:
@@ -305,75 +278,3 @@ class Recorder:
             await self._spool.reject(hits[0])
             return
         await self._bus.publish(notices)
-
-    async def _commit(self, hits: Sequence[Hit], *, again: bool) -> list[Notice]:
-        """One transaction. With `again`, hits that are recorded already are left out."""
-        began = time.perf_counter()
-        async with self._database.write(quick=True) as tx:
-            known = await self._read(tx, hits)
-            recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
-            ours = [hit for hit in hits if hit.message_id in known.messages and hit.id not in recorded]
-            if len(ours) + len(recorded) < len(hits):
-                logger.warning("%d hits are on messages that are gone", len(hits) - len(ours) - len(recorded))
-            if not ours:
-                return []
-            known.early = await self._early(tx, ours, known.messages)
-            known.viewings = await self._viewings(tx, ours, known.messages)
-            batch = Batch(ours, known, self._repeat_ms)
-            events = await self._write(tx, batch)
-        self._measures.committed(len(ours), time.perf_counter() - began)
-        self._measures.verdicts(batch.verdicts())
-        committed_at = self._clock()
-        return [
-            self._notice(event, known.users[event.user_id], committed_at)
-            for event in events
-            if self._bus.wants(event.user_id)
-        ]
-
-    async def _read(self, tx: Held, hits: Sequence[Hit]) -> Known:
-        """What a batch is judged by; the owners' rows are locked first, and everything else is read behind that."""
-        messages = {hit.message_id for hit in hits}
-        pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
-        clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
-        users = await self._users.lock_owners(tx, messages)
-        standing = await self._standings.read(tx, messages, pixels, clients if self._repeat_ms else ())
-        return Known(users, standing.messages, standing.recipients, standing.last_seen)
-
-    async def _early(
-        self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, MessageState]
-    ) -> dict[tuple[str, int], list[tuple[Open, str]]]:
-        early = {(hit.message_id, hit.position) for hit in hits if is_early(messages[hit.message_id], hit.at)}
-        return {pixel: await self._opens.early(tx, *pixel) for pixel in early}
-
-    async def _viewings(
-        self, tx: Held, hits: Sequence[Hit], messages: Mapping[str, MessageState]
-    ) -> dict[str, list[int]]:
-        times: dict[str, list[int]] = {}
-        for hit in hits:
-            viewed_at = messages[hit.message_id].viewed_at
-            if viewed_at is not None and viewed_at >= hit.at - VIEWING_MS:
-                times.setdefault(hit.message_id, []).append(hit.at)
-        return {
-            message_id: await self._messages.viewings(tx, message_id, min(at) - VIEWING_MS, max(at) + VIEWING_MS)
-            for message_id, at in times.items()
-        }
-
-    async def _write(self, tx: Held, batch: Batch) -> list[Event]:
-        events = batch.events(self._clock())
-        await tx.change(
-            self._opens.added(batch.opens),
-            *self._messages.counted(batch.counts()),
-            self._opens.seen(batch.seen.values()),
-            self._events.added(events),
-            self._users.advanced({event.user_id: event.sequence for event in events}),
-        )
-        if batch.corrected:
-            # Seldom, and for as long as it takes to look through a message's opens.
-            tx.quick = False
-            await tx.change(self._opens.corrected(batch.corrected))
-            await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in batch.corrected})
-        return events
-
-    def _notice(self, event: Event, user: User, committed_at: int) -> Notice:
-        rendered = self._renderer.event(event, user.settings)
-        return Notice(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at)

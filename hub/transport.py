@@ -89,12 +89,15 @@ class HubHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reading_head = False
         self._stop_timer()
-        before = self.cycle
         super().on_headers_complete()
-        if self.cycle is not None and self.cycle is not before:
-            self.scope["extensions"][TRANSPORT_EXTENSION]["answer"] = partial(_answer, self.cycle)
         if cast(HubState, self.server_state).draining and self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        start = super()._start_asgi_task
+        take = getattr(app, "take", None)
+        if take is None or not take(cycle.scope, partial(_answer, cycle), partial(start, cycle)):
+            start(cycle, app)
 
     def shutdown(self) -> None:
         """The server ends: close, or answer what was asked first."""

@@ -24,14 +24,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import alembic.command
+import asyncpg
 import uuid_utils
 from alembic.config import Config as AlembicConfig
 from alembic.operations import Operations
 
 import hub.app
 from hub.batch import Batch
+from hub.commits import Commits
 from hub.live.bus import Bus
-from hub.recorder import Recorder
 from hub.spool import Spool
 from hub.store import migrate
 from hub.store.database import Database, DatabaseAway, Held
@@ -39,8 +40,9 @@ from hub.store.database import Database, DatabaseAway, Held
 PRAGMAS = {"read-only": ("query_only", 1, 0), "full": ("max_page_count", 1, 2**30)}
 READ_ONLY = OSError(errno.EROFS, os.strerror(errno.EROFS))
 ANSWERS_LEAVE_SECONDS = 0.05
+SENT_SECONDS = 0.001
 
-When = Literal["before", "after"]
+When = Literal["before", "after", "sent"]
 Whether = Callable[..., bool]
 
 
@@ -64,10 +66,16 @@ def of_something(_bus: Bus, items: Any) -> bool:
     return bool(items)
 
 
+def of_a_batch(_connection: Any, sql: str, *_: Any) -> bool:
+    """The statement that commits a batch on PostgreSQL."""
+    return sql.startswith("WITH unmoved")
+
+
 POINTS: dict[str, tuple[Any, str, When, Whether]] = {
     "in the middle of a batch": (Batch, "events", "before", always),
     "before a batch's commit": (Held, "change", "after", always),
-    "after a commit, before its answers": (Recorder, "_commit", "after", always),
+    "as a batch's one statement is sent": (asyncpg.Connection, "fetch", "sent", of_a_batch),
+    "after a commit, before its answers": (Commits, "commit", "after", always),
     "after the answers, before they are published": (Bus, "publish", "before", of_something),
     "before a spool segment has its name for good": (os, "fsync", "before", of_a_folder),
     "in the middle of a spool record": (Spool, "_write", "before", always),
@@ -92,6 +100,8 @@ class Crash:
         owner, name, when, whether = POINTS[point]
         if point == "in the middle of a spool record":
             around(owner, name, before=self._tear)
+        elif point == "as a batch's one statement is sent":
+            around(owner, name, before=self._kill_when_sent, whether=whether)
         elif point == "after the answers, before they are published":
             around(owner, name, before=self._kill_when_answered, whether=whether)
         else:
@@ -128,6 +138,11 @@ class Crash:
             await asyncio.sleep(ANSWERS_LEAVE_SECONDS)
             self._cut_power()
 
+    def _kill_when_sent(self, *_: Any) -> None:
+        """Kill when the statement is on its way, and nobody knows how far it came."""
+        if self._is_now():
+            asyncio.get_running_loop().call_later(SENT_SECONDS, self._cut_power)
+
     def _cut_power(self) -> None:
         for segment in self._spool.glob("*.spool"):
             inode = segment.stat().st_ino
@@ -149,6 +164,7 @@ class Switches:
         self._folder = folder
         self._refusing: set[str] = set()
         around(Database, "write", before=self._away)
+        around(Database, "change_if", before=self._away)
         around(Held, "begin", before=self._pragmas)
         around(Spool, "_write", before=self._read_only_spool)
         now, uuid7 = hub.app.now, uuid_utils.uuid7

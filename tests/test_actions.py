@@ -324,7 +324,7 @@ async def test_viewing_tells_to_take_back_only_what_was_told(store: Store, messa
         await store.actions.change_message(message.user_id, message.id, {"muted": True}, BASE_URL)
         await recorder.record(a_visit(message))
         crawler = make_recorder(store, Spool(tmp_path / "other"))
-        await crawler._commit([a_hit(message, evidence=CRAWLER)], again=False)
+        await crawler._commits.record([a_hit(message, evidence=CRAWLER)])
         await store.actions.view(message.user_id, message.id)
     log = await store.log(await store.user(message.user_id))
     back = [(event.was, event.notified) for event in log if event.type == "open.reclassified"]

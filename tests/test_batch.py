@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hub.batch import Batch, Known, is_early
-from hub.model import COUNTABLE, Count, Event, Hit, Message, Open, Recipient, Settings, User, Verdict, new_id
+from hub.model import (
+    COUNTABLE,
+    Count,
+    Event,
+    Hit,
+    Message,
+    MessageState,
+    Open,
+    Recipient,
+    Settings,
+    User,
+    Verdict,
+    new_id,
+)
 from hub.tracking.rules import DELIVERY_WINDOW_MS, VIEWING_MS
 from tests.factories import CRAWLER, GMAIL, T0, a_hit
 from tests.samples import a_message
@@ -26,7 +39,13 @@ FRESH = a_message(user_id=USER.id, sent_at=T0)
 
 
 def judge(hits: Sequence[Hit], message: Message = MESSAGE, user: User = USER, **known: object) -> Batch:
-    return Batch(hits, Known({user.id: user}, {message.id: message}, **known), REPEAT_MS)  # type: ignore[arg-type]
+    return a_batch(hits, Known({user.id: user}, {message.id: message}, **known))  # type: ignore[arg-type]
+
+
+def a_batch(hits: Sequence[Hit], known: Known, repeat_ms: int = REPEAT_MS) -> Batch:
+    batch = Batch(repeat_ms)
+    batch.judge(hits, known)
+    return batch
 
 
 def outcomes(batch: Batch) -> list[tuple[str, bool, bool]]:
@@ -99,7 +118,7 @@ def test_another_message_repeats_nothing() -> None:
     other = a_message(id=new_id(), user_id=USER.id, sent_at=T0 - 3_600_000)
     hits = [a_hit(MESSAGE, client="a client"), a_hit(other, client="a client")]
     known = Known({USER.id: USER}, {MESSAGE.id: MESSAGE, other.id: other})
-    assert outcomes(Batch(hits, known, REPEAT_MS)) == [PERSON, PERSON]
+    assert outcomes(a_batch(hits, known)) == [PERSON, PERSON]
 
 
 def test_machine_is_no_repeat_and_is_repeated_by_nobody() -> None:
@@ -129,7 +148,7 @@ def test_repeat_is_seen_across_midnight_under_yesterdays_key() -> None:
 
 def test_nothing_repeats_where_repeats_are_off() -> None:
     hits = [a_hit(MESSAGE, client="a client") for _ in range(3)]
-    batch = Batch(hits, Known({USER.id: USER}, {MESSAGE.id: MESSAGE}), 0)
+    batch = a_batch(hits, Known({USER.id: USER}, {MESSAGE.id: MESSAGE}), 0)
     assert outcomes(batch) == [PERSON] * 3
 
 
@@ -269,13 +288,16 @@ class Ledger:
 
     def take(self, hits: Sequence[Hit]) -> None:
         """Judge a batch and write what it says."""
-        early: dict[tuple[str, int], list[tuple[Open, str]]] = {}
+        early: dict[tuple[str, int], Sequence[tuple[Open, str]]] = {}
         for open_, client in self.opens.values():
             if client is not None:
-                early.setdefault((open_.message_id, open_.position), []).append((open_, client))
-        messages = {key: replace(message, opens=self.counts[key, 0, "opens"]) for key, message in self.messages.items()}
-        known = Known(self.users, messages, {}, self.last_seen, early, self.viewings)
-        batch = Batch(hits, known, REPEAT_MS)
+                pixel = (open_.message_id, open_.position)
+                early[pixel] = [*early.get(pixel, ()), (open_, client)]
+        messages: dict[str, MessageState] = {
+            key: replace(message, opens=self.counts[key, 0, "opens"]) for key, message in self.messages.items()
+        }
+        known = Known(self.users, messages, {}, self.last_seen, early, dict(self.viewings))
+        batch = a_batch(hits, known)
         events = batch.events(T0)
         for open_, client in batch.opens:
             assert open_.id not in self.opens

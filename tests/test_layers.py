@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.wire", "hub.batch"),
     ("hub.store.*", "hub.spool"),
     ("hub.live.bus", "hub.live.redis_bus", "hub.live.connections", "hub.live.frames", "hub.live.socket"),
-    ("hub.recorder", "hub.actions", "hub.upkeep"),
+    ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),
     ("hub.app", "hub.front", "hub.preparation"),
     ("hub.server", "hub.transport", "hub.workers", "hub.demo", "hub.accounts"),

@@ -94,7 +94,7 @@ async def test_events_are_published_after_the_commit_and_once(
 async def test_hits_that_wait_together_are_one_transaction(store: Store, message: Message, spool_dir: Path) -> None:
     async with a_recorder(store, spool_dir) as recorder:
         batches: list[int] = []
-        recorder._measures.committed = lambda hits, _seconds: batches.append(hits)
+        recorder._commits._measures.committed = lambda hits, _seconds: batches.append(hits)
         await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(300)))
     assert sum(batches) == 300
     assert len(batches) < 10

@@ -30,7 +30,7 @@ async def test_messages_stand_as_they_are(store: Store) -> None:
     async with store.database.write() as tx:
         await store.messages.change(tx, user.id, plain.id, {"muted": True, "muted_set_sequence": 7})
         await store.messages.add_viewing(tx, plain.id, T0)
-        found = (await Standings(store.database).read(tx, [odd.id, plain.id, "none"], [], [])).messages
+        found = (await Standings(store.database).read(tx.fetch, [odd.id, plain.id, "none"], [], [])).messages
     expected = replace(plain, muted=True, muted_set_sequence=7, viewed_at=T0)
     assert {id_: msgspec.structs.asdict(message) for id_, message in found.items()} == {
         odd.id: state_of(odd),
@@ -44,9 +44,9 @@ async def test_recipients_stand_at_their_positions(store: Store) -> None:
     message = await store.message(user, recipients=("first@example.com", "it's@example.com"), shared=False)
     async with store.database.write() as tx:
         standings = Standings(store.database)
-        assert (await standings.read(tx, [], [], [])).recipients == {}
+        assert (await standings.read(tx.fetch, [], [], [])).recipients == {}
         pixels = [(message.id, 2), (message.id, 3), ("none", 1)]
-        assert (await standings.read(tx, [], pixels, [])).recipients == {
+        assert (await standings.read(tx.fetch, [], pixels, [])).recipients == {
             (message.id, 2): Recipient("it's@example.com", None)
         }
 
@@ -57,4 +57,4 @@ async def test_clients_stand_as_they_were_last_seen_on_each_pixel(store: Store) 
     async with store.database.write() as tx:
         await tx.change(store.opens.seen([LastSeen(*key, T0), LastSeen(*second, T0 + 1)]))
         asked = [key, second, (message.id, 1, "another"), (message.id, 3, "a client")]
-        assert (await Standings(store.database).read(tx, [], [], asked)).last_seen == {key: T0, second: T0 + 1}
+        assert (await Standings(store.database).read(tx.fetch, [], [], asked)).last_seen == {key: T0, second: T0 + 1}

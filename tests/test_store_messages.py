@@ -206,7 +206,7 @@ async def test_viewings_are_kept_once_each_and_the_last_is_on_the_message(store:
     async with store.database.write() as tx:
         for at in (T0 + 5, T0, T0 + 5):
             await store.messages.add_viewing(tx, message.id, at)
-        assert await store.messages.viewings(tx, message.id, T0 - 1, T0 + 5) == [T0, T0 + 5]
-        assert await store.messages.viewings(tx, message.id, T0, T0) == [T0]
-        assert await store.messages.viewings(tx, message.id, T0 + 1, T0 + 4) == []
+        assert await store.messages.viewings(tx.fetch, message.id, T0 - 1, T0 + 5) == [T0, T0 + 5]
+        assert await store.messages.viewings(tx.fetch, message.id, T0, T0) == [T0]
+        assert await store.messages.viewings(tx.fetch, message.id, T0 + 1, T0 + 4) == []
     assert (await store.reload(message)).viewed_at == T0 + 5

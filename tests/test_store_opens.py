@@ -146,7 +146,7 @@ async def test_early_opens_are_those_with_a_client_hash_on_that_pixel(store: Sto
     await add(store, opens_of(message, 3))
     await add(store, opens_of(message, 3, position=2), "a client")
     async with store.database.write() as tx:
-        assert await store.opens.early(tx, message.id, 1) == [(open_, "a client") for open_ in early]
+        assert await store.opens.early(tx.fetch, message.id, 1) == [(open_, "a client") for open_ in early]
 
 
 async def test_early_opens_are_found_without_looking_through_the_rest(
@@ -162,7 +162,7 @@ async def test_early_opens_are_found_without_looking_through_the_rest(
             return await fetch(sql, *args)
 
         monkeypatch.setattr(tx, "fetch", noted)
-        await store.opens.early(tx, "message", 1)
+        await store.opens.early(tx.fetch, "message", 1)
         [(sql, args)] = asked
         plan = [str(row["detail"]) for row in await fetch(f"EXPLAIN QUERY PLAN {sql}", *args)]
     assert plan == ["SEARCH o USING INDEX opens_early_on_pixel (message_id=? AND position=?)"]
@@ -186,6 +186,6 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_forgotten(store: Store
         await tx.change(store.opens.seen([LastSeen(*key, T0 + 5)]))
         asked = [key, second, elsewhere, (message.id, 1, "another")]
         standings = Standings(store.database)
-        assert (await standings.read(tx, [], [], asked)).last_seen == {key: T0 + 5, second: T0, elsewhere: T0}
+        assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {key: T0 + 5, second: T0, elsewhere: T0}
         await store.opens.forget_seen(tx, message.id)
-        assert (await standings.read(tx, [], [], asked)).last_seen == {elsewhere: T0}
+        assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {elsewhere: T0}

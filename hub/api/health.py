@@ -17,10 +17,11 @@ from starlette.responses import Response
 from hub.api.asked import answer
 from hub.api.auth import Auth
 from hub.api.problems import Problem
+from hub.commits import Measures
 from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.machine import out_of_descriptors
-from hub.recorder import Measures, Recorder
+from hub.recorder import Recorder
 from hub.store.database import Database, DatabaseAway
 from hub.tracking.visit import TrustedProxies, client_address
 

@@ -24,11 +24,11 @@ import asyncpg
 import databases
 import msgspec
 
-from hub.store.held import Change, Held, Row
+from hub.store.held import Change, Fetch, Held, Row
 from hub.store.remedies import why_not_opened
 from hub.store.urls import driver_options, driver_url, sqlite_path
 
-__all__ = ["Change", "Database", "DatabaseAway", "Held", "Row", "is_away", "require_folder"]
+__all__ = ["Change", "Database", "DatabaseAway", "Fetch", "Held", "Row", "is_away", "require_folder"]
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Database:
         require_folder(self._url)
         try:
             await self._databases.connect()
-            self._writer = await self._open()
+            self._writer = await self._open(writer=True)
         except Exception as error:
             if is_away(error):
                 raise DatabaseAway.because(error, self._url) from error
@@ -150,20 +150,37 @@ class Database:
         Raises `DatabaseAway`. If the block is cancelled, or the commit's answer never comes, it is not
         known whether the transaction took effect.
         """
-        async with AsyncExitStack() as turn:
-            async with _patient():
-                await turn.enter_async_context(self._write_lock)
-                writer = await self._begin(quick)
+        async with self._writing(quick) as writer:
             try:
                 yield writer
                 await writer.fetch("COMMIT")
+            except Exception as error:
+                if not is_away(error):
+                    await self._roll_back(writer)
+                raise
+
+    async def change_if(self, unmoved: Change, *changes: Change) -> bool:
+        """In one transaction, make changes if the query `unmoved` finds all of its rows, or else none; whether it did.
+
+        On PostgreSQL only. Raises `DatabaseAway`, and may have taken effect then.
+        """
+        async with self._writing(begin=False) as writer:
+            return await writer.change_if(unmoved, *changes)
+
+    @asynccontextmanager
+    async def _writing(self, quick: bool = False, *, begin: bool = True) -> AsyncIterator[Held]:
+        """The writer, for the block alone; given up if the block finds the database away, or is cut off."""
+        async with AsyncExitStack() as turn:
+            async with _patient():
+                await turn.enter_async_context(self._write_lock)
+                writer = await self._begin(quick, begin)
+            try:
+                yield writer
             except BaseException as error:
                 if is_away(error) or not isinstance(error, Exception):
                     self._drop_writer()
                     if isinstance(error, Exception):
                         raise DatabaseAway(str(error)) from error
-                else:
-                    await self._roll_back(writer)
                 raise
 
     async def fetch(self, sql: str, *args: Any, quick: bool = False) -> Sequence[Row]:
@@ -253,9 +270,9 @@ class Database:
         """SQL that locks the rows read, in the order read. SQLite's one writer needs none."""
         return "" if self.embedded else "FOR UPDATE"
 
-    async def _open(self) -> Held:
+    async def _open(self, *, writer: bool = False) -> Held:
         # In a task of its own: `databases` keeps one connection per task, and these outlive theirs.
-        opening = asyncio.create_task(self._opened())
+        opening = asyncio.create_task(self._opened(writer))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -263,7 +280,7 @@ class Database:
             self._later(_close_when_open(opening))
             raise
 
-    async def _opened(self) -> Held:
+    async def _opened(self, writer: bool) -> Held:
         if not self._databases.is_connected:
             raise DatabaseAway("it has not been opened yet")
         try:
@@ -272,20 +289,21 @@ class Database:
             # Nothing was asked yet, so it can only be the database.
             raise DatabaseAway.because(error) from error
         try:
-            await held.prepare()
+            await held.prepare(writer=writer)
         except BaseException:
             await held.close()
             raise
         return held
 
-    async def _begin(self, quick: bool) -> Held:
-        """A writer inside a new transaction; one that had died unnoticed is replaced."""
+    async def _begin(self, quick: bool, begin: bool) -> Held:
+        """A writer, inside a new transaction if it is to `begin` one; one that had died unnoticed is replaced."""
         for attempt in (1, 2):
             try:
-                if self._writer is None:
-                    self._writer = await self._open()
+                if self._writer is None or self._writer.closed:
+                    self._writer = await self._open(writer=True)
                 self._writer.quick = quick
-                await self._writer.begin()
+                if begin:
+                    await self._writer.begin()
                 return self._writer
             except BaseException as error:
                 self._drop_writer()

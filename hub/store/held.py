@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, count
 from typing import Any, NamedTuple, TypeAlias
@@ -19,6 +19,8 @@ from databases.core import Connection
 logger = logging.getLogger(__name__)
 
 Row: TypeAlias = Mapping[str, Any]
+Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Row]]]
+"""Asks a statement with its parameters, be it in a transaction or outside of any."""
 
 LOCKED_SECONDS = 5.0
 """A transaction whose process says nothing for so long is ended by the server. Its process may be cut off, or
@@ -100,6 +102,22 @@ class Held:
             sql = _all_in_one(tuple((change.sql, change.types) for change in changes))
             await self._raw.fetch(sql, *chain.from_iterable(zip(*change.rows, strict=True) for change in changes))
 
+    async def change_if(self, unmoved: Change, *changes: Change) -> bool:
+        """Make changes if the query `unmoved` finds all of its rows, or else none; whether it did. On PostgreSQL only.
+
+        It is one statement, and outside of a transaction one of its own.
+        """
+        changes = tuple(change for change in changes if change.rows)
+        sql = _all_in_one(tuple((change.sql, change.types) for change in changes), (unmoved.sql, unmoved.types))
+        given = chain.from_iterable(zip(*change.rows, strict=True) for change in (unmoved, *changes))
+        [row] = await self._raw.fetch(sql, *given)
+        return bool(row["found"] == len(unmoved.rows))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server is known to have ended this connection."""
+        return not self._embedded and self._raw.is_closed()
+
     async def begin(self) -> None:
         """Begin a transaction."""
         await self.fetch(SQLITE_BEGIN if self._embedded else "BEGIN")
@@ -124,14 +142,16 @@ class Held:
         rows: Sequence[Row] = self._raw._conn.execute(sql, values).fetchall()
         return rows
 
-    async def prepare(self) -> None:
-        """Set up a connection that has just been opened."""
+    async def prepare(self, *, writer: bool = False) -> None:
+        """Set up a connection that has just been opened. That of a `writer` plans each of its statements once."""
         if self._embedded:
             self._raw.row_factory = sqlite3.Row
             for pragma in SQLITE_PRAGMAS:
                 await self.fetch(pragma)
         else:
             await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")
+            if writer:
+                await self.fetch("SET plan_cache_mode = force_generic_plan")
 
     async def close(self) -> None:
         """Give the connection up, whatever state it is in, without waiting for a server that hangs."""
@@ -164,15 +184,24 @@ def _with_rows(sql: str, rows: int, columns: int) -> str:
 
 
 @lru_cache(maxsize=128)
-def _all_in_one(changes: tuple[tuple[str, str], ...]) -> str:
-    """One statement for changes (their texts and types) on PostgreSQL, with an array for each of their columns."""
+def _all_in_one(changes: tuple[tuple[str, str], ...], unmoved: tuple[str, str] | None = None) -> str:
+    """One statement for changes (their texts and types) on PostgreSQL, with an array for each of their columns.
+
+    With `unmoved`, a query of rows, nothing is changed unless all of these are `found`.
+    """
     numbers = count(1)
-    parts = []
-    for sql, types in changes:
+
+    def filled(sql: str, types: str, where: str = "") -> str:
         arrays = [f"${next(numbers)}::{type_}[]" for type_ in types.split()]
         names = [f"column{place}" for place in range(1, len(arrays) + 1)]
-        rows = f"SELECT * FROM unnest({', '.join(arrays)}) AS given ({', '.join(names)})"
-        parts.append(sql.replace("{rows}", rows))
-    *before, last = parts
-    first = ", ".join(f"change{place} AS ({part})" for place, part in enumerate(before))
-    return f"WITH {first} {last}" if before else last
+        return sql.replace("{rows}", f"SELECT * FROM unnest({', '.join(arrays)}) AS given ({', '.join(names)}){where}")
+
+    if unmoved is None:
+        *before, last = [filled(sql, types) for sql, types in changes]
+        parts = [f"change{place} AS ({part})" for place, part in enumerate(before)]
+    else:
+        parts = [f"unmoved AS ({filled(*unmoved)})", "counted AS (SELECT count(*) AS found FROM unmoved)"]
+        if_all = f" WHERE (SELECT found FROM counted) = cardinality($1::{unmoved[1].split()[0]}[])"
+        parts += [f"change{place} AS ({filled(*change, if_all)})" for place, change in enumerate(changes)]
+        last = "SELECT found FROM counted"
+    return f"WITH {', '.join(parts)} {last}" if parts else last

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hub.model import Count, Crm, Message, Provider, Recipient
-from hub.store.database import Change, Database, Held, Row
+from hub.store.database import Change, Database, Fetch, Held, Row
 
 MAX_SEARCH_CHARACTERS = 20_000
 COLUMNS = (
@@ -168,10 +168,13 @@ class Messages:
             "UPDATE messages SET viewed_at = $2 WHERE id = $1 AND (viewed_at IS NULL OR viewed_at < $2)",
             *(message_id, at),
         )
+        await tx.fetch(
+            "UPDATE users SET views = views + 1 WHERE id = (SELECT user_id FROM messages WHERE id = $1)", message_id
+        )
 
-    async def viewings(self, tx: Held, message_id: str, earliest: int, latest: int) -> list[int]:
+    async def viewings(self, fetch: Fetch, message_id: str, earliest: int, latest: int) -> list[int]:
         """When the sender was looking at the message, between two times."""
-        rows = await tx.fetch(
+        rows = await fetch(
             "SELECT at FROM viewings WHERE message_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at",
             *(message_id, earliest, latest),
         )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hub.model import Device, LastSeen, Open, Place, Recipient, Verdict
-from hub.store.database import Change, Database, Held, Row
+from hub.store.database import Change, Database, Fetch, Held, Row
 
 COLUMNS = (
     "id",
@@ -76,9 +76,9 @@ class Opens:
         """Forget who was taken for a person on this message, so that the next one is no repeat."""
         await tx.fetch("DELETE FROM last_seen WHERE message_id = $1", message_id)
 
-    async def early(self, tx: Held, message_id: str, position: int) -> list[tuple[Open, str]]:
+    async def early(self, fetch: Fetch, message_id: str, position: int) -> list[tuple[Open, str]]:
         """The opens of one pixel that carry a client hash: those within the delivery window."""
-        rows = await tx.fetch(
+        rows = await fetch(
             f"SELECT {columns('o')}, o.client_hash FROM opens o WHERE o.message_id = $1 AND o.position = $2"
             " AND o.client_hash IS NOT NULL ORDER BY o.id LIMIT 1000",
             *(message_id, position),

@@ -41,7 +41,9 @@ users = sa.Table(
     Column("muted_all_sequence", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("seen_sequence", BigInteger, nullable=False),
+    Column("views", BigInteger, nullable=False, server_default="0"),
 )
+"""`views` counts how often they looked at a message: that moves no sequence, and changes how hits are judged."""
 
 tokens = sa.Table(
     "tokens",

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 import msgspec
 
 from hub.batch import Pixel
-from hub.model import MessageState, Recipient
-from hub.store.database import Database, Held
+from hub.model import MessageState, Recipient, User
+from hub.store import users
+from hub.store.database import Database, Fetch
 
 Client = tuple[str, int, str]
 
@@ -21,6 +22,7 @@ class _State(MessageState, array_like=True, frozen=True):
     """A message's state as it comes in JSON; SQLite says 0 and 1 for false and true."""
 
 
+_users = msgspec.json.Decoder(list[users.UserRow], strict=False)
 _messages = msgspec.json.Decoder(list[_State], strict=False)
 _recipients = msgspec.json.Decoder(list[tuple[str, int, str, str | None]])
 _seen = msgspec.json.Decoder(list[tuple[str, int, str, int]])
@@ -30,17 +32,18 @@ _encode = msgspec.json.Encoder().encode
 class Standing(msgspec.Struct):
     """How things stand, as far as a batch of hits is concerned.
 
-    The messages by id; the recipients by the message's id and their position; and when each client (message id,
-    position, keyed hash) was last taken for a person.
+    The messages and their owners by id; the recipients by the message's id and their position; and when each client
+    (message id, position, keyed hash) was last taken for a person.
     """
 
+    users: dict[str, User]
     messages: dict[str, MessageState]
     recipients: dict[Pixel, Recipient]
     last_seen: dict[Client, int]
 
 
 class Standings:
-    """Reads how things stand, in the caller's transaction."""
+    """Reads how things stand, in one statement."""
 
     def __init__(self, database: Database) -> None:
         columns = ", ".join(
@@ -61,20 +64,27 @@ class Standings:
                 "s.message_id = r.message_id AND s.position = r.position AND s.client = r.client",
             ),
         )
-        self._select = f"SELECT {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
+        owners = database.json_rows(
+            users.COLUMNS,
+            f"users WHERE id IN (SELECT m.user_id FROM messages m WHERE m.id IN {database.texts('$1')})",
+        )
+        self._select = f"SELECT {owners} AS users, {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
 
     async def read(
-        self, tx: Held, messages: Iterable[str], pixels: Iterable[Pixel], clients: Iterable[Client]
+        self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[Pixel], clients: Iterable[Client]
     ) -> Standing:
-        """How the messages with these ids, the recipients at these pixels and these clients stand."""
-        row = await tx.fetch_one(
+        """How the messages with these ids, the recipients at these pixels and these clients stand.
+
+        `fetch` asks, inside a transaction or outside of any.
+        """
+        [row] = await fetch(
             self._select,
             _text(list(messages)),
             _text([{"message_id": id_, "position": position} for id_, position in pixels]),
             _text([{"message_id": id_, "position": position, "client": c} for id_, position, c in clients]),
         )
-        assert row is not None
         return Standing(
+            {row.id: users.user_of(row) for row in _users.decode(row["users"])},
             {message.id: message for message in _messages.decode(row["messages"])},
             {(id_, at): Recipient(address, name) for id_, at, address, name in _recipients.decode(row["recipients"])},
             {(id_, position, client): at for id_, position, client, at in _seen.decode(row["seen"])},

@@ -11,13 +11,18 @@ import msgspec
 from hub.model import Settings, User, new_id
 from hub.store.database import Change, Database, Held, Row
 
-COLUMNS = "id, email, name, role, realtime_notifications, muted_all_at, muted_all_sequence, sequence, seen_sequence"
-
+COLUMNS = (
+    "id, email, name, role, realtime_notifications, muted_all_at, muted_all_sequence, sequence, seen_sequence, views"
+)
 
 _ADVANCE = "UPDATE users SET sequence = r.column1 FROM ({rows}) AS r WHERE id = r.column2"
+_UNMOVED = (
+    "SELECT u.id FROM ({rows}) AS r JOIN users u ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3"
+    " ORDER BY u.id FOR UPDATE OF u"
+)
 
 
-class _Row(msgspec.Struct, array_like=True):
+class UserRow(msgspec.Struct, array_like=True):
     """A row of `COLUMNS` in JSON; SQLite says 0 and 1 for false and true."""
 
     id: str
@@ -29,9 +34,10 @@ class _Row(msgspec.Struct, array_like=True):
     muted_all_sequence: int
     sequence: int
     seen_sequence: int
+    views: int
 
 
-_rows = msgspec.json.Decoder(list[_Row], strict=False)
+_rows = msgspec.json.Decoder(list[UserRow], strict=False)
 
 
 class EmailTaken(ValueError):
@@ -98,7 +104,15 @@ class Users:
         """
         row = await tx.fetch_one(self._lock, json.dumps(list(message_ids)))
         owners = _rows.decode(row["owners"]) if row else []
-        return {owner.id: _user(owner) for owner in owners}
+        return {owner.id: user_of(owner) for owner in owners}
+
+    def unmoved(self, users: Iterable[User]) -> Change:
+        """Asks for those of these users who are as they were read, and locks them: see `Database.change_if`.
+
+        In the order of their ids, as `lock_owners`.
+        """
+        rows = sorted((user.id, user.sequence, user.views) for user in users)
+        return Change(_UNMOVED, "text bigint bigint", rows)
 
     def advanced(self, sequences: Mapping[str, int]) -> Change:
         """Where the logs of locked users stand from now on."""
@@ -133,10 +147,11 @@ class Users:
 
 def user_from(row: Row) -> User:
     """The noun in a row that has `COLUMNS`."""
-    return _user(_Row(*(row[name] for name in COLUMNS.split(", "))))
+    return user_of(UserRow(*(row[name] for name in COLUMNS.split(", "))))
 
 
-def _user(row: _Row) -> User:
+def user_of(row: UserRow) -> User:
+    """The noun in a row of `COLUMNS`."""
     return User(
         id=row.id,
         email=row.email,
@@ -145,4 +160,5 @@ def _user(row: _Row) -> User:
         settings=Settings(bool(row.realtime_notifications), row.muted_all_at, row.muted_all_sequence),
         sequence=row.sequence,
         seen_sequence=row.seen_sequence,
+        views=row.views,
     )

@@ -6,11 +6,12 @@ leaves only after the hit is recorded. Nothing that goes wrong on the way shows 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections.abc import Callable
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.model import Clock
 from hub.recorder import Recorder
@@ -55,32 +56,53 @@ class Pixel:
         self._clock = clock
         self._on_hit = on_hit
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "GET":
-            try:
-                self._on_hit(await self._record(scope))
-            except Exception:
-                self._on_hit("failed")
-                logger.exception("a hit could not be recorded")
-            answer = scope.get("extensions", {}).get("glimpse.transport", {}).get("answer")
-            if answer is not None and answer(HEADER_LINES, GIF):
-                return
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        body = GIF if scope["method"] == "GET" else b""
-        await send({"type": "http.response.body", "body": body})
+            over = asyncio.Event()
+            self._record(scope, over.set)
+            await over.wait()
+        await _answer(scope, receive, send)
 
-    async def _record(self, scope: Scope) -> str:
-        token = scope["path"].removeprefix(PREFIX).removesuffix(SUFFIX)
+    def take(self, scope: Scope, write: Callable[[bytes, bytes], bool], run: Callable[[ASGIApp], None]) -> None:
+        """Answer the GET in `scope` without a task of its own, which would cost as much as all of its HTTP.
+
+        `write` writes an answer's headers and body at once, or tells that it cannot; `run` has an application answer.
+        """
+
+        def answer() -> None:
+            if not write(HEADER_LINES, GIF):
+                run(_answer)
+
+        # Not from within uvloop's own callback: it gives Python's lock away after each, and SQLite's thread, waiting
+        # for it, wakes up in vain every time.
+        asyncio.get_running_loop().call_soon(self._record, scope, answer)
+
+    def _record(self, scope: Scope, over: Callable[[], object]) -> None:
+        """Record a hit; `over` is called once, when it is safe or never will be."""
         try:
-            message_id, position = self._keys.verify(token)
+            message_id, position = self._keys.verify(scope["path"].removeprefix(PREFIX).removesuffix(SUFFIX))
+            visit = read_visit(
+                scope,
+                message_id=message_id,
+                position=position,
+                at=self._clock(),
+                trusted_proxies=self._trusted_proxies,
+            )
+
+            def safe() -> None:
+                self._on_hit("safe")
+                over()
+
+            self._recorder.submit(visit, safe)
         except BadToken:
-            return "forged"
-        visit = read_visit(
-            scope,
-            message_id=message_id,
-            position=position,
-            at=self._clock(),
-            trusted_proxies=self._trusted_proxies,
-        )
-        await self._recorder.record(visit)
-        return "safe"
+            self._on_hit("forged")
+            over()
+        except Exception:
+            self._on_hit("failed")
+            logger.exception("a hit could not be recorded")
+            over()
+
+
+async def _answer(scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": GIF if scope["method"] == "GET" else b""})

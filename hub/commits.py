@@ -1,0 +1,186 @@
+"""Commits: hits in, one transaction for all of them, and what is to be told of it out.
+
+Promise: what hits change (opens, counters, the users' logs) commits together or not at all. Hits may be judged
+before it is their turn to be committed, by what is read without a lock; what was judged so is committed only if
+nothing that it was judged by has moved, and is else judged anew under the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hub.batch import Batch, Known, is_early
+from hub.live.bus import Bus, Notice
+from hub.model import Clock, Event, Hit, User
+from hub.store.database import Change, Database, Fetch, Held
+from hub.store.events import Events
+from hub.store.messages import Messages
+from hub.store.opens import Opens
+from hub.store.standing import Standings
+from hub.store.users import Users
+from hub.tracking.rules import VIEWING_MS
+from hub.wire import Renderer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Measures:
+    """What is told to observers after each commit: its hits and seconds, and how many of each verdict."""
+
+    committed: Callable[[int, float], None] = lambda _hits, _seconds: None
+    verdicts: Callable[[Mapping[str, int]], None] = lambda _counts: None
+
+
+class Draft:
+    """Hits that go into one transaction, in their order.
+
+    `batch` is how they were judged, by what was read before their turn; None if that has to be done in the
+    transaction. `failure` is why it could not be read. `sequences` is where the draft left its users' logs, once it
+    is committed as it was judged.
+    """
+
+    def __init__(self, repeat_ms: int) -> None:
+        self.hits: list[Hit] = []
+        self.batch: Batch | None = Batch(repeat_ms)
+        self.failure: Exception | None = None
+        self.sequences: dict[str, int] | None = None
+
+    def add(self, hits: Sequence[Hit], known: Known | Exception | None) -> None:
+        """Add hits, none of them on a message that an earlier one was on, with what was read for them."""
+        self.hits += hits
+        if isinstance(known, Exception):
+            self.failure = known
+        elif known is None:
+            self.batch = None
+        elif self.batch is not None:
+            try:
+                self.batch.judge(_on_messages(hits, known), known)
+            except Exception as error:
+                self.failure = error
+
+    def follow(self, before: Draft) -> None:
+        """See to it that what this was judged by stands after `before`, that was committed meanwhile."""
+        if before.sequences is None:
+            self.batch = None if self.hits else self.batch
+        elif self.batch is not None:
+            self.batch.follow(before.sequences)
+
+
+class Commits:
+    """Judges and commits. One caller at a time."""
+
+    def __init__(
+        self, database: Database, bus: Bus, renderer: Renderer, repeat_ms: int, clock: Clock, measures: Measures
+    ) -> None:
+        self._database = database
+        self._users = Users(database)
+        self._messages = Messages(database)
+        self._opens = Opens(database)
+        self._events = Events(database)
+        self._standings = Standings(database)
+        self._bus = bus
+        self._renderer = renderer
+        self._repeat_ms = repeat_ms
+        self._clock = clock
+        self._measures = measures
+
+    async def read(self, hits: Sequence[Hit]) -> Known:
+        """What hits are to be judged by, as it is now. Raises `DatabaseAway`."""
+        return await self._known(self._database.fetch, hits)
+
+    async def commit(self, draft: Draft) -> list[Notice]:
+        """Commit a draft as it was judged, or else judge it anew. Raises `DatabaseAway`, and its own `failure`."""
+        if draft.failure is not None:
+            raise draft.failure
+        batch, began = draft.batch, time.perf_counter()
+        if batch is None or batch.corrected:
+            return await self.record(draft.hits)
+        events = batch.events(self._clock())
+        unmoved, changes = self._users.unmoved(batch.users.values()), self._changes(batch, events)
+        if events and not await self._database.change_if(unmoved, *changes):
+            return await self.record(draft.hits)
+        draft.sequences = {event.user_id: event.sequence for event in events}
+        return self._told(batch, events, began)
+
+    async def record(self, hits: Sequence[Hit], *, again: bool = False) -> list[Notice]:
+        """Judge and commit under the lock of the hits' users. With `again`, those recorded already are left out."""
+        began = time.perf_counter()
+        async with self._database.write(quick=True) as tx:
+            if not self._database.embedded:  # There the transaction itself is the lock.
+                await self._users.lock_owners(tx, {hit.message_id for hit in hits})
+            recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
+            hits = [hit for hit in hits if hit.id not in recorded]
+            known = await self._known(tx.fetch, hits)
+            batch = Batch(self._repeat_ms)
+            batch.judge(_on_messages(hits, known), known)
+            events = batch.events(self._clock())
+            if not events:
+                return []
+            await tx.change(*self._changes(batch, events))
+            if batch.corrected:
+                await self._correct(tx, batch)
+        return self._told(batch, events, began)
+
+    async def _known(self, fetch: Fetch, hits: Sequence[Hit]) -> Known:
+        """What hits are judged by."""
+        messages = {hit.message_id for hit in hits}
+        pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
+        clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
+        standing = await self._standings.read(fetch, messages, pixels, clients if self._repeat_ms else ())
+        known = Known(standing.users, standing.messages, standing.recipients, standing.last_seen)
+        early: set[tuple[str, int]] = set()
+        viewed: dict[str, list[int]] = {}
+        for hit in _on_messages(hits, known):
+            message = known.messages[hit.message_id]
+            if is_early(message, hit.at):
+                early.add((hit.message_id, hit.position))
+            if message.viewed_at is not None and message.viewed_at >= hit.at - VIEWING_MS:
+                viewed.setdefault(hit.message_id, []).append(hit.at)
+        for pixel in early:
+            known.early[pixel] = await self._opens.early(fetch, *pixel)
+        for message_id, at in viewed.items():
+            known.viewings[message_id] = await self._messages.viewings(
+                fetch, message_id, min(at) - VIEWING_MS, max(at) + VIEWING_MS
+            )
+        return known
+
+    def _changes(self, batch: Batch, events: Sequence[Event]) -> tuple[Change, ...]:
+        return (
+            self._opens.added(batch.opens),
+            *self._messages.counted(batch.counts()),
+            self._opens.seen(batch.seen.values()),
+            self._events.added(events),
+            self._users.advanced({event.user_id: event.sequence for event in events}),
+        )
+
+    async def _correct(self, tx: Held, batch: Batch) -> None:
+        # Seldom, and for as long as it takes to look through a message's opens.
+        tx.quick = False
+        await tx.change(self._opens.corrected(batch.corrected))
+        await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in batch.corrected})
+
+    def _told(self, batch: Batch, events: Sequence[Event], began: float) -> list[Notice]:
+        self._measures.committed(batch.size, time.perf_counter() - began)
+        self._measures.verdicts(batch.verdicts())
+        committed_at = self._clock()
+        return [
+            self._notice(event, batch.users[event.user_id], committed_at)
+            for event in events
+            if self._bus.wants(event.user_id)
+        ]
+
+    def _notice(self, event: Event, user: User, committed_at: int) -> Notice:
+        rendered = self._renderer.event(event, user.settings)
+        return Notice(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at)
+
+
+def _on_messages(hits: Sequence[Hit], known: Known) -> list[Hit]:
+    """Those of `hits` whose message is still there."""
+    found = [hit for hit in hits if hit.message_id in known.messages]
+    if len(found) < len(hits):
+        logger.warning("%d hits are on messages that are gone", len(hits) - len(found))
+    return found

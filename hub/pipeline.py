@@ -1,0 +1,166 @@
+"""The pipeline: while one batch of hits is committed, what the next is judged by is read.
+
+Promise: one batch is committed at a time, and the hits on each message in the order in which they came, each judged
+with those before it in view. What is read for hits while others are committed stands, or is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from hub.batch import Known
+from hub.commits import Draft
+from hub.live.bus import Notice
+from hub.model import Hit
+
+BATCH = 128
+"""Hits in one transaction at the most."""
+
+ENOUGH = 8
+"""Hits that are worth reading for by themselves while others are committed."""
+
+Answer: TypeAlias = Callable[[], object]
+Waiting: TypeAlias = tuple[Hit, Answer]
+
+
+class Pipeline:
+    """Puts hits together into drafts, and has these kept one after another."""
+
+    def __init__(
+        self,
+        keep: Callable[[Draft], Awaitable[Sequence[Notice]]],
+        tell: Callable[[Sequence[Notice]], Awaitable[None]],
+        read: Callable[[Sequence[Hit]], Awaitable[Known | None]] | None,
+        repeat_ms: int,
+    ) -> None:
+        """`keep` makes the hits of a draft safe, and never raises; what it returns is for `tell` once they are.
+
+        `read` gives what hits are judged by, or None if that is better left to `keep`. Without it all is.
+        """
+        self._keep = keep
+        self._tell = tell
+        self._read = read
+        self._repeat_ms = repeat_ms
+        self._waiting: deque[Waiting] = deque()
+        self._held_back: deque[Waiting] = deque()
+        self._reading: list[Waiting] = []
+        self._ready = Draft(repeat_ms)
+        self._ready_answers: list[Answer] = []
+        self._keeping: Draft | None = None
+        self._busy: set[str] = set()
+        """The messages of all hits beyond `_waiting`: another on one of them is held back until these are kept."""
+        self._since: list[Draft] = []
+        """What was being kept at any moment since what is read now was asked for."""
+        self._to_read = asyncio.Event()
+        self._to_keep = asyncio.Event()
+        self._stopping = False
+
+    def put(self, hit: Hit, answer: Answer) -> None:
+        """Add a hit; `answer` is called once, when it is safe."""
+        self._waiting.append((hit, answer))
+        if self._keeping is None or len(self._waiting) >= ENOUGH:
+            (self._to_keep if self._read is None else self._to_read).set()
+
+    def stop(self) -> None:
+        """Have `run` end when nothing waits any more."""
+        self._stopping = True
+        self._to_read.set()
+        self._to_keep.set()
+
+    async def run(self) -> None:
+        """Work until stopped."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._keep_all(), name="keeping")
+            if self._read is not None:
+                both.create_task(self._read_ahead(self._read), name="reading ahead")
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopping and not (self._waiting or self._held_back or self._reading or self._ready.hits)
+
+    async def _keep_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._is_over:
+            if self._read is None:
+                self._add(self._take(), None)
+            if not self._ready.hits:
+                self._to_keep.clear()
+                await self._to_keep.wait()
+                continue
+            draft, answers = self._ready, self._ready_answers
+            self._ready, self._ready_answers = Draft(self._repeat_ms), []
+            self._keeping = draft
+            self._since.append(draft)
+            self._to_read.set()
+            notices = await self._keep(draft)
+            for answer in answers:
+                # The next draft is on its way before they leave.
+                loop.call_soon(answer)
+            await self._tell(notices)
+            self._over(draft)
+
+    def _over(self, draft: Draft) -> None:
+        self._keeping = None
+        self._ready.follow(draft)
+        self._busy.difference_update(hit.message_id for hit in draft.hits)
+        self._waiting.extendleft(reversed(self._held_back))
+        self._held_back.clear()
+        self._to_read.set()
+
+    async def _read_ahead(self, read: Callable[[Sequence[Hit]], Awaitable[Known | None]]) -> None:
+        while not self._is_over:
+            self._reading = self._take() if self._is_worth_reading() else []
+            if not self._reading:
+                self._to_read.clear()
+                await self._to_read.wait()
+                continue
+            try:
+                known: Known | Exception | None = await self._what_stands(read, [hit for hit, _ in self._reading])
+            except Exception as error:
+                known = error
+            self._add(self._reading, known)
+            self._reading = []
+            self._to_keep.set()
+        self._to_keep.set()
+
+    def _is_worth_reading(self) -> bool:
+        if self._keeping is None:
+            return not self._ready.hits
+        # Behind a draft that is judged as it is kept nothing that is read would stand.
+        return len(self._waiting) >= ENOUGH and self._keeping.batch is not None
+
+    async def _what_stands(
+        self, read: Callable[[Sequence[Hit]], Awaitable[Known | None]], hits: Sequence[Hit]
+    ) -> Known | None:
+        while True:
+            self._since = [] if self._keeping is None else [self._keeping]
+            known = await read(hits)
+            kept = [draft.sequences for draft in self._since if draft is not self._keeping]
+            if known is None or None not in kept:
+                break
+        for sequences in kept:
+            if known is not None and sequences is not None:
+                known.follow(sequences)
+        return known
+
+    def _take(self) -> list[Waiting]:
+        """The first that wait, as many as there is room for, without those that have to be held back."""
+        taken: list[Waiting] = []
+        busy = frozenset(self._busy)
+        while self._waiting and len(self._ready.hits) + len(taken) < BATCH:
+            waiting = self._waiting.popleft()
+            message_id = waiting[0].message_id
+            if message_id in busy:
+                self._held_back.append(waiting)
+            else:
+                self._busy.add(message_id)
+                taken.append(waiting)
+        return taken
+
+    def _add(self, taken: Sequence[Waiting], known: Known | Exception | None) -> None:
+        if taken:
+            self._ready.add([hit for hit, _ in taken], known)
+            self._ready_answers += [answer for _, answer in taken]

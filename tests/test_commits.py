@@ -1,0 +1,175 @@
+"""Commits: what was judged before its turn is committed as if it had been judged in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import pytest
+
+from hub.commits import Commits, Draft, Measures
+from hub.model import Event, Hit, Message
+from hub.store.database import Database, DatabaseAway
+from tests.factories import BASE_URL, T0, Store, a_hit, audit, open_store
+
+REPEAT_MS = 30_000
+
+
+@pytest.fixture
+async def store(migrated_postgresql_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_postgresql_url) as store:
+        yield store
+
+
+@pytest.fixture
+async def message(store: Store) -> Message:
+    return await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"), shared=False)
+
+
+def commits_of(store: Store) -> Commits:
+    return Commits(store.database, store.bus, store.renderer, REPEAT_MS, store.clock, Measures())  # type: ignore[arg-type]
+
+
+async def draft_of(commits: Commits, hits: Sequence[Hit], after: Draft | None = None) -> Draft:
+    """A draft with these hits, judged by what is read now; `after` is committed meanwhile."""
+    draft = Draft(REPEAT_MS)
+    known = await commits.read(hits)
+    if after is not None:
+        await commits.commit(after)
+    draft.add(hits, known)
+    if after is not None:
+        draft.follow(after)
+    return draft
+
+
+async def opens_told(store: Store, message: Message) -> list[Event]:
+    """The events of opens in the log of the message's owner."""
+    log = await store.log(await store.user(message.user_id))
+    return [event for event in log if event.open is not None]
+
+
+async def test_draft_is_committed_as_it_was_judged_with_one_statement(
+    store: Store, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = commits_of(store)
+    draft = await draft_of(commits, [a_hit(message, position) for position in (1, 2)])
+    monkeypatch.setattr(Database, "write", None)
+    monkeypatch.setattr(Database, "fetch", None)
+    notices = await commits.commit(draft)
+    monkeypatch.undo()
+    assert [notice.sequence for notice in notices] == [2, 3]
+    assert draft.sequences == {message.user_id: 3}
+    assert [event.sequence for event in await opens_told(store, message)] == [2, 3]
+    await audit(store.database)
+
+
+async def test_draft_judged_while_another_was_committed_goes_on_where_that_ended(
+    store: Store, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, other = commits_of(store), await store.message(await store.user(message.user_id))
+    stranger = await store.message(await store.sender())
+    first = await draft_of(commits, [a_hit(message, at=T0 + n) for n in range(3)])
+    second = await draft_of(commits, [a_hit(other), a_hit(stranger)], after=first)
+    monkeypatch.setattr(Database, "write", None)
+    await commits.commit(second)
+    monkeypatch.undo()
+    assert second.sequences == {message.user_id: 6, stranger.user_id: 2}
+    await audit(store.database)
+
+
+async def mute(store: Store, message: Message) -> None:
+    await store.actions.change_message(message.user_id, message.id, {"muted": True}, BASE_URL)
+
+
+async def mute_all(store: Store, message: Message) -> None:
+    await store.actions.mute_all(message.user_id)
+
+
+async def realtime_off(store: Store, message: Message) -> None:
+    await store.actions.set_realtime(message.user_id, False)
+
+
+async def not_sent(store: Store, message: Message) -> None:
+    await store.actions.change_message(message.user_id, message.id, {"sent_at": None}, BASE_URL)
+
+
+async def look(store: Store, message: Message) -> None:
+    await store.actions.view(message.user_id, message.id)
+
+
+async def hit_again(store: Store, message: Message) -> None:
+    """The same reader, through another process, a moment before."""
+    await commits_of(store).record([a_hit(message, at=T0 - 1, client="a client")])
+
+
+@pytest.mark.parametrize(
+    ("move", "withheld", "verdict", "repeat"),
+    [
+        (mute, "muted", "human", False),
+        (mute_all, "muted", "human", False),
+        (realtime_off, "realtime_off", "human", False),
+        (not_sent, "not_counted", "self", False),
+        (look, "not_counted", "self", False),
+        (hit_again, "not_counted", "human", True),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 3])
+async def test_what_moves_between_judging_and_committing_is_heeded(
+    store: Store,
+    message: Message,
+    others: int,
+    move: Callable[[Store, Message], Awaitable[None]],
+    withheld: str,
+    verdict: str,
+    repeat: bool,
+) -> None:
+    commits = commits_of(store)
+    strangers = [await store.message(await store.sender()) for _ in range(others)]
+    draft = await draft_of(commits, [a_hit(message, client="a client"), *map(a_hit, strangers)])
+    await move(store, message)
+    await commits.commit(draft)
+    assert draft.sequences is None, "what was judged behind it has to be judged anew"
+    last = (await opens_told(store, message))[-1]
+    assert last.open is not None
+    assert (last.withheld, last.open.verdict.verdict, last.open.repeat) == (withheld, verdict, repeat)
+    assert [len(await opens_told(store, stranger)) for stranger in strangers] == [1] * others
+    await audit(store.database)
+
+
+async def test_burst_judged_before_its_turn_takes_back_what_was_told(store: Store) -> None:
+    commits = commits_of(store)
+    fresh = await store.message(await store.sender(), sent_at=T0)
+    hits = [a_hit(fresh, at=T0 + n, client=f"client {n}") for n in range(3)]
+    await commits.commit(await draft_of(commits, hits[:2]))
+    await commits.commit(await draft_of(commits, hits[2:]))
+    assert [event.type for event in await opens_told(store, fresh)] == ["open.recorded"] * 3 + ["open.reclassified"] * 2
+    assert (await store.reload(fresh)).opens == 0
+    await audit(store.database)
+
+
+async def test_hits_on_messages_that_are_gone_are_no_failure(store: Store, message: Message) -> None:
+    commits = commits_of(store)
+    draft = await draft_of(commits, [a_hit(message)])
+    async with store.database.write() as tx:
+        await tx.fetch("DELETE FROM messages WHERE id = $1", message.id)
+        await tx.fetch("UPDATE users SET sequence = sequence + 1 WHERE id = $1", message.user_id)
+    assert await commits.commit(draft) == []
+    gone = await draft_of(commits, [a_hit(message)])
+    assert await commits.commit(gone) == []
+    assert gone.sequences == {}
+
+
+async def test_failure_of_a_draft_is_raised_when_it_is_committed(store: Store, message: Message) -> None:
+    draft = Draft(REPEAT_MS)
+    draft.add([a_hit(message)], DatabaseAway("it was told to be"))
+    with pytest.raises(DatabaseAway, match="told to be"):
+        await commits_of(store).commit(draft)
+    assert await opens_told(store, message) == []
+
+
+async def test_replay_leaves_out_what_is_recorded(store: Store, message: Message) -> None:
+    commits = commits_of(store)
+    hits = [a_hit(message, at=T0 + n) for n in range(3)]
+    await commits.record(hits[:2], again=True)
+    notices = await commits.record(hits, again=True)
+    assert [notice.sequence for notice in notices] == [4]
+    await audit(store.database)
