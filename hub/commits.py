@@ -90,7 +90,7 @@ class Commits:
 
     async def read(self, hits: Sequence[Hit]) -> Known:
         """What hits are to be judged by, as it is now. Raises `DatabaseAway`."""
-        return await self._known(self._database.fetch, hits)
+        return await self._known(self._database.fetch_reserved, hits)
 
     async def commit(self, draft: Draft) -> list[Notice]:
         """Commit a draft as it was judged, or else judge it anew. Raises `DatabaseAway`, and its own `failure`."""

@@ -55,6 +55,17 @@ async def test_connect_where_nobody_listens_is_away() -> None:
         await Database(f"postgresql://postgres@127.0.0.1:{free_port()}/hub").connect()
 
 
+async def test_reserved_reader_waits_for_nobody_else(remote: Database, postgres: Postgres, postgresql_url: str) -> None:
+    asked = [asyncio.create_task(remote.fetch("SELECT pg_sleep(60)")) for _ in range(2 * READERS)]
+    await eventually(lambda: sessions(postgres, postgresql_url) == 1 + READERS)
+    async with asyncio.timeout(10):
+        assert [row["n"] for row in await remote.fetch_reserved("SELECT 1 AS n")] == [1]
+    assert sessions(postgres, postgresql_url) == 2 + READERS, "as many as the documents say"
+    for each in asked:
+        each.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+
+
 async def test_connect_to_a_database_that_is_not_there_is_away(postgres: Postgres) -> None:
     with pytest.raises(DatabaseAway, match="does not exist"):
         await Database(postgres.url("there_is_none")).connect()

@@ -32,8 +32,9 @@ __all__ = ["Change", "Database", "DatabaseAway", "Fetch", "Held", "Row", "is_awa
 
 logger = logging.getLogger(__name__)
 
-READERS = 4
-"""Held readers a process uses at the most; with the writer, five connections to PostgreSQL."""
+READERS = 3
+"""Held readers for all that is asked, at the most. With the writer, and a reader that is kept for the recorder, a
+process has five connections to PostgreSQL."""
 
 TURN_SECONDS = 10.0
 """How long a read may take in all, and a write until its turn has come and it has begun. Many wait for a few
@@ -107,6 +108,14 @@ def require_folder(url: str) -> None:
             raise DatabaseAway(why_not_opened(url, f"{str(file)!r} is a folder"), lasting=True)
 
 
+class _Readers:
+    """Connections to read on: `idle` ones, and whose `turn` it is."""
+
+    def __init__(self, number: int) -> None:
+        self.turn = asyncio.Semaphore(number)
+        self.idle: list[Held] = []
+
+
 class Database:
     """The connections of one process. `embedded` says that the database is an SQLite file."""
 
@@ -114,11 +123,11 @@ class Database:
         """`url` is `sqlite:///FILE` or `postgresql://…`; nothing is opened before `connect`."""
         self.embedded = url.startswith("sqlite")
         self._url = url
-        self._databases = databases.Database(driver_url(url), **driver_options(url, 1 + READERS))
+        self._databases = databases.Database(driver_url(url), **driver_options(url, 2 + READERS))
         self._write_lock = asyncio.Lock()
         self._writer: Held | None = None
-        self._idle: list[Held] = []
-        self._reading = asyncio.Semaphore(READERS)
+        self._shared = _Readers(READERS)
+        self._reserved = _Readers(1)
         self._closing: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
@@ -134,8 +143,8 @@ class Database:
 
     async def disconnect(self) -> None:
         """Close every connection."""
-        held = [*self._idle, *filter(None, [self._writer])]
-        self._idle, self._writer = [], None
+        held = [*self._shared.idle, *self._reserved.idle, *filter(None, [self._writer])]
+        self._shared.idle, self._reserved.idle, self._writer = [], [], None
         for connection in held:
             await connection.close()
         if self._closing:
@@ -184,15 +193,20 @@ class Database:
                 raise
 
     async def fetch(self, sql: str, *args: Any, quick: bool = False) -> Sequence[Row]:
-        """Read, outside any transaction; `quick` is for a few rows by their keys: see `Held`. Raises `DatabaseAway`.
+        """Read, outside any transaction; `quick` is for a few rows by their keys: see `Held`. Raises `DatabaseAway`."""
+        return await self._fetch(self._shared, sql, args, quick)
 
-        A held reader may have died of old age, so a failure is tried once more on a new connection.
-        """
-        async with _patient(), self._reading:
+    async def fetch_reserved(self, sql: str, *args: Any) -> Sequence[Row]:
+        """As `fetch`, for the recorder: hits do not wait behind whatever else is asked."""
+        return await self._fetch(self._reserved, sql, args, False)
+
+    async def _fetch(self, readers: _Readers, sql: str, args: Sequence[Any], quick: bool) -> Sequence[Row]:
+        # A held reader may have died of old age, so a failure is tried once more on a new connection.
+        async with _patient(), readers.turn:
             for attempt in (1, 2):
                 reader: Held | None = None
                 try:
-                    reader = self._idle.pop() if self._idle and attempt == 1 else await self._open()
+                    reader = readers.idle.pop() if readers.idle and attempt == 1 else await self._open()
                     reader.quick = quick
                     rows = await reader.fetch(sql, *args)
                 except BaseException as error:
@@ -203,7 +217,7 @@ class Database:
                     if attempt == 2:
                         raise DatabaseAway(str(error)) from error
                 else:
-                    self._idle.append(reader)
+                    readers.idle.append(reader)
                     return rows
         raise AssertionError("unreachable")
 
