@@ -27,6 +27,11 @@ ADVISORY_LOCK = 0x676C696D70736502
 """The key two migrating processes meet at on PostgreSQL: "glimpse" in ASCII."""
 
 
+MIGRATING_SECONDS = 3600.0
+READING_SECONDS = 120.0
+"""How long each may take. To index what is searched in a million messages takes PostgreSQL a minute."""
+
+
 async def migrate(url: str) -> str:
     """Bring the database at `url` to the current schema and return its revision.
 
@@ -42,7 +47,7 @@ async def migrate(url: str) -> str:
         command.upgrade(config, "head")
         return head()
 
-    result: str = await _run(url, upgrade)
+    result: str = await _run(url, upgrade, MIGRATING_SECONDS)
     return result
 
 
@@ -52,7 +57,7 @@ async def revision(url: str) -> str | None:
     def current(connection: Connection) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
-    result: str | None = await _run(url, current)
+    result: str | None = await _run(url, current, READING_SECONDS)
     return result
 
 
@@ -64,11 +69,11 @@ def head() -> str:
     return found
 
 
-async def _run(url: str, work: Any) -> Any:
+async def _run(url: str, work: Any, seconds: float) -> Any:
     require_folder(url)
     engine = _engine(url)
     try:
-        async with asyncio.timeout(120), engine.begin() as connection:
+        async with asyncio.timeout(seconds), engine.begin() as connection:
             return await connection.run_sync(work)
     except CommandError:
         raise ConfigError(
