@@ -21,6 +21,9 @@ NEVER_SAW = 1
 """Which sender has seen no notification."""
 
 SLICE = 500_000
+MESSAGES_SLICE = 10_000
+"""Fewer, for PostgreSQL makes the trigrams of each, and an answer that takes longer than 10 s is given up."""
+
 LOG_MS = 60 * 86_400_000
 TEMPLATES = 4
 """So few senders and templates that every page is full in the smallest database too, and as much is answered."""
@@ -58,8 +61,8 @@ async def grow(url: str, opens: int) -> Grown:
     await database.connect()
     try:
         filling = _Filling(database, grown)
-        for start in range(0, grown.messages, SLICE):
-            await filling.messages(start, min(start + SLICE, grown.messages))
+        for start in range(0, grown.messages, MESSAGES_SLICE):
+            await filling.messages(start, min(start + MESSAGES_SLICE, grown.messages))
         for start in range(0, opens, SLICE):
             await filling.opens(start, min(start + SLICE, opens))
         async with database.write() as tx:
