@@ -10,26 +10,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from hub.config import ConfigError
 from hub.store.database import Database, DatabaseAway
 from hub.store.migrate import head, migrate, revision
-from hub.store.schema import metadata
+from hub.store.schema import compared, metadata
 from hub.store.urls import async_engine_url, sqlite_path
-from tests.factories import seeded
+from tests.factories import open_store, seeded
 from tests.processes import free_port, start_process
-from tests.servers import ROOT, HubProcess
+from tests.servers import ROOT, HubProcess, Postgres
 
 
 async def differences(url: str) -> list[Any]:
     """What alembic would have to do to make the database at `url` what the code says it is."""
 
     def compare(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {
+            "compare_type": True,
+            "compare_server_default": True,
+            "include_object": compared(connection.dialect.name),
+        }
+        context = MigrationContext.configure(connection, opts=opts)
         return list(compare_metadata(context, metadata))
 
     engine = create_async_engine(async_engine_url(url))
@@ -107,6 +114,66 @@ async def test_killed_in_the_middle_and_run_again(database_url: str, tmp_path: P
         assert await revision(database_url) is None, "a part of it must not have been kept"
     assert await migrate(database_url) == head()
     assert await differences(database_url) == []
+
+
+async def migrate_to(url: str, revision_: str) -> None:
+    """Bring the database at `url` to an earlier revision."""
+
+    def upgrade(connection: Connection) -> None:
+        config = AlembicConfig()
+        config.set_main_option("script_location", str(ROOT / "hub" / "store" / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision_)
+
+    engine = create_async_engine(async_engine_url(url))
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    await engine.dispose()
+
+
+async def test_messages_from_before_there_was_an_index_are_found_by_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.store.search.NEWEST", (1,))
+    await migrate_to(database_url, "0003")
+    async with open_store(database_url) as store:
+        user = await store.sender()
+        old = [await store.message(user, subject=subject) for subject in ("Ünïque '1'", "hi", "")]
+    await migrate(database_url)
+    async with open_store(database_url) as store:
+        new = await store.message(user, subject="Ünïque '2'")
+        await store.message(user)
+        for text_, found in (("ünïque '1", old[0]), ("ünïque '2", new)):
+            assert [each.id for each in await store.messages.page(user.id, limit=5, search=text_)] == [found.id]
+
+
+@pytest.mark.parametrize("lacking", ["SELECT '3.33.0', 1", "SELECT '3.45.0', 0"])
+async def test_sqlite_without_trigrams_gets_no_index_and_searches_all_the_same(sqlite_url: str, lacking: str) -> None:
+    def pretend(_connection: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, _many: bool) -> Any:
+        return (lacking if "pragma_module_list" in sql else sql), parameters
+
+    event.listen(Engine, "before_cursor_execute", pretend, retval=True)
+    try:
+        assert await migrate(sqlite_url) == head()
+    finally:
+        event.remove(Engine, "before_cursor_execute", pretend)
+    assert await differences(sqlite_url) == []
+    async with open_store(sqlite_url) as store:
+        assert await store.database.fetch("SELECT 1 FROM sqlite_master WHERE name LIKE 'message_search%'") == []
+        user = await store.sender()
+        message = await store.message(user, subject="A rare one")
+        assert [each.id for each in await store.messages.page(user.id, limit=5, search="a RARE")] == [message.id]
+
+
+async def test_role_that_may_make_tables_only_gets_an_index(postgres: Postgres) -> None:
+    """As on a hosted PostgreSQL: no extension may be made."""
+    with postgres.database() as name:
+        postgres.run(f"CREATE ROLE {name}_owner LOGIN")
+        postgres.run(f"GRANT CREATE ON SCHEMA public TO {name}_owner", name)
+        assert await migrate(postgres.url(name).replace("postgres@", f"{name}_owner@")) == head()
+        assert await differences(postgres.url(name)) == []
+        postgres.run(f"DROP OWNED BY {name}_owner", name)
+        postgres.run(f"DROP ROLE {name}_owner")
 
 
 async def test_embedded_database_is_durable_from_the_start(sqlite_url: str) -> None:

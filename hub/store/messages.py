@@ -10,6 +10,7 @@ import msgspec
 
 from hub.model import Count, Crm, Message, Provider, Recipient
 from hub.store.database import Change, Database, Fetch, Held, Row
+from hub.store.search import Search
 
 MAX_SEARCH_CHARACTERS = 20_000
 COLUMNS = (
@@ -29,6 +30,7 @@ class Messages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._search = Search(database)
         # The scalar min() and max() of SQLite are NULL if either side is; those of PostgreSQL are not.
         least, greatest = ("min", "max") if database.embedded else ("least", "greatest")
         opened = (
@@ -91,25 +93,20 @@ class Messages:
         template: str | None = None,
     ) -> list[Message]:
         """The user's messages, newest first, from just before the id `before`; at most `limit`."""
-        where, args = ["m.user_id = $1"], [user_id]
-
-        def add(condition: str, value: Any) -> None:
-            args.append(value)
-            where.append(condition.replace("?", f"${len(args)}"))
-
-        if before is not None:
-            add("m.id < ?", before)
-        if search:
-            escaped = search.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            add("m.search LIKE ? ESCAPE '\\'", f"%{escaped}%")
+        keyed, others, args = ["m.user_id = $1"], [], [user_id]
+        for condition, value in (("m.id < ", before), ("m.template = ", template)):
+            if value is not None:
+                args.append(value)
+                keyed.append(f"{condition}${len(args)}")
         if opened is not None:
-            where.append("m.opens > 0" if opened else "m.opens = 0")
-        if template is not None:
-            add("m.template = ?", template)
-        rows = await self._database.fetch(
-            f"SELECT {columns('m')} FROM messages m WHERE {' AND '.join(where)} ORDER BY m.id DESC LIMIT {limit:d}",
-            *args,
-        )
+            others.append("m.opens > 0" if opened else "m.opens = 0")
+        if search:
+            rows = await self._search.newest(columns("m"), search, args, keyed, others, limit)
+        else:
+            where = " AND ".join([*keyed, *others])
+            rows = await self._database.fetch(
+                f"SELECT {columns('m')} FROM messages m WHERE {where} ORDER BY m.id DESC LIMIT {limit:d}", *args
+            )
         return await self._with_recipients([message_from(row) for row in rows])
 
     def counted(self, counts: Sequence[Count]) -> tuple[Change, Change]:

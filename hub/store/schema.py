@@ -3,9 +3,15 @@
 Times are integer milliseconds since the epoch in UTC, ids 26 characters that sort by time
 (`model.new_id`); both compare the same way on SQLite and PostgreSQL, and neither loses anything in
 a driver. There is no column for an address or a User-Agent.
+
+The index of trigrams is a table with a GIN index on PostgreSQL and a virtual table on SQLite, where it can be had;
+neither is on the other. `store.search` says what it is for, migration 0004 what keeps it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Text
@@ -97,6 +103,24 @@ messages = sa.Table(
     Index("messages_of_user", "user_id", "id"),
     Index("messages_of_template", "user_id", "template", "id"),
 )
+
+message_trigrams = sa.Table(
+    "message_trigrams",
+    metadata,
+    Column("message_id", Id, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("trigrams", sa.ARRAY(Integer), nullable=False),
+    Index(
+        "messages_by_trigram",
+        "trigrams",
+        postgresql_using="gin",
+        # What came last is looked through by every search: a little of it, not 4 MB.
+        postgresql_with={"gin_pending_list_limit": 256},
+    ),
+)
+"""On PostgreSQL only. Apart from the messages, or every open counted on one might write its trigrams anew."""
+
+VIRTUAL = "message_search"
+"""The virtual table on SQLite, and how the names of those that it keeps its rows in begin."""
 
 recipients = sa.Table(
     "recipients",
@@ -202,3 +226,14 @@ idempotency_keys = sa.Table(
     Index("idempotency_keys_by_age", "created_at"),
     sqlite_with_rowid=False,
 )
+
+
+def compared(dialect: str) -> Callable[..., bool]:
+    """For alembic's `include_object`: whether a database of this dialect shows a thing as `metadata` does."""
+
+    def is_compared(thing: Any, name: str | None, kind: str, *_: Any) -> bool:
+        if kind != "table" or dialect != "sqlite":
+            return True
+        return thing is not message_trigrams and not str(name).startswith(VIRTUAL)
+
+    return is_compared

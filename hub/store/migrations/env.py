@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from hub.store.schema import metadata
+from hub.store.schema import compared, metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, include_object=compared(connection.dialect.name))
 context.run_migrations()

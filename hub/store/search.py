@@ -1,0 +1,131 @@
+"""Search: which of a user's messages have a text in them.
+
+Promise: the answer is that of looking at every message for the text as it stands, newest first. The index only says
+which messages need not be looked at.
+
+The index is of trigrams, every three letters that follow each other, of each user apart: what others write costs
+hardly anything. Triggers keep it (see migration 0004). A text that is in many messages is found soonest by looking
+through the newest, one that is in few by the index, so it is looked for in that order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hub.store.database import Database, Row
+
+NEWEST = (500, 5_000)
+"""How many of the newest messages are looked through before the index is asked."""
+
+PROMISING = 10
+"""The second number of them only if the first had so large a part of the page: a tenth."""
+
+TRIGRAM = 3
+MOST_TRIGRAMS = 64
+"""How many trigrams of a text are considered, from its beginning."""
+
+ASKED = 4
+"""How many of them the index is asked for, the rarest: what many messages have makes it slow, and no wiser."""
+
+SAMPLE = 64
+SAMPLE_CHARACTERS = 300
+"""In how many messages, and how much of each, it is counted which trigrams are rare."""
+
+
+class Search:
+    """Looks through `messages`, which the queries call `m`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._has_index = None if database.embedded else True
+
+    async def newest(
+        self, columns: str, text: str, args: Sequence[Any], keyed: Sequence[str], others: Sequence[str], limit: int
+    ) -> Sequence[Row]:
+        """The `columns` of at most `limit` messages with `text` in them, newest first.
+
+        `keyed` are the conditions that an index of the messages serves, `others` those that it does not; their
+        parameters are `args`, of which the first is the user's id.
+        """
+        text = text.casefold()
+        escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        matching = (*others, f"m.search LIKE ${len(args) + 1} ESCAPE '\\'")
+
+        async def found(messages: str, conditions: Sequence[str], *wanted: str) -> Sequence[Row]:
+            return await self._database.fetch(
+                f"SELECT {columns} FROM {messages} WHERE {' AND '.join(conditions)} ORDER BY m.id DESC LIMIT {limit:d}",
+                *(*args, f"%{escaped}%", *wanted),
+            )
+
+        if not await self._serves(text):
+            return await found("messages m", (*keyed, *matching))
+        for count in NEWEST:
+            page = await found(*self._among(count, keyed, matching))
+            if len(page) == limit:
+                return page
+            if len(page) * PROMISING < limit:
+                break
+        trigrams = rarest(text, await self._sample(args, keyed))
+        candidates = self._having(f"${len(args) + 2}")
+        return await found(candidates, (*keyed, *matching), self._wanted(args[0], trigrams))
+
+    async def _serves(self, text: str) -> bool:
+        """Whether there is an index, and it knows of such a text."""
+        if len(text) < TRIGRAM or "\0" in text:
+            return False
+        if self._has_index is None:
+            found = await self._database.fetch_one("SELECT name FROM sqlite_master WHERE name = 'message_search'")
+            self._has_index = found is not None
+        return self._has_index
+
+    def _among(self, count: int, keyed: Sequence[str], matching: Sequence[str]) -> tuple[str, Sequence[str]]:
+        """Where to look, and for what, among so many of the newest messages only."""
+        newest = f"FROM messages m WHERE {' AND '.join(keyed)} ORDER BY m.id DESC LIMIT"
+        if self._database.embedded:
+            # It would make a copy of a subquery's rows. There is no id before the empty one.
+            return "messages m", (*keyed, f"m.id > coalesce((SELECT m.id {newest} 1 OFFSET {count}), '')", *matching)
+        return f"(SELECT * {newest} {count}) AS m", matching
+
+    async def _sample(self, args: Sequence[Any], keyed: Sequence[str]) -> list[str]:
+        """What is searched in some of the newest messages."""
+        rows = await self._database.fetch(
+            f"SELECT substr(m.search, 1, {SAMPLE_CHARACTERS}) AS words FROM messages m"
+            f" WHERE {' AND '.join(keyed)} ORDER BY m.id DESC LIMIT {SAMPLE}",
+            *args,
+            quick=True,
+        )
+        return [row["words"] for row in rows]
+
+    def _having(self, parameter: str) -> str:
+        """The messages that the index has for what `parameter` says: see `_wanted`."""
+        if self._database.embedded:
+            candidates = f"(SELECT rowid AS place FROM message_search WHERE message_search MATCH {parameter}) AS c"
+            return f"{candidates} CROSS JOIN messages m ON m.rowid = c.place"
+        # The operator by its full name, for the extension intarray has one like it that the index does not serve. The
+        # OFFSET keeps the planner from looking through the user's messages one by one.
+        all_ = f"SELECT array_agg(hashtext($1 || t.value)) FROM json_array_elements_text({parameter}::json) AS t"
+        having = f"SELECT message_id FROM message_trigrams WHERE trigrams OPERATOR(pg_catalog.@>) ({all_}) OFFSET 0"
+        return f"({having}) AS c JOIN messages m ON m.id = c.message_id"
+
+    def _wanted(self, user_id: str, trigrams: Sequence[str]) -> str:
+        """What the index is asked for: an expression of FTS5 on SQLite, else a JSON array."""
+        if not self._database.embedded:
+            return json.dumps(trigrams)
+        return " AND ".join('"' + each.replace('"', '""') + '"' for each in (owner_mark(user_id), *trigrams))
+
+
+def owner_mark(user_id: str) -> str:
+    """The trigram that stands for a user in SQLite's index: a text, being without capitals, has hardly such a one.
+
+    Users who share it find each other's messages in the index, and not beyond.
+    """
+    return user_id[-TRIGRAM:].upper()
+
+
+def rarest(text: str, sample: Sequence[str]) -> list[str]:
+    """Those trigrams of a text that fewest in the sample have, and of equals the first; at most `ASKED`."""
+    ends = range(TRIGRAM, min(len(text), MOST_TRIGRAMS + TRIGRAM - 1) + 1)
+    trigrams = dict.fromkeys(text[end - TRIGRAM : end] for end in ends)
+    return sorted(trigrams, key=lambda each: sum(each in words for words in sample))[:ASKED]
