@@ -26,7 +26,7 @@ from hub.store.migrate import head
 from tests.absence import Lock
 from tests.factories import Store, open_store
 from tests.faults import FaultyHub
-from tests.faulty import POINTS
+from tests.faulty import points
 from tests.follower import Follower, a_follower
 from tests.ledger import SECRET, Ledger, a_ledger, asking
 from tests.plugins import listening
@@ -134,7 +134,7 @@ async def while_starting(world: World) -> None:
 
 
 async def at_a_point(world: World) -> None:
-    point = world.chance.choice([each for each in POINTS if "migration" not in each])
+    point = world.chance.choice(points(embedded=world.store.database.embedded))
     world.kills[point] += 1
     world.hub.kill()
     seldom = "name" in point or "remove" in point

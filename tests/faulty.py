@@ -87,6 +87,14 @@ POINTS: dict[str, tuple[Any, str, When, Whether]] = {
     "before a migration's commit": (alembic.command, "upgrade", "after", always),
 }
 
+OWN = {True: "before a batch's commit", False: "as a batch's one statement is sent"}
+"""What is reached on one database only, by whether that is embedded."""
+
+
+def points(*, embedded: bool) -> list[str]:
+    """The points that a hub reaches on such a database, but for those in a migration."""
+    return [each for each in POINTS if "migration" not in each and each != OWN[not embedded]]
+
 
 class Crash:
     """A kill at one of `POINTS`, the `nth` time while it is armed."""

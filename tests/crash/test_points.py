@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from tests.factories import Store
 from tests.faults import FaultyHub
+from tests.faulty import OWN
 from tests.follower import a_follower
 from tests.ledger import a_ledger, asking
 from tests.plugins import listening
@@ -69,8 +70,7 @@ async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
 async def test_kill_at_each_point_of_a_commit_loses_and_doubles_nothing(
     store: Store, faulty_hub: Callable[[str], FaultyHub]
 ) -> None:
-    own = "before a batch's commit" if store.database.embedded else "as a batch's one statement is sent"
-    await survives(store, faulty_hub(store.url), (own, *COMMITTING))
+    await survives(store, faulty_hub(store.url), (OWN[store.database.embedded], *COMMITTING))
 
 
 async def test_kill_at_each_point_of_the_spool_loses_and_doubles_nothing(
