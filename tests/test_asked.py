@@ -163,7 +163,7 @@ def test_checks_with_nothing_wrong_raise_nothing() -> None:
         ("all=True", "all"),
         ("cursor=", "cursor"),
         ("cursor=abc", "cursor"),
-        (f"cursor={new_id().upper()}", "cursor"),
+        pytest.param(f"cursor={new_id().upper()}", "cursor", id="cursor in capitals-cursor"),
         ("q=%00", "q"),
         ("q=" + "x" * 201, "q"),
     ],
