@@ -6,9 +6,11 @@ Promise: what is started here ends with the process that started it, even if tha
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -16,11 +18,16 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.01
+
+PORTS = range(20_000, 32_000)
+"""Below those that systems give out by themselves; test processes that run side by side share them out."""
+CHANCE = random.SystemRandom()
+"""Not the one that Hypothesis seeds alike in each process."""
 
 GUARD = """
 import ctypes, os, sys
@@ -36,10 +43,23 @@ os.execv(command[0], command)
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return cast(int, probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nothing listens on, and that no other is given before it is used.
+
+    Not one of the system's choice: that one may be given to anybody, as the near end of a connection too, while a
+    server that will listen there is about to start, or has been killed and is to come back.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    while True:
+        port = CHANCE.choice(PORTS[worker % workers :: workers])
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            return port
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = "") -> T:
