@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.workermanage import WorkerController
 
 from tests.servers import HubProcess, Postgres, Valkey
 
@@ -36,8 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI nothing may be left out unnoticed."""
-    if exitstatus == pytest.ExitCode.OK and _skipped_in_ci(session.config):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(left_out, 0)
+    missing = os.environ.get("CI") == "true" and session.config.stash.get(left_out, 0)
+    if exitstatus == pytest.ExitCode.OK and (missing or _skipped_in_ci(session.config)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Hear what one of several processes left out; each has collected the same."""
+    node.config.stash[left_out] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -55,12 +65,14 @@ def _skipped_in_ci(config: pytest.Config) -> int:
     return len(reporter.stats.get("skipped", ()))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without Chromium the browser tests cannot run: leave them out loudly; in CI, refuse."""
     browser = [item for item in items if "browser" in item.path.relative_to(config.rootpath).parts]
     if not browser or _find_chromium():
         return
-    if os.environ.get("CI") == "true":
+    # What one of several processes raises here is not shown: there the run fails at its end.
+    if os.environ.get("CI") == "true" and not hasattr(config, "workerinput"):
         raise pytest.UsageError(NO_CHROMIUM)
     items[:] = [item for item in items if item not in browser]
     config.hook.pytest_deselected(items=browser)

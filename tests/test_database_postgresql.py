@@ -188,6 +188,7 @@ async def test_restarted_server_is_used_again(postgres: Postgres, remote: Databa
     assert await numbers(remote) == [1, 3]
 
 
+@pytest.mark.alone
 async def test_silent_server_lets_a_write_and_a_read_be_cancelled(postgres: Postgres, postgresql_url: str) -> None:
     """A network that swallows everything, as a server that hangs does."""
     parts = urlsplit(postgresql_url)
@@ -250,6 +251,7 @@ async def test_process_that_falls_silent_holds_its_locks_for_a_moment_only(
     assert [row["text"] for row in await remote.fetch("SELECT text FROM note WHERE id = 1")] == ["kept"]
 
 
+@pytest.mark.alone
 async def test_all_who_wait_for_a_silent_server_are_told_at_the_same_time(
     postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

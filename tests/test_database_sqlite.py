@@ -74,6 +74,7 @@ async def test_foreign_keys_hold(embedded: Database) -> None:
         await orphan()
 
 
+@pytest.mark.alone
 async def test_write_is_away_soon_while_another_holds_the_file(embedded: Database, sqlite_url: str) -> None:
     await add(embedded, 1)
     with closing(sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)) as holder:

@@ -52,6 +52,7 @@ def away(store: Store, request: pytest.FixtureRequest) -> Lock:
     return Lock(store, None if store.database.embedded else request.getfixturevalue("postgres"))
 
 
+@pytest.mark.alone
 async def test_database_that_is_away_costs_no_hit_and_no_second(
     store: Store, message: Message, spool_dir: Path, away: Lock
 ) -> None:
@@ -171,6 +172,7 @@ async def test_commit_whose_answer_never_came_is_not_repeated(
     await audit(store.database)
 
 
+@pytest.mark.alone
 async def test_database_that_does_not_answer_in_time_is_away_and_the_log_says_so(
     store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

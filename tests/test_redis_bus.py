@@ -18,6 +18,9 @@ from tests.processes import eventually
 from tests.servers import Valkey
 from tests.toxic import ToxicProxy
 
+pytestmark = pytest.mark.alone
+"""With the limits below, a process that another's tests keep from the core for long takes the server for gone."""
+
 QUICK = Limits(quiet=0.2, answer=0.3, connect=1.0, retry_least=0.01, retry_most=0.1, sound=0.2)
 
 

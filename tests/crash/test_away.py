@@ -8,12 +8,16 @@ import urllib.request
 from contextlib import closing
 from urllib.parse import urlsplit
 
+import pytest
+
 from hub.store.urls import sqlite_path
 from hub.store.users import Users
 from tests.factories import Store
 from tests.ledger import SECRET, Start, a_ledger, asking
 from tests.processes import eventually
 from tests.servers import HubProcess, Postgres
+
+pytestmark = pytest.mark.alone
 
 LOCKED_SECONDS = 3.0
 
