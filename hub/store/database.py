@@ -135,7 +135,7 @@ class Database:
         require_folder(self._url)
         try:
             await self._databases.connect()
-            self._writer = await self._open(writer=True)
+            self._writer = await self._open(by_keys=True)
         except Exception as error:
             if is_away(error):
                 raise DatabaseAway.because(error, self._url) from error
@@ -206,7 +206,8 @@ class Database:
             for attempt in (1, 2):
                 reader: Held | None = None
                 try:
-                    reader = readers.idle.pop() if readers.idle and attempt == 1 else await self._open()
+                    reader = readers.idle.pop() if readers.idle and attempt == 1 else None
+                    reader = reader or await self._open(by_keys=readers is self._reserved)
                     reader.quick = quick
                     rows = await reader.fetch(sql, *args)
                 except BaseException as error:
@@ -284,9 +285,9 @@ class Database:
         """SQL that locks the rows read, in the order read. SQLite's one writer needs none."""
         return "" if self.embedded else "FOR UPDATE"
 
-    async def _open(self, *, writer: bool = False) -> Held:
+    async def _open(self, *, by_keys: bool = False) -> Held:
         # In a task of its own: `databases` keeps one connection per task, and these outlive theirs.
-        opening = asyncio.create_task(self._opened(writer))
+        opening = asyncio.create_task(self._opened(by_keys))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -294,7 +295,7 @@ class Database:
             self._later(_close_when_open(opening))
             raise
 
-    async def _opened(self, writer: bool) -> Held:
+    async def _opened(self, by_keys: bool) -> Held:
         if not self._databases.is_connected:
             raise DatabaseAway("it has not been opened yet")
         try:
@@ -303,7 +304,7 @@ class Database:
             # Nothing was asked yet, so it can only be the database.
             raise DatabaseAway.because(error) from error
         try:
-            await held.prepare(writer=writer)
+            await held.prepare(by_keys=by_keys)
         except BaseException:
             await held.close()
             raise
@@ -314,7 +315,7 @@ class Database:
         for attempt in (1, 2):
             try:
                 if self._writer is None or self._writer.closed:
-                    self._writer = await self._open(writer=True)
+                    self._writer = await self._open(by_keys=True)
                 self._writer.quick = quick
                 if begin:
                     await self._writer.begin()

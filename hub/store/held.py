@@ -142,16 +142,19 @@ class Held:
         rows: Sequence[Row] = self._raw._conn.execute(sql, values).fetchall()
         return rows
 
-    async def prepare(self, *, writer: bool = False) -> None:
-        """Set up a connection that has just been opened. That of a `writer` plans each of its statements once."""
+    async def prepare(self, *, by_keys: bool = False) -> None:
+        """Set up a connection that has just been opened; `by_keys`, if what is asked on it is found by keys."""
         if self._embedded:
             self._raw.row_factory = sqlite3.Row
             for pragma in SQLITE_PRAGMAS:
                 await self.fetch(pragma)
         else:
             await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")
-            if writer:
+            if by_keys:
+                # Each statement is planned once. A planner that does not know how many keys it will be given would
+                # look through a small table instead, and that of the users is large with rows that were changed.
                 await self.fetch("SET plan_cache_mode = force_generic_plan")
+                await self.fetch("SET enable_seqscan = off")
 
     async def close(self) -> None:
         """Give the connection up, whatever state it is in, without waiting for a server that hangs."""

@@ -47,9 +47,10 @@ class Standings:
 
     def __init__(self, database: Database) -> None:
         columns = ", ".join(
-            database.from_json("m.crm") if name == "crm" else f"m.{name}" for name in MessageState.__struct_fields__
+            database.from_json("s.crm") if name == "crm" else f"s.{name}" for name in MessageState.__struct_fields__
         )
-        messages = database.json_rows(columns, f"messages m WHERE m.id IN {database.texts('$1')}")
+        ids = database.at_keys(database.rows("$1", message_id="text"), "messages", "s.id = r.message_id")
+        messages = database.json_rows(columns, ids)
         pixels = database.rows("$2", message_id="text", position="integer")
         recipients = database.json_rows(
             "s.message_id, s.position, s.address, s.name",
@@ -65,8 +66,8 @@ class Standings:
             ),
         )
         owners = database.json_rows(
-            users.COLUMNS,
-            f"users WHERE id IN (SELECT m.user_id FROM messages m WHERE m.id IN {database.texts('$1')})",
+            ", ".join(f"s.{name}" for name in users.COLUMNS.split(", ")),
+            database.at_keys(f"(SELECT DISTINCT s.user_id FROM {ids}) AS r", "users", "s.id = r.user_id"),
         )
         self._select = f"SELECT {owners} AS users, {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
 
@@ -79,7 +80,7 @@ class Standings:
         """
         [row] = await fetch(
             self._select,
-            _text(list(messages)),
+            _text([{"message_id": id_} for id_ in messages]),
             _text([{"message_id": id_, "position": position} for id_, position in pixels]),
             _text([{"message_id": id_, "position": position, "client": c} for id_, position, c in clients]),
         )

@@ -50,8 +50,9 @@ class Users:
     def __init__(self, database: Database) -> None:
         self._database = database
         owners = (
-            f"(SELECT {COLUMNS} FROM users WHERE id IN "
-            f"(SELECT user_id FROM messages WHERE id IN {database.texts('$1')}) ORDER BY id {database.for_update})"
+            f"(SELECT {COLUMNS} FROM users WHERE id IN (SELECT s.user_id FROM"
+            f" {database.at_keys(database.rows('$1', message_id='text'), 'messages', 's.id = r.message_id')})"
+            f" ORDER BY id {database.for_update})"
         )
         self._lock = f"SELECT {database.json_rows(COLUMNS, f'{owners} AS owners')} AS owners"
 
@@ -102,7 +103,7 @@ class Users:
 
         In the order of their ids, so that two processes never wait for each other in a circle.
         """
-        row = await tx.fetch_one(self._lock, json.dumps(list(message_ids)))
+        row = await tx.fetch_one(self._lock, json.dumps([{"message_id": id_} for id_ in message_ids]))
         owners = _rows.decode(row["owners"]) if row else []
         return {owner.id: user_of(owner) for owner in owners}
 
