@@ -52,9 +52,21 @@ class Known:
     early: dict[Pixel, Sequence[tuple[Open, str]]] = field(default_factory=dict)
     viewings: dict[str, Sequence[int]] = field(default_factory=dict)
 
+    def add(self, more: Known) -> None:
+        """Add what was read for others, on other messages. Of a user read twice the first reading is kept: whoever
+        commits asks whether that still stands.
+        """
+        self.users = more.users | self.users
+        self.messages |= more.messages
+        self.recipients |= more.recipients
+        self.last_seen |= more.last_seen
+        self.early |= more.early
+        self.viewings |= more.viewings
+
     def follow(self, sequences: Mapping[str, int]) -> None:
         """Go on from where a batch committed meanwhile has left these users' logs."""
-        _follow(self.users, sequences)
+        for user_id in self.users.keys() & sequences.keys():
+            self.users[user_id] = replace(self.users[user_id], sequence=sequences[user_id])
 
 
 class Batch:
@@ -63,10 +75,7 @@ class Batch:
     def __init__(self, repeat_ms: int) -> None:
         """`repeat_ms` is how long after a person's hit another of the same client is its repeat."""
         self._repeat_ms = repeat_ms
-        self._users: dict[str, User] = {}
-        self._messages: dict[str, MessageState] = {}
-        self._recipients: dict[Pixel, Recipient] = {}
-        self._viewings: dict[str, Sequence[int]] = {}
+        self._known = Known({}, {})
         self._last_seen: dict[tuple[str, int, str], tuple[int, ...]] = {}
         self._opens: dict[str, Open] = {}
         self._client_hashes: dict[str, str] = {}
@@ -77,11 +86,7 @@ class Batch:
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
         """Judge hits by what is known. Their messages are none that hits judged before were on."""
-        # What was read first is kept: whoever commits this asks whether it still stands.
-        self._users = known.users | self._users
-        self._messages |= known.messages
-        self._recipients |= known.recipients
-        self._viewings |= known.viewings
+        self._known.add(known)
         self._last_seen |= {key: (at,) for key, at in known.last_seen.items()}
         for pixel, opens in known.early.items():
             self._sightings[pixel] = [_sighting(open_, client) for open_, client in opens]
@@ -97,11 +102,11 @@ class Batch:
     @property
     def users(self) -> Mapping[str, User]:
         """The owners of its messages by their ids, as they were read."""
-        return self._users
+        return self._known.users
 
     def follow(self, sequences: Mapping[str, int]) -> None:
         """As `Known.follow`."""
-        _follow(self._users, sequences)
+        self._known.follow(sequences)
 
     @property
     def opens(self) -> list[tuple[Open, str | None]]:
@@ -124,7 +129,7 @@ class Batch:
         """What the new opens add to messages (position 0) and to recipients who are not a message's only one."""
         counts: dict[Pixel, Count] = {}
         for open_ in self._opens.values():
-            alone = self._messages[open_.message_id].recipient_count == 1
+            alone = self._known.messages[open_.message_id].recipient_count == 1
             for position in (0,) if alone or not open_.position else (0, open_.position):
                 count = counts.setdefault((open_.message_id, position), Count(open_.message_id, position))
                 count.hits += 1
@@ -136,8 +141,8 @@ class Batch:
 
     def events(self, now: int) -> list[Event]:
         """The events, numbered on from where each user's log stands; `now` is when opens are corrected."""
-        sequences = {user_id: user.sequence for user_id, user in self._users.items()}
-        opens = {message_id: message.opens for message_id, message in self._messages.items()}
+        sequences = {user_id: user.sequence for user_id, user in self._known.users.items()}
+        opens = {message_id: message.opens for message_id, message in self._known.messages.items()}
         events = []
         for open_ in self._opens.values():
             opens[open_.message_id] += open_.counted
@@ -150,12 +155,12 @@ class Batch:
         return events
 
     def _judge(self, hit: Hit) -> None:
-        message = self._messages[hit.message_id]
+        message = self._known.messages[hit.message_id]
         pixel = (hit.message_id, hit.position)
         sightings = self._sightings.setdefault(pixel, [])
         context = Context(
             sent_at=message.sent_at,
-            viewings=self._viewings.get(message.id, ()),
+            viewings=self._known.viewings.get(message.id, ()),
             others=sightings,
             clients=hit.clients,
             sharers=1 if hit.position else message.recipient_count,
@@ -188,7 +193,7 @@ class Batch:
             self._reconsider(pixel, context)
 
     def _withheld(self, open_: Open) -> Withheld | None:
-        message, user = self._messages[open_.message_id], self._users[open_.user_id]
+        message, user = self._known.messages[open_.message_id], self._known.users[open_.user_id]
         return policy.withheld(counted=open_.counted, message=message, settings=user.settings)
 
     def _is_repeat(self, hit: Hit, verdict: Verdict) -> bool:
@@ -210,11 +215,11 @@ class Batch:
             sightings[place] = replace(sightings[place], verdict=verdict)
 
     def _event(self, type_: str, open_: Open, sequences: dict[str, int], opens: Mapping[str, int]) -> Event:
-        user = self._users[open_.user_id]
-        message = replace(self._messages[open_.message_id], opens=opens[open_.message_id])
+        user = self._known.users[open_.user_id]
+        message = replace(self._known.messages[open_.message_id], opens=opens[open_.message_id])
         sequences[user.id] += 1
         return recorded(
-            type_, open_, message, self._recipients.get((message.id, open_.position)), user, sequences[user.id]
+            type_, open_, message, self._known.recipients.get((message.id, open_.position)), user, sequences[user.id]
         )
 
 
@@ -244,11 +249,6 @@ def taken_back(event: Event, before: Open, now: int) -> Event:
 def corrected(open_: Open, verdict: Verdict) -> Open:
     """The open with another verdict, counted or not as that says."""
     return replace(open_, verdict=verdict, counted=_counts(verdict, open_.repeat))
-
-
-def _follow(users: dict[str, User], sequences: Mapping[str, int]) -> None:
-    for user_id in users.keys() & sequences.keys():
-        users[user_id] = replace(users[user_id], sequence=sequences[user_id])
 
 
 def _counts(verdict: Verdict, repeat: bool) -> bool:
