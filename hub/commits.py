@@ -134,8 +134,10 @@ class Commits:
         known = Known(standing.users, standing.messages, standing.recipients, standing.last_seen)
         early: set[tuple[str, int]] = set()
         viewed: dict[str, list[int]] = {}
-        for hit in _on_messages(hits, known):
-            message = known.messages[hit.message_id]
+        for hit in hits:
+            message = known.messages.get(hit.message_id)
+            if message is None:
+                continue
             if is_early(message, hit.at):
                 early.add((hit.message_id, hit.position))
             if message.viewed_at is not None and message.viewed_at >= hit.at - VIEWING_MS:

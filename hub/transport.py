@@ -18,10 +18,8 @@ from websockets.http11 import Request
 TRANSPORT_EXTENSION = "glimpse.transport"
 """In every `scope["extensions"]`: `{"transport": asyncio.Transport}`, to measure and to abort.
 
-For HTTP also `"answer"`: called with the headers and the body of a 200 it writes all of it at once and returns
-True, or it returns False, and the application has to send as ever. uvicorn's own way checks each header again
-for every answer, which is a third of what the smallest costs (26 us of a core; 2026-11-23). For a WebSocket
-`"frame"`, likewise: called with a frame as it goes over the wire. One that is encoded once for a thousand sockets
+For a WebSocket also `"frame"`: called with a frame as it goes over the wire it writes it at once and returns True, or
+it returns False, and the application has to send as ever. One that is encoded once for a thousand sockets
 costs each of them a write; uvicorn's way decodes it and encodes it again for each.
 """
 
@@ -94,6 +92,8 @@ class HubHttp(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # An application that can is given the request without a task, and the answer's way to the wire in one piece:
+        # uvicorn's own checks each header again every time, a third of what the smallest costs (26 us; 2026-11-23).
         start = super()._start_asgi_task
         take = getattr(app, "take", None)
         if take is None or not take(cycle.scope, partial(_answer, cycle), partial(start, cycle)):
