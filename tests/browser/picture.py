@@ -82,7 +82,7 @@ def take(hub: HubProcess, sender: Sender, file: Path) -> None:
         )
         page.goto("/")
         page.get_by_label("Email").fill(sender.email)
-        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         page.get_by_role("button", name="Not now").click()
         opens = page.locator(".open")

@@ -98,7 +98,7 @@ def test_too_many_tabs_are_explained_and_one_can_be_used(desks: Desks, sender: S
     page.route_web_socket("**/api/v1/ws", lambda socket: socket.on_message(lambda _: socket.close(code=4409)))
     page.goto("/")
     page.get_by_label("Email").fill(sender.email)
-    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_label("Password", exact=True).fill("correct horse battery")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_text("Glimpse is open in too many places at once.")).to_be_visible()
     expect(page.get_by_role("button", name="Use it here")).to_be_visible()

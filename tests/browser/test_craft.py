@@ -84,7 +84,7 @@ def to_shortcuts(page: Page, _contract: str) -> None:
 def to_login(page: Page, _contract: str) -> None:
     page.context.clear_cookies()
     page.goto("/login")
-    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
 
 
 def to_docs(page: Page, _contract: str) -> None:

@@ -25,7 +25,7 @@ def open_mail(browser: Browser, html: str, address: str) -> None:
 def log_in_by_hand(page: Page, sender: Sender) -> None:
     page.goto("/")
     page.get_by_label("Email").fill(sender.email)
-    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     live(page)
 
@@ -75,10 +75,10 @@ def test_a_wrong_password_is_explained_and_can_be_put_right(desks: Desks, sender
     page.goto("/settings")
     expect(page.get_by_role("heading", name="Glimpse")).to_be_visible()
     page.get_by_label("Email").fill(sender.email)
-    page.get_by_label("Password").fill("not the password")
+    page.get_by_label("Password", exact=True).fill("not the password")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_have_text("That email and password do not fit together.")
-    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Settings")).to_be_visible()
     expect(page).to_have_url(re.compile("/settings$"))
@@ -89,9 +89,9 @@ def test_logging_out_closes_every_tab(desks: Desks, sender: Sender) -> None:
     other = desks.tab(page.context, "/settings")
     page.get_by_role("button", name="Log out").click()
     for tab in (page, other):
-        expect(tab.get_by_label("Password")).to_be_visible()
+        expect(tab.get_by_label("Password", exact=True)).to_be_visible()
     page.goto("/messages")
-    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
 
 
 def test_two_senders_see_only_their_own(desks: Desks, sender: Sender, stranger: Sender) -> None:

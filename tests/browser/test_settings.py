@@ -118,7 +118,7 @@ def test_another_session_can_be_ended_from_here(desks: Desks, sender: Sender) ->
     expect(page.locator(".row", has_text="This browser")).to_have_count(1)
     page.get_by_role("button", name="Log out there").click()
     expect(page.get_by_text("Logged out there.")).to_be_visible()
-    expect(elsewhere.get_by_label("Password")).to_be_visible()
+    expect(elsewhere.get_by_label("Password", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Log out there")).to_be_hidden()
 
 
