@@ -35,6 +35,7 @@ from hub.config import Config
 from hub.front import Front
 from hub.live.bus import Bus
 from hub.live.connections import Connections
+from hub.live.log_pages import LogPages
 from hub.live.redis_bus import RedisBackend, connection_options
 from hub.live.sse import Streams
 from hub.live.websocket import Sockets
@@ -100,8 +101,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     connections = Connections(
         users,
         credentials,
-        events,
-        renderer,
+        LogPages(events, renderer),
         max_per_user=config.max_sockets_per_user,
         max_bytes=config.max_queue_bytes,
         clock=now,

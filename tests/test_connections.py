@@ -16,13 +16,13 @@ from hub.live.connections import (
     GOING_DOWN,
     HELD_LIMIT,
     NOT_AUTHENTICATED,
-    PAGE,
     REPLAY_LIMIT,
     TOO_SLOW,
     Connections,
     Listener,
     TooManyListeners,
 )
+from hub.live.log_pages import PAGE, LogPages
 from hub.model import Event, Settings, Stream, User
 from hub.store.database import DatabaseAway
 
@@ -81,7 +81,7 @@ class Desk:
     def __post_init__(self) -> None:
         log = cast(Any, self.log)
         self.connections = Connections(
-            log, log, log, log, max_per_user=self.max_per_user, max_bytes=self.max_bytes, clock=lambda: 0
+            log, log, LogPages(log, log), max_per_user=self.max_per_user, max_bytes=self.max_bytes, clock=lambda: 0
         )
 
     def listener(self, stream: Stream = "history", credential: str = "token:1") -> Listener:

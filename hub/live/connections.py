@@ -17,20 +17,16 @@ from typing import Any
 
 from hub import policy
 from hub.live.bus import Item, Notice, Revoked, Run, runs
+from hub.live.log_pages import PAGE, LogPages
 from hub.model import Clock, Stream, User
 from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
-from hub.store.events import Events
 from hub.store.users import Users
-from hub.wire import Renderer
 
 logger = logging.getLogger(__name__)
 
 REPLAY_LIMIT = 1000
 """Events replayed to a client that comes back; were there more, it reads them over REST."""
-PAGE = 50
-"""Events read from the log at once for a listener that is behind; each page is sent before the next is read."""
-
 PAGES_A_TURN = 2
 
 HELD_LIMIT = 1000
@@ -222,8 +218,7 @@ class Connections:
         self,
         users: Users,
         credentials: Credentials,
-        events: Events,
-        renderer: Renderer,
+        pages: LogPages,
         *,
         max_per_user: int,
         max_bytes: int,
@@ -237,13 +232,12 @@ class Connections:
         self._users = users
         self._credentials = credentials
         self._clock = clock
-        self._events = events
-        self._renderer = renderer
+        self._pages = pages
         self._max_per_user = max_per_user
         self._max_bytes = max_bytes
         self._on_delivered = on_delivered
         self._by_user: dict[str, set[Listener]] = {}
-        self._pages = Turnstile(PAGES_A_TURN)
+        self._turns = Turnstile(PAGES_A_TURN)
         self.draining = False
         """Whether the server is going down: who comes now is sent away."""
         self._checks: set[asyncio.Task[None]] = set()
@@ -328,7 +322,7 @@ class Connections:
         """
         head = user.sequence
         if after is not None and after < head <= after + REPLAY_LIMIT:
-            page = await self._page(listener, user, after)
+            page = await self._pages.after(user, after, listener.base_url)
             # A log is deleted from its beginning: with the next, all are there.
             if page and page[0].sequence == after + 1:
                 self._replay(listener, user, page)
@@ -338,21 +332,12 @@ class Connections:
 
     async def catch_up(self, listener: Listener) -> None:
         """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
-        await self._pages.passed()
+        await self._turns.passed()
         user = await self._users.get(listener.user_id)
         if user is None:
             listener.close(NOT_AUTHENTICATED, "the account is gone")
             return
-        self._replay(listener, user, await self._page(listener, user, listener.position))
-
-    async def _page(self, listener: Listener, user: User, after: int) -> list[Notice]:
-        """What the log has next, as it is told now."""
-        notices = []
-        for event in await self._events.after(user.id, after, PAGE):
-            event = policy.as_told_now(event, user.settings)
-            rendered = self._renderer.event(event, user.settings, listener.base_url)
-            notices.append(Notice(user.id, event.sequence, event.type, event.notified, rendered))
-        return notices
+        self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
 
     def _replay(self, listener: Listener, user: User, page: Sequence[Notice]) -> None:
         listener.replay(page)

@@ -1,0 +1,89 @@
+"""Pages of users' logs, as listeners are sent them: each read and rendered once for all who come for it together.
+
+Promise: a page is what the log says to who asks for it, as of then. After a restart all of a user's clients come back
+to the same place; only the first of them costs the way to the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from hub import policy
+from hub.live.bus import Notice
+from hub.model import Settings, User
+from hub.store.events import Events
+from hub.wire import Renderer
+
+PAGE = 50
+"""Events read at once for a listener that is behind; each page is sent before the next is read."""
+
+SHARED_SECONDS = 5.0
+SHARED_BYTES = 24 << 20
+"""How long pages are kept for others, and how much of them at the most: some 1,000 users' ten events."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a page follows from. Whatever else changes it moves the user's sequence."""
+
+    user_id: str
+    sequence: int
+    settings: Settings
+    after: int
+    base_url: str | None
+
+
+class LogPages:
+    """What users' logs have next."""
+
+    def __init__(self, events: Events, renderer: Renderer) -> None:
+        self._events = events
+        self._renderer = renderer
+        self._pages: dict[_Place, asyncio.Task[Sequence[Notice]]] = {}
+        self.kept_bytes = 0
+        """What the pages that are kept take."""
+
+    async def after(self, user: User, sequence: int, base_url: str | None) -> Sequence[Notice]:
+        """At most `PAGE` events after `sequence`, oldest first, as they are told now. Raises `DatabaseAway`.
+
+        `user` is as it was read just now: with its log's head as of then, everything up to that is there, and perhaps
+        more. `base_url` is what pixel addresses begin with.
+        """
+        place = _Place(user.id, user.sequence, user.settings, sequence, base_url)
+        reading = self._pages.get(place)
+        if reading is None:
+            reading = self._pages[place] = asyncio.create_task(self._read(place))
+            reading.add_done_callback(partial(self._keep, place))
+        # Whoever came first may leave first, too.
+        return await asyncio.shield(reading)
+
+    def _keep(self, place: _Place, reading: asyncio.Task[Sequence[Notice]]) -> None:
+        """Keep a page for who comes next; what was kept longest makes room for it."""
+        if reading.cancelled() or reading.exception() is not None:
+            del self._pages[place]
+            return
+        self.kept_bytes += _size(reading)
+        asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget, place, reading)
+        while self.kept_bytes > SHARED_BYTES:
+            self._forget(*next(kept for kept in self._pages.items() if kept[1].done()))
+
+    def _forget(self, place: _Place, reading: asyncio.Task[Sequence[Notice]]) -> None:
+        if self._pages.get(place) is reading:
+            del self._pages[place]
+            self.kept_bytes -= _size(reading)
+
+    async def _read(self, place: _Place) -> Sequence[Notice]:
+        notices = []
+        for event in await self._events.after(place.user_id, place.after, PAGE):
+            event = policy.as_told_now(event, place.settings)
+            rendered = self._renderer.event(event, place.settings, place.base_url)
+            notices.append(Notice(place.user_id, event.sequence, event.type, event.notified, rendered))
+        return notices
+
+
+def _size(reading: asyncio.Task[Sequence[Notice]]) -> int:
+    # Each holds its JSON, and once it is sent its frame as well.
+    return sum(2 * len(notice.event) for notice in reading.result())

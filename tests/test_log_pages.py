@@ -1,0 +1,145 @@
+"""Pages of the log: read once for all who come for the same, and by nobody who would be told something else."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from hub.live.log_pages import LogPages
+from hub.model import Event, Settings, User
+from hub.store.database import DatabaseAway
+from tests.processes import eventually
+
+ME = "06d80000000000000000000004"
+USER = User(ME, "sender@example.com", "A Sender", "user", Settings(), 12, 0)
+
+
+@dataclass
+class Log:
+    """The store and the renderer. It answers when `answers` is set."""
+
+    size: int = 10
+    away: bool = False
+    reads: list[tuple[str, int]] = field(default_factory=list)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.answers.set()
+
+    async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:
+        self.reads.append((user_id, sequence))
+        await self.answers.wait()
+        if self.away:
+            raise DatabaseAway("gone")
+        return [Event(user_id, sequence + n, "open.recorded", 0, notified=True) for n in range(1, limit + 1)]
+
+    def event(self, _event: Event, _settings: Settings, base_url: str | None) -> bytes:
+        return (base_url or "").encode().ljust(self.size)
+
+
+def pages_of(log: Log) -> LogPages:
+    return LogPages(cast(Any, log), cast(Any, log))
+
+
+async def test_page_is_read_once_for_all_who_stand_at_the_same_place() -> None:
+    log = Log()
+    pages = pages_of(log)
+    first, *others = await asyncio.gather(*(pages.after(USER, 2, "https://hub.example") for _ in range(5)))
+    assert [notice.sequence for notice in first[:3]] == [3, 4, 5]
+    assert all(other is first for other in others)
+    assert await pages.after(USER, 2, "https://hub.example") is first
+    assert log.reads == [(ME, 2)]
+
+
+@pytest.mark.parametrize(
+    ("user", "after", "base_url"),
+    [
+        (replace(USER, id="06d80000000000000000000005"), 2, "https://hub.example"),
+        (replace(USER, sequence=13), 2, "https://hub.example"),
+        (replace(USER, settings=Settings(realtime_notifications=False)), 2, "https://hub.example"),
+        (USER, 3, "https://hub.example"),
+        (USER, 2, "https://other.example"),
+        (USER, 2, None),
+    ],
+    ids=["user", "moved", "settings", "place", "address", "no-address"],
+)
+async def test_page_is_read_anew_for_who_is_to_be_told_something_else(
+    user: User, after: int, base_url: str | None
+) -> None:
+    log = Log()
+    pages = pages_of(log)
+    await pages.after(USER, 2, "https://hub.example")
+    notices = await pages.after(user, after, base_url)
+    assert log.reads == [(ME, 2), (user.id, after)]
+    assert (notices[0].user_id, notices[0].sequence) == (user.id, after + 1)
+    assert notices[0].event.decode().strip() == (base_url or "")
+
+
+async def test_database_that_is_away_is_told_to_all_and_asked_again_by_the_next() -> None:
+    log = Log(away=True)
+    pages = pages_of(log)
+    failed = await asyncio.gather(*(pages.after(USER, 2, None) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in failed] == [DatabaseAway] * 3
+    log.away = False
+    assert len(await pages.after(USER, 2, None)) > 0
+    assert len(log.reads) == 2
+
+
+async def test_first_who_leaves_takes_nothing_from_the_others() -> None:
+    log = Log()
+    log.answers.clear()
+    pages = pages_of(log)
+    first, second = (asyncio.create_task(pages.after(USER, 2, None)) for _ in range(2))
+    await eventually(lambda: len(log.reads) == 1)
+    first.cancel()
+    await asyncio.wait([first])
+    log.answers.set()
+    assert len(await second) > 0
+    assert first.cancelled()
+    assert len(log.reads) == 1
+
+
+async def test_failure_that_nobody_waits_for_any_more_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    log = Log(away=True)
+    log.answers.clear()
+    pages = pages_of(log)
+    only = asyncio.create_task(pages.after(USER, 2, None))
+    await eventually(lambda: len(log.reads) == 1)
+    only.cancel()
+    await asyncio.wait([only])
+    log.answers.set()
+    log.away = False
+    assert len(await pages.after(USER, 2, None)) > 0
+    assert caplog.records == []
+
+
+async def test_page_is_kept_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.live.log_pages.SHARED_SECONDS", 0.01)
+    log = Log()
+    pages = pages_of(log)
+    await pages.after(USER, 2, None)
+    assert pages.kept_bytes > 0
+    await eventually(lambda: pages.kept_bytes == 0, what="the page is forgotten")
+    await pages.after(USER, 2, None)
+    assert len(log.reads) == 2
+
+
+async def test_pages_kept_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(size=1000)
+    pages = pages_of(log)
+    await pages.after(USER, 0, None)
+    monkeypatch.setattr("hub.live.log_pages.SHARED_BYTES", 3 * pages.kept_bytes)
+    for after in (1, 2, 3, 4):
+        await pages.after(USER, after, None)
+    assert pages.kept_bytes == 3 * 2 * 50 * 1000
+    log.reads.clear()
+    for after in (4, 3, 2, 1, 0):
+        await pages.after(USER, after, None)
+    assert [after for _, after in log.reads] == [1, 0]
+    log.size = 10_000
+    assert len(await pages.after(USER, 9, None)) == 50
+    assert pages.kept_bytes == 0
