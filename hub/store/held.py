@@ -41,10 +41,11 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
-    # A batch changes a few pages a hit, all over the file: by default they would not stay in memory until the
-    # commit, and every third batch would wait for all of them to be copied from the log to the file.
+    # A batch changes a few pages a hit, all over the file: by default they would not stay in memory until the commit.
     "PRAGMA cache_size=-16384",
-    "PRAGMA wal_autocheckpoint=8000",
+    # Every so many pages a commit waits for them to be copied from the log to the file. Fewer at once cost more in
+    # all, more at once keep hits waiting: 8,000 for 30 ms, and 2,000 for 20 with 5 % fewer hits (2026-11-25).
+    "PRAGMA wal_autocheckpoint=2000",
 )
 
 # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for the lock later fails on
