@@ -44,7 +44,7 @@ SQLITE_PRAGMAS = (
     # A batch changes a few pages a hit, all over the file: by default they would not stay in memory until the commit.
     "PRAGMA cache_size=-16384",
     # Every so many pages a commit waits for them to be copied from the log to the file. Fewer at once cost more in
-    # all, more at once keep hits waiting: 8,000 for 30 ms, and 2,000 for 20 with 5 % fewer hits (2026-11-25).
+    # all, more at once keep hits waiting: 8,000 for 30 ms, and 2,000 for 20 with a tenth fewer hits (2026-11-25).
     "PRAGMA wal_autocheckpoint=2000",
 )
 
