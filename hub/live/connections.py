@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 REPLAY_LIMIT = 1000
 """Events replayed to a client that comes back; were there more, it reads them over REST."""
+
 PAGES_A_TURN = 2
 
 HELD_LIMIT = 1000
