@@ -4,6 +4,7 @@
  */
 
 import { fill, h } from "../dom.js";
+import { createReadings } from "../live/readings.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
 import { createSwitch } from "../parts/switch.js";
@@ -30,9 +31,9 @@ export function createActivity(desk) {
   /** @type {string | null} */
   let next = null;
   let machines = false;
-  let loading = false;
-  /** Counts the readings from the start, so that an answer to an older one is dropped. */
-  let reading = 0;
+  /** The number of the reading of which the next page is on its way. */
+  let loading = 0;
+  const readings = createReadings();
 
   const feed = h("div", { class: "feed", role: "region", "aria-label": texts.activity.feed, tabindex: "-1" });
   const foot = h("div", { class: "feed-foot" });
@@ -67,22 +68,20 @@ export function createActivity(desk) {
 
   /** Read the feed from its start. */
   async function load() {
-    const mine = (reading += 1);
-    loading = true;
     held = [];
     showFresh();
     if (!entries.size) fill(feed, skeleton(texts.loading));
-    try {
-      const page = await fetchPage(null);
-      if (mine !== reading) return;
-      entries.clear();
-      feed.replaceChildren();
-      append(page);
-    } catch (error) {
-      if (mine === reading) fill(feed, errorState(texts, /** @type {Error} */ (error), load, live));
-    } finally {
-      if (mine === reading) loading = false;
-    }
+    await readings.begin(async (counts) => {
+      try {
+        const page = await fetchPage(null);
+        if (!counts()) return;
+        entries.clear();
+        feed.replaceChildren();
+        append(page);
+      } catch (error) {
+        if (counts()) fill(feed, errorState(texts, /** @type {Error} */ (error), load, live));
+      }
+    });
     lookForEnd();
   }
 
@@ -102,19 +101,19 @@ export function createActivity(desk) {
 
   /** Reads the next page; whether one came. */
   async function more() {
-    if (loading || !next) return false;
-    const mine = reading;
-    loading = true;
+    const { number } = readings;
+    if (loading === number || readings.going || !next) return false;
+    loading = number;
     try {
       const page = await fetchPage(next);
-      if (mine !== reading) return false;
+      if (number !== readings.number) return false;
       append(page);
       return true;
     } catch (error) {
       toasts.fail(/** @type {Error} */ (error));
       return false;
     } finally {
-      if (mine === reading) loading = false;
+      if (loading === number) loading = 0;
     }
   }
 
@@ -183,14 +182,14 @@ export function createActivity(desk) {
     release();
   }
 
-  live.on("opened", ({ open, message, missed, notify }) => {
-    if (!open.counted && !machines) return;
+  live.on("opened", readings.after(({ open, message, missed, notify }) => {
+    if (entries.has(open.id) || (!open.counted && !machines)) return;
     held.push({ open, missed });
     if (!document.hidden && notify && !missed) said.textContent = texts.activity.announce(words.who(open, message), words.subject(message));
     if (reads()) showFresh();
     else release();
-  });
-  live.on("corrected", ({ open, message }) => {
+  }));
+  live.on("corrected", readings.after(({ open, message }) => {
     held = held.filter((item) => item.open.id !== open.id);
     showFresh();
     const entry = entries.get(open.id);
@@ -201,7 +200,7 @@ export function createActivity(desk) {
     } else if (open.counted || machines) {
       add(open, { slide: true });
     }
-  });
+  }));
   live.on("reset", () => void load());
   book.watch((brief) => {
     for (const { open, row, taken } of entries.values()) if (open.message_id === brief.id) row.update(open, brief, taken);

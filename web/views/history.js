@@ -3,8 +3,9 @@
  * lower right corner.
  */
 
-import { fill, h } from "../dom.js";
+import { fill, h, whileBusy } from "../dom.js";
 import { icon } from "../icons.js";
+import { createReadings } from "../live/readings.js";
 import { bars, timeline } from "../parts/charts.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { createReaders } from "../parts/readers.js";
@@ -24,13 +25,18 @@ export function createHistory(desk) {
   const { texts, format, words, api, live, book, toasts } = desk;
   const openRow = createOpenRows({ texts, format, words, withMessage: false });
   const readers = createReaders({ texts, format });
+  const readings = createReadings();
 
   /** @type {Message | undefined} */
   let message;
   /** @type {Open[]} */
   let opens = [];
-  /** @type {Map<string, Open>} what was taken back while we looked */
-  const taken = new Map();
+  /** How many of the newest opens were asked for. */
+  let wanted = PAGE;
+  /** @type {Set<string>} the ids of what was taken back while we looked */
+  const taken = new Set();
+  /** @type {Map<string, { open: Open, row: import("../parts/open-row.js").OpenRow }>} the rows in the list */
+  const rows = new Map();
   /** @type {string | null} */
   let next = null;
   let machines = false;
@@ -65,11 +71,21 @@ export function createHistory(desk) {
     id: "history-machines",
     label: texts.history.machines,
     checked: machines,
-    onChange(value) {
-      machines = value;
-      return load();
-    },
+    onChange: setMachines,
   });
+  // What can be pressed or holds the reader's place stays the same element while everything around it is drawn anew.
+  const list = h("ol", { class: "opens", role: "list" });
+  const none = h("p", { class: "hint" }, texts.history.none);
+  const older = h("button", { class: "button is-wide", type: "button", onclick: whileBusy(more, toasts.fail) }, texts.history.more);
+  const picture = h("div", { class: "history-picture" });
+  const every = h(
+    "section",
+    { class: "history-every" },
+    h("div", { class: "history-every-head" }, h("h3", {}, texts.history.everyOpen), toggle.element),
+    list,
+    none,
+    older,
+  );
 
   /** A click beside the dialog closes it. @param {MouseEvent} event */
   function outside(event) {
@@ -78,25 +94,44 @@ export function createHistory(desk) {
 
   function closed() {
     shown = undefined;
+    readings.drop();
     onClosed();
+  }
+
+  /** @param {boolean} value */
+  function setMachines(value) {
+    machines = value;
+    wanted = PAGE;
+    toggle.set(value);
+    return load();
   }
 
   async function load() {
     const id = shown;
     if (!id) return;
-    try {
-      const [whole, page] = await Promise.all([api.message(id), api.messageOpens(id, { limit: PAGE, all: machines })]);
-      if (shown !== id) return;
-      message = whole;
-      opens = page.items;
-      next = page.next;
-      book.noteWhole(whole);
-      drawHead();
-      draw();
-    } catch (error) {
-      if (shown === id) fail(/** @type {any} */ (error));
-    }
+    await readings.begin(async (counts) => {
+      try {
+        let [whole, page] = await Promise.all([api.message(id), fetchPage(id)]);
+        const items = page.items;
+        while (counts() && page.next && items.length < wanted) {
+          page = await fetchPage(id, page.next);
+          items.push(...page.items);
+        }
+        if (!counts()) return;
+        message = whole;
+        opens = items;
+        next = page.next;
+        book.noteWhole(whole);
+        drawHead();
+        draw();
+      } catch (error) {
+        if (counts()) fail(/** @type {any} */ (error));
+      }
+    });
   }
+
+  /** A page of opens, those before `cursor`. @param {string} id @param {string} [cursor] */
+  const fetchPage = (id, cursor) => api.messageOpens(id, { limit: PAGE, cursor, all: machines });
 
   /** @param {{ status: number, message: string }} error */
   function fail(error) {
@@ -134,10 +169,9 @@ export function createHistory(desk) {
 
   function draw() {
     if (!message) return;
-    const scrolled = content.scrollTop;
     const counted = opens.filter((open) => open.counted);
     fill(
-      content,
+      picture,
       note(message),
       message.tracked && figures(message),
       counted.length > 0 && line(message, counted),
@@ -147,9 +181,43 @@ export function createHistory(desk) {
         readers(message),
         counted.length > 0 && places(counted),
       ),
-      message.tracked && every(message),
     );
-    content.scrollTop = scrolled;
+    drawEvery(message);
+    if (picture.parentElement !== content) fill(content, picture, every);
+  }
+
+  /** @param {Message} of */
+  function drawEvery({ id, tracked }) {
+    every.hidden = !tracked;
+    const there = new Set(opens.map((open) => open.id));
+    for (const [openId, { row }] of rows) {
+      if (there.has(openId)) continue;
+      row.element.remove();
+      rows.delete(openId);
+    }
+    /** @type {Element | null} */
+    let place = list.firstElementChild;
+    for (const open of opens) {
+      const { element } = rowOf(open, id);
+      if (element === place) place = place.nextElementSibling;
+      else list.insertBefore(element, place);
+    }
+    list.hidden = !opens.length;
+    none.hidden = opens.length > 0;
+    // Whoever pressed it goes on from where they are.
+    if (!next && older === document.activeElement) content.focus({ preventScroll: true });
+    older.hidden = !next;
+  }
+
+  /** The row of an open, which shows it as it is now. @param {Open} open @param {string} id the message's */
+  function rowOf(open, id) {
+    let known = rows.get(open.id);
+    if (known?.open === open) return known.row;
+    const brief = book.peek(id);
+    known = { open, row: known?.row ?? openRow(open, brief) };
+    known.row.update(open, brief, taken.has(open.id));
+    rows.set(open.id, known);
+    return known.row;
   }
 
   /** @param {Message} of */
@@ -214,34 +282,19 @@ export function createHistory(desk) {
     return h("section", {}, h("h3", {}, texts.history.places, latest(counted)), bars(rows, format.number));
   }
 
-  /** @param {Message} of */
-  function every({ id }) {
-    const list = h("ol", { class: "opens", role: "list" }, opens.map((open) => {
-      const row = openRow(open, book.peek(id));
-      if (taken.has(open.id)) row.update(open, book.peek(id), true);
-      return row.element;
-    }));
-    return h(
-      "section",
-      { class: "history-every" },
-      h("div", { class: "history-every-head" }, h("h3", {}, texts.history.everyOpen), toggle.element),
-      opens.length ? list : h("p", { class: "hint" }, texts.history.none),
-      next && h("button", { class: "button is-wide", type: "button", onclick: more }, texts.history.more),
-    );
-  }
-
+  /** Read what comes after the oldest that is shown. */
   async function more() {
     const id = shown;
     if (!id || !next) return;
-    try {
-      const page = await api.messageOpens(id, { limit: PAGE, cursor: next, all: machines });
-      if (shown !== id) return;
-      opens = [...opens, ...page.items];
-      next = page.next;
-      draw();
-    } catch (error) {
-      toasts.fail(/** @type {Error} */ (error));
-    }
+    wanted = opens.length + PAGE;
+    // A reading that is on its way reads as far as that.
+    if (readings.going) return;
+    const { number } = readings;
+    const page = await fetchPage(id, next);
+    if (number !== readings.number) return;
+    opens = [...opens, ...page.items];
+    next = page.next;
+    draw();
   }
 
   /** The figures are the hub's; only the list is ours to keep. */
@@ -254,19 +307,20 @@ export function createHistory(desk) {
     draw();
   }
 
-  live.on("opened", ({ open, message: brief }) => {
+  live.on("opened", readings.after(({ open, message: brief }) => {
     if (brief.id !== shown) return;
-    if (open.counted || machines) opens = [open, ...opens.filter(({ id }) => id !== open.id)];
+    const there = opens.some(({ id }) => id === open.id);
+    if (!there && (open.counted || machines)) opens = [open, ...opens];
     void refresh();
-  });
-  live.on("corrected", ({ open, message: brief, was }) => {
+  }));
+  live.on("corrected", readings.after(({ open, message: brief, was }) => {
     if (brief.id !== shown) return;
     const there = opens.find(({ id }) => id === open.id);
-    if (there?.counted && !open.counted && was) taken.set(open.id, open);
+    if (there?.counted && !open.counted && was) taken.add(open.id);
     opens = opens.map((one) => (one.id === open.id ? open : one));
     if (!there && (open.counted || machines)) opens = [open, ...opens];
     void refresh();
-  });
+  }));
   live.on("message", ({ message: whole }) => {
     if (whole.id !== shown || !message) return;
     message = whole;
@@ -284,6 +338,7 @@ export function createHistory(desk) {
       onClosed = whenClosed;
       if (shown === id) return;
       shown = id;
+      wanted = PAGE;
       message = undefined;
       title.textContent = book.peek(id)?.subject ?? texts.loading;
       fill(sub);
@@ -301,10 +356,6 @@ export function createHistory(desk) {
       return dialog.open;
     },
     toggleMute: () => speaker?.toggle(),
-    toggleMachines() {
-      machines = !machines;
-      toggle.set(machines);
-      void load();
-    },
+    toggleMachines: () => void setMachines(!machines),
   };
 }

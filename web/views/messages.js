@@ -2,6 +2,7 @@
 
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
+import { createReadings } from "../live/readings.js";
 import { createMessageRows } from "../parts/message-row.js";
 import { createSparks } from "../parts/sparks.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
@@ -25,7 +26,9 @@ export function createMessages(desk) {
   const filters = { q: "", opened: "", template: "" };
   /** @type {string | null} */
   let next = null;
+  /** Whether the next page is on its way. */
   let loading = false;
+  const readings = createReadings();
   /** @type {AbortController} of the reading that counts; a new search ends it */
   let reading = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -79,22 +82,22 @@ export function createMessages(desk) {
   async function load() {
     reading.abort();
     const { signal } = (reading = new AbortController());
-    loading = true;
+    loading = false;
     if (!items.length) fill(body, skeleton(texts.loading));
-    try {
-      const page = await api.messages({ limit: PAGE, ...filters }, signal);
-      list.clear();
-      items = [];
-      byId = new Map();
-      append(page);
-    } catch (error) {
-      if (signal.aborted) return;
-      items = [];
-      fill(body, errorState(texts, /** @type {Error} */ (error), load, live));
-    } finally {
-      if (!signal.aborted) loading = false;
-    }
-    list.draw();
+    await readings.begin(async (counts) => {
+      try {
+        const page = await api.messages({ limit: PAGE, ...filters }, signal);
+        list.clear();
+        items = [];
+        byId = new Map();
+        append(page);
+      } catch (error) {
+        if (!counts()) return;
+        items = [];
+        fill(body, errorState(texts, /** @type {Error} */ (error), load, live));
+      }
+    });
+    if (!signal.aborted) list.draw();
   }
 
   /** @param {import("../api.js").Page<Message>} page */
@@ -111,7 +114,7 @@ export function createMessages(desk) {
   }
 
   async function more() {
-    if (loading || !next) return;
+    if (loading || readings.going || !next) return;
     const { signal } = reading;
     loading = true;
     try {
@@ -169,28 +172,28 @@ export function createMessages(desk) {
     refresh(id);
   }
 
-  live.on("opened", ({ open, message }) => {
+  live.on("opened", readings.after(({ open, message }) => {
     const there = byId.get(message.id);
     if (!there) return;
     const times = open.counted ? { first_opened_at: there.first_opened_at ?? open.at, last_opened_at: open.at } : {};
-    update(message.id, { opens: message.opens, muted: message.muted, hits: there.hits + 1, ...times });
-  });
-  live.on("corrected", ({ message }) => void api.message(message.id).then((whole) => update(whole.id, whole)).catch(toasts.fail));
-  live.on("message", ({ message, isNew }) => {
+    update(message.id, { opens: message.opens, muted: message.muted, ...times });
+  }));
+  live.on("corrected", readings.after(({ message }) => void api.message(message.id).then((whole) => update(whole.id, whole)).catch(toasts.fail)));
+  live.on("message", readings.after(({ message, isNew }) => {
     if (byId.has(message.id)) return update(message.id, message);
-    if (!isNew || isFiltered() || loading) return;
+    if (!isNew || isFiltered()) return;
     byId.set(message.id, message);
     items.unshift(message);
     const before = list.element.getBoundingClientRect();
     show();
     // Whoever reads further down goes on reading the same rows.
     if (before.top < 0 && list.element.isConnected) scrollBy(0, list.element.getBoundingClientRect().height - before.height);
-  });
-  live.on("muted-all", () => {
+  }));
+  live.on("muted-all", readings.after(() => {
     for (const message of items) message.muted = true;
     list.clear();
     list.draw();
-  });
+  }));
   live.on("reset", () => void load());
   desk.ended.addEventListener("abort", () => list.stop());
 

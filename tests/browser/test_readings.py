@@ -1,0 +1,107 @@
+"""Lists that are read while things go on happening: nothing that arrives meanwhile is lost, and nothing is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import APIResponse, Page, Route, expect
+
+from tests.browser.conftest import Desks, live, log_in
+from tests.browser.people import Sender
+from tests.processes import wait_until
+
+
+class Held:
+    """Answers that the hub has given and the page waits for."""
+
+    def __init__(self, page: Page, pattern: str) -> None:
+        self._page = page
+        self._answers: list[tuple[Route, APIResponse]] = []
+        self._released = False
+        page.route(pattern, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        if self._released:
+            route.continue_()
+        else:
+            self._answers.append((route, route.fetch()))
+
+    def release(self) -> None:
+        """Let the page have what it waits for, the last first, and whatever it asks for from now on."""
+        wait_until(lambda: bool(self._page.evaluate("true") and self._answers), what="a question that is held")
+        self._released = True
+        for route, answer in reversed(self._answers):
+            route.fulfill(response=answer)
+
+
+def opened(sender: Sender, message: dict[str, Any]) -> None:
+    sender.hit(message)
+
+
+def registered(sender: Sender, _message: dict[str, Any]) -> None:
+    sender.register()
+
+
+@pytest.mark.parametrize(
+    ("path", "reading", "happen", "row", "count"),
+    [
+        pytest.param("/activity", "**/api/v1/opens?*", opened, ".open", 1, id="activity"),
+        pytest.param("/messages/{id}", "**/api/v1/messages/*/opens?*", opened, "dialog .open", 1, id="history"),
+        pytest.param("/messages", "**/api/v1/messages?*", registered, ".message", 2, id="messages"),
+    ],
+)
+def test_what_happens_while_a_list_is_read_is_in_it(
+    desks: Desks,
+    sender: Sender,
+    path: str,
+    reading: str,
+    happen: Callable[[Sender, dict[str, Any]], None],
+    row: str,
+    count: int,
+) -> None:
+    message = sender.register()
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    held = Held(page, reading)
+    with page.expect_websocket() as socket:
+        page.goto(path.format(id=message["id"]))
+    live(page)
+    with socket.value.expect_event("framereceived", lambda frame: '"event"' in str(frame)):
+        happen(sender, message)
+    held.release()
+    expect(page.locator(row)).to_have_count(count)
+
+
+def test_older_opens_that_are_asked_for_while_the_history_is_read_are_shown(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    for _ in range(101):
+        sender.hit(message)
+    page = desks.open(sender, f"/messages/{message['id']}")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".open")).to_have_count(100)
+    held = Held(page, "**/api/v1/messages/*/opens?*")
+    dialog.get_by_role("switch", name="Show machines and repeats").check()
+    dialog.get_by_role("button", name="Show older opens").click()
+    held.release()
+    expect(dialog.locator(".open")).to_have_count(101)
+
+
+def test_a_button_of_the_history_stays_under_the_finger_while_opens_arrive(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    for _ in range(101):
+        sender.hit(message)
+    page = desks.open(sender, f"/messages/{message['id']}")
+    dialog = page.get_by_role("dialog")
+    older = dialog.get_by_role("button", name="Show older opens")
+    older.hover()
+    page.mouse.down()
+    sender.hit(message)
+    expect(dialog.locator(".figures dd").first).to_have_text("102")
+    expect(older).to_be_focused()
+    page.mouse.up()
+    expect(dialog.locator(".open")).to_have_count(102)
+    expect(older).to_be_hidden()
+    expect(dialog.get_by_role("region")).to_be_focused()
