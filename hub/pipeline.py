@@ -93,7 +93,8 @@ class Pipeline:
             draft, answers = self._ready, self._ready_answers
             self._ready, self._ready_answers = Draft(self._repeat_ms), []
             self._keeping = draft
-            self._since.append(draft)
+            if self._reading:
+                self._since.append(draft)
             self._to_read.set()
             notices = await self._keep(draft)
             for answer in answers:
@@ -122,7 +123,7 @@ class Pipeline:
             except Exception as error:
                 known = error
             self._add(self._reading, known)
-            self._reading = []
+            self._reading, self._since = [], []
             self._to_keep.set()
         self._to_keep.set()
 

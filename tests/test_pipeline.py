@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from weakref import ref
 
 import pytest
 from msgspec.structs import replace
@@ -195,6 +197,22 @@ async def test_reading_that_fails_is_the_failure_of_its_draft() -> None:
     [draft] = world.kept
     assert draft.failure is world.read_failure
     assert len(draft.hits) == 3
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_what_is_kept_and_answered_is_forgotten(ahead: bool) -> None:
+    world = World(messages(40), ahead)
+    async with world.running():
+        for message in world.about:
+            world.put(a_hit(message))
+            await eventually(lambda: world.answered)
+            world.answered.clear()
+        drafts = [ref(draft) for draft in world.kept]
+        world.kept.clear()
+        world.told = 0
+        gc.collect()
+        assert len(drafts) == 40
+        assert sum(draft() is not None for draft in drafts) <= 3
 
 
 async def test_stop_ends_it_when_nothing_waits_any_more() -> None:
