@@ -49,6 +49,7 @@ from hub.store.messages import Messages
 from hub.store.opens import Opens
 from hub.store.retention import Retention
 from hub.store.users import Users
+from hub.tracking import device
 from hub.tracking.datasets import Datasets
 from hub.tracking.pixel import Pixel
 from hub.tracking.visit import TrustedProxies
@@ -87,6 +88,7 @@ def create_app(config: Config) -> Starlette:
 
 
 async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[BaseRoute]:
+    device.prepare()
     datasets = Datasets.load(config.data_dir, config.geoip_db)
     database = Database(config.database_url)
     stack.push_async_callback(database.disconnect)

@@ -24,7 +24,7 @@ async def embedded(sqlite_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2, "wal_autocheckpoint": 20_000}
 
 
 @pytest.mark.parametrize(("name", "value"), PRAGMAS.items())

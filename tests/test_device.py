@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +111,13 @@ def test_device_memory_is_bounded() -> None:
     for number in range(CACHED_USER_AGENTS + 10):
         read_device(f"x{number}")
     assert _read.cache_info().currsize == CACHED_USER_AGENTS
+
+
+def test_engine_has_read_its_rules_once_it_is_prepared() -> None:
+    """It reads them once for a process, so this takes one of its own."""
+    program = (
+        "import ua_parser; from hub.tracking import device; print('parser' in vars(ua_parser));"
+        "device.prepare(); print('parser' in vars(ua_parser))"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["False", "True"]

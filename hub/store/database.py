@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import databases
 import msgspec
 
+from hub.store.away import DatabaseAway, is_away
+from hub.store.checkpoints import Checkpoints
 from hub.store.held import Change, Fetch, Held, Row
 from hub.store.remedies import why_not_opened
 from hub.store.urls import driver_options, driver_url, sqlite_path
@@ -40,59 +40,7 @@ TURN_SECONDS = 10.0
 """How long a read may take in all, and a write until its turn has come and it has begun. Many wait for a few
 connections: were each patient only with its own, a server that falls silent would hold the last for minutes."""
 
-_PG_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InternalServerError,
-    # A table or a right that is not there (yet).
-    asyncpg.SyntaxOrAccessError,
-    # What asyncpg says between a terminated session's farewell and the end of its connection.
-    asyncpg.InternalClientError,
-)
-
-
 _decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
-
-_PG_LASTING = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
-
-
-class DatabaseAway(Exception):
-    """The database cannot be reached, or cannot do its work now. What was asked may be asked again.
-
-    `lasting` says that time alone will not mend it: the name, the password or the file is wrong.
-    """
-
-    def __init__(self, reason: str, *, lasting: bool = False) -> None:
-        super().__init__(reason)
-        self.lasting = lasting
-
-    @classmethod
-    def because(cls, error: BaseException, opening: str = "") -> DatabaseAway:
-        """What `error`, a driver's, comes to. When `opening` an address it says what to do about it, too."""
-        if isinstance(error, DatabaseAway):
-            return cls(why_not_opened(opening, error), lasting=error.lasting) if opening else error
-        no_database = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-        reason = why_not_opened(opening, error) if opening else str(error) or type(error).__name__
-        return cls(reason, lasting=no_database or isinstance(error, _PG_LASTING))
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether `error` tells of the database's state rather than of what it was asked."""
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
-        return False
-    return isinstance(error, (DatabaseAway, sqlite3.Error, OSError, TimeoutError, *_PG_AWAY)) or (
-        # aiosqlite says so when its thread is gone.
-        isinstance(error, ValueError) and "no active connection" in str(error)
-    )
 
 
 def require_folder(url: str) -> None:
@@ -129,6 +77,8 @@ class Database:
         self._shared = _Readers(READERS)
         self._reserved = _Readers(1)
         self._closing: set[asyncio.Task[None]] = set()
+        self._checkpoints = Checkpoints(self.fetch_reserved, lambda: self._writing(begin=False))
+        self._checkpointing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         """Open the writer. Raises `DatabaseAway` if that cannot be done; until it was, every use raises it."""
@@ -140,9 +90,15 @@ class Database:
             if is_away(error):
                 raise DatabaseAway.because(error, self._url) from error
             raise
+        if self.embedded:
+            self._checkpointing = asyncio.create_task(self._checkpoints.run(), name="checkpoints")
 
     async def disconnect(self) -> None:
         """Close every connection."""
+        if self._checkpointing is not None:
+            self._checkpointing.cancel()
+            await asyncio.wait([self._checkpointing])
+            self._checkpointing = None
         held = [*self._shared.idle, *self._reserved.idle, *filter(None, [self._writer])]
         self._shared.idle, self._reserved.idle, self._writer = [], [], None
         for connection in held:
@@ -167,6 +123,8 @@ class Database:
                 if not is_away(error):
                     await self._roll_back(writer)
                 raise
+            if self.embedded:
+                self._checkpoints.written(writer.rows_changed)
 
     async def change_if(self, unmoved: Change, *changes: Change) -> bool:
         """In one transaction, make changes if the query `unmoved` finds all of its rows, or else none; whether it did.

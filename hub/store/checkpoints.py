@@ -1,0 +1,60 @@
+"""Checkpoints: SQLite's log copied to its file beside the writes, not inside of them.
+
+Promise: under steady writes the log stays a few tens of megabytes long, and no write waits for more of it to be copied
+than what was added during the copy before.
+
+Left alone, SQLite copies all of it in the commit that fills it, and the hits of that batch and of the next wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from hub.store.away import DatabaseAway
+from hub.store.held import Fetch, Held
+
+logger = logging.getLogger(__name__)
+
+ROWS = 4000
+"""So many changed rows, of one or two pages each, make a checkpoint due."""
+
+PASSES = 3
+"""How often the log is copied beside the writes. The first pass copies nearly all of it. SQLite puts what was copied on
+the disk only in a pass during whose copying nothing was written (https://sqlite.org/src/file/src/wal.c, walCheckpoint,
+2026-11), and the shorter one is the likelier that is. The last, in the writer's turn, would have all of it to do."""
+
+PASS = "PRAGMA wal_checkpoint(PASSIVE)"
+
+
+class Checkpoints:
+    """Counts what is written to one file, and makes its checkpoints."""
+
+    def __init__(self, fetch: Fetch, writing: Callable[[], AbstractAsyncContextManager[Held]]) -> None:
+        """`fetch` asks on a connection of its own, `writing` gives the writer's while nobody writes."""
+        self._fetch = fetch
+        self._writing = writing
+        self._due = asyncio.Event()
+        self._counted = 0
+
+    def written(self, rows: int) -> None:
+        """Something was committed; `rows` have been changed since the writer was opened."""
+        if not 0 <= rows - self._counted < ROWS:
+            self._counted = rows
+            self._due.set()
+
+    async def run(self) -> None:
+        """Make each checkpoint that is due, until cancelled. One that fails is made with the next."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                for _ in range(PASSES):
+                    await self._fetch(PASS)
+                # With nothing left to copy, SQLite begins the log anew.
+                async with self._writing() as writer:
+                    await writer.fetch(PASS)
+            except DatabaseAway as error:
+                logger.debug("a checkpoint was not made: %s", error)
