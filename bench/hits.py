@@ -46,6 +46,7 @@ def measure(setting: Setting) -> list[Figure]:
         figures.append(_throughput(many, bare, None, nginx))
         figures += [_throughput(many, nginx, None, None)] if nginx else []
         figures += [_throughput(one, each, bare, None, ", all on one pixel") for each in hubs]
+        figures += [_left_behind(many, each) for each in hubs]
         for each in hubs:
             figures.append(_soon(setting, each, world.messages, statistics.median(many.rates[each.name]) / 2))
         return figures
@@ -62,6 +63,9 @@ class _Runs:
         self._dice = random.Random(1)
         self.rates: dict[str, list[float]] = {each.name: [] for each in these}
         self.cores: dict[str, list[tuple[float, float, float]]] = {each.name: [] for each in these}
+        self.answers = dict.fromkeys(self.rates, 0.0)
+        self.resident: dict[str, list[int]] = {each.name: [] for each in these}
+        """Memory in use in bytes, after the round that warms up and after each other."""
 
     def run(self, rounds: int) -> None:
         """So many rounds, each with a run of every server; the first, not counted, warms them up."""
@@ -69,6 +73,7 @@ class _Runs:
             hits = mixed(self._messages, HITS, self._dice)
             for each in self._servers:
                 self._one(each, hits, counted=number > 0)
+                self.resident[each.name].append(each.resident_bytes())
             self._servers.append(self._servers.pop(0))
 
     def _one(self, server: Server, hits: Sequence[Hit], *, counted: bool) -> None:
@@ -79,6 +84,7 @@ class _Runs:
         self._setting.say(f"{server.name}: {rate:,.0f} hits/s{'' if counted else ' (warming up)'}")
         if counted:
             self.rates[server.name].append(rate)
+            self.answers[server.name] += rate * seconds
             self.cores[server.name].append((watch.server, generator, watch.others(generator)))
 
     def costs(self, server: Server) -> list[float]:
@@ -106,6 +112,18 @@ def _throughput(runs: _Runs, server: Server, bare: Server | None, nginx: Server 
         others=others,
         runs=tuple(rates),
         note="; ".join(beside),
+    )
+
+
+def _left_behind(runs: _Runs, server: Server) -> Figure:
+    """The memory that hits leave in use: what caches still take in, or what is never let go."""
+    hits, resident = runs.answers[server.name], runs.resident[server.name]
+    return Figure(
+        measure=NAME,
+        name=f"{server.name}, memory that a hit leaves in use",
+        value=max(0, resident[-1] - resident[0]) / hits,
+        unit="B",
+        note=f"{resident[0] / 2**20:.0f} MiB once warm, {resident[-1] / 2**20:.0f} MiB {hits:,.0f} hits later",
     )
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 PACKAGES = ("uvicorn", "starlette", "websockets", "httptools", "uvloop", "databases", "aiosqlite", "asyncpg", "msgspec")
 TICKS = os.sysconf("SC_CLK_TCK")
 SYNCS = 200
+DAMON = Path("/sys/kernel/mm/damon/admin/kdamonds")
+"""Where Linux says which memory is given up though there is room (Documentation/admin-guide/mm/damon, 6.18)."""
 
 
 def facts(folder: Path) -> dict[str, str]:
@@ -26,6 +28,7 @@ def facts(folder: Path) -> dict[str, str]:
         "processor": model.partition(":")[2].strip() or platform.processor() or platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{int(memory.split()[1]) / 1048576:.0f} GiB",
+        "page cache": kept_for(),
         "kernel": platform.release(),
         "an fsync of 4 KiB": f"{sync_seconds(folder) * 1000:.2f} ms",
         "Python": platform.python_version(),
@@ -33,6 +36,16 @@ def facts(folder: Path) -> dict[str, str]:
         "wrk": _said("wrk", "-v").partition("\n")[0].partition(" [")[0].removeprefix("wrk ") or "not installed",
         **{name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def kept_for(damon: Path = DAMON) -> str:
+    """How long the machine keeps in memory what was read from the disk: some virtual machines give it up soon."""
+    for action in damon.glob("*/contexts/*/schemes/*/action"):
+        if action.read_text().strip() == "pageout":
+            intervals = int((action.parent / "access_pattern/age/min").read_text())
+            micros = int((action.parents[2] / "monitoring_attrs/intervals/aggr_us").read_text())
+            return f"what was not touched for {intervals * micros / 1e6:.0f} s is given up (DAMON)"
+    return "kept while there is room"
 
 
 def sync_seconds(folder: Path) -> float:

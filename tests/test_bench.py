@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import bulk, crowd, frames, load, picture, report, screen, storm, wrk
+from bench import bulk, crowd, frames, load, machine, picture, report, screen, storm, wrk
 from bench.children import Child
 from bench.figures import BenchError, Bound, Figure, paired_ratio, percentile
 from bench.mixture import REPEATS, first_opens, mixed
@@ -71,6 +71,27 @@ def test_goal_is_for_the_ratio_where_there_is_one(
 ) -> None:
     figure = Figure(measure="hits", name="", value=value, unit="", ratio=ratio, goal=goal, bound=bound)
     assert figure.met is met
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("pageout", "what was not touched for 60 s is given up (DAMON)"),
+        ("stat", "kept while there is room"),
+        (None, "kept while there is room"),
+    ],
+)
+def test_machine_that_gives_up_its_page_cache_is_told_of(tmp_path: Path, action: str | None, said: str) -> None:
+    context = tmp_path / "0/contexts/0"
+    if action is not None:
+        for name, text in (
+            ("schemes/0/action", action),
+            ("schemes/0/access_pattern/age/min", "12"),
+            ("monitoring_attrs/intervals/aggr_us", "5000000"),
+        ):
+            (context / name).parent.mkdir(parents=True, exist_ok=True)
+            (context / name).write_text(f"{text}\n")
+    assert machine.kept_for(tmp_path) == said
 
 
 def test_wrk_is_read_from_its_last_line() -> None:
