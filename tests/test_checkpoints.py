@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hub.store.checkpoints import PASS
+from hub.store.checkpoints import LEAST_ROWS, PASS, ROWS, Checkpoints
 from hub.store.database import Database
+from hub.store.held import Row
 from hub.store.urls import sqlite_path
 from tests.notes import a_database, add, numbers
 
@@ -48,3 +52,78 @@ async def test_checkpoint_that_fails_harms_no_write_and_the_next_makes_up_for_it
         await add(embedded, number)
     assert log_bytes(sqlite_url) < before + 200 * PAGE_BYTES
     assert await numbers(embedded) == list(range(400))
+
+
+class Copying:
+    """What checkpoints are made of, without a database: counts the writer's turns."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.failures: list[Exception] = []
+        self.checkpoints = Checkpoints(self.fetch, self.writing)
+
+    async def fetch(self, _sql: str) -> Sequence[Row]:
+        if self.failures:
+            raise self.failures.pop()
+        return ()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Any]:
+        yield self
+        self.turns += 1
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.checkpoints.run())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def made(self, rows: int) -> bool:
+        """Whether so many rows in all make a checkpoint."""
+        before = self.turns
+        self.checkpoints.written(rows)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self.turns > before
+
+
+async def test_checkpoint_that_kept_the_writer_for_long_is_made_after_fewer_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copying = Copying()
+    async with copying.running():
+        assert not await copying.made(ROWS - 1)
+        monkeypatch.setattr("hub.store.checkpoints.LONG_SECONDS", -1)
+        rows = ROWS
+        assert await copying.made(rows)
+        for fewer in (ROWS // 2, ROWS // 4, ROWS // 8, LEAST_ROWS, LEAST_ROWS):
+            rows += fewer
+            assert await copying.made(rows)
+        assert not await copying.made(rows + LEAST_ROWS - 1)
+        monkeypatch.setattr("hub.store.checkpoints.LONG_SECONDS", 60)
+        rows += LEAST_ROWS
+        assert await copying.made(rows)
+        assert not await copying.made(rows + 2 * LEAST_ROWS - 1)
+        assert await copying.made(rows + 2 * LEAST_ROWS)
+
+
+async def test_failure_that_nobody_thought_of_is_logged_and_the_next_checkpoint_is_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    copying = Copying()
+    copying.failures = [MemoryError("no room")]
+    async with copying.running():
+        assert not await copying.made(ROWS)
+        assert "a checkpoint was not made" in caplog.text
+        assert await copying.made(2 * ROWS)
+
+
+async def test_database_that_is_connected_twice_makes_its_checkpoints_once_and_ends_them(sqlite_url: str) -> None:
+    def running() -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() if task.get_name() == "checkpoints"]
+
+    async with a_database(sqlite_url) as database:
+        await database.connect()
+        assert len(running()) == 1
+    assert running() == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -19,7 +20,11 @@ from hub.store.held import Fetch, Held
 logger = logging.getLogger(__name__)
 
 ROWS = 4000
-"""So many changed rows, of one or two pages each, make a checkpoint due."""
+LEAST_ROWS = 250
+"""So many changed rows, of one or two pages each, make a checkpoint due: the fewer, the longer the writer's turn is."""
+
+LONG_SECONDS = 0.1
+"""A longer turn keeps hits waiting for too much of the time that the recorder has."""
 
 PASSES = 3
 """How often the log is copied beside the writes. The first pass copies nearly all of it. SQLite puts what was copied on
@@ -38,10 +43,11 @@ class Checkpoints:
         self._writing = writing
         self._due = asyncio.Event()
         self._counted = 0
+        self._rows = ROWS
 
     def written(self, rows: int) -> None:
         """Something was committed; `rows` have been changed since the writer was opened."""
-        if not 0 <= rows - self._counted < ROWS:
+        if not 0 <= rows - self._counted < self._rows:
             self._counted = rows
             self._due.set()
 
@@ -51,10 +57,18 @@ class Checkpoints:
             await self._due.wait()
             self._due.clear()
             try:
-                for _ in range(PASSES):
-                    await self._fetch(PASS)
-                # With nothing left to copy, SQLite begins the log anew.
-                async with self._writing() as writer:
-                    await writer.fetch(PASS)
+                await self._make()
             except DatabaseAway as error:
                 logger.debug("a checkpoint was not made: %s", error)
+            except Exception:
+                logger.exception("a checkpoint was not made")
+
+    async def _make(self) -> None:
+        for _ in range(PASSES):
+            await self._fetch(PASS)
+        # With nothing left to copy, SQLite begins the log anew.
+        async with self._writing() as writer:
+            began = time.perf_counter()
+            await writer.fetch(PASS)
+            is_long = time.perf_counter() - began > LONG_SECONDS
+        self._rows = max(LEAST_ROWS, self._rows // 2) if is_long else min(ROWS, self._rows * 2)

@@ -90,7 +90,7 @@ class Database:
             if is_away(error):
                 raise DatabaseAway.because(error, self._url) from error
             raise
-        if self.embedded:
+        if self.embedded and self._checkpointing is None:
             self._checkpointing = asyncio.create_task(self._checkpoints.run(), name="checkpoints")
 
     async def disconnect(self) -> None:
