@@ -5,6 +5,8 @@
 
 import { texts } from "./texts.js";
 
+const PATIENCE_MS = 20_000;
+
 /** A request that failed. `status` is 0 where the hub could not be reached. */
 export class ApiError extends Error {
   /**
@@ -50,6 +52,12 @@ function queryString(query) {
   return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : "";
 }
 
+/** A dead connection may keep a request for as long as TCP does. @param {AbortSignal | null} [signal] that may end it sooner */
+function patient(signal) {
+  const late = AbortSignal.timeout(PATIENCE_MS);
+  return signal && AbortSignal.any ? AbortSignal.any([signal, late]) : (signal ?? late);
+}
+
 /** @param {Response} response @returns {Promise<ApiError>} */
 async function problem(response) {
   const body = await response.json().catch(() => ({}));
@@ -71,14 +79,15 @@ export function createApi({ onSignedOut }) {
         headers: body === undefined ? {} : { "Content-Type": "application/json" },
         body: body === undefined ? undefined : JSON.stringify(body),
         ...init,
+        signal: method === "GET" ? patient(init?.signal) : init?.signal,
       });
+      if (response.ok) return response.status === 204 ? null : await response.json();
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError(0, texts.errors.unreachable);
     }
     if (response.status === 401 && path !== "/session") onSignedOut();
-    if (!response.ok) throw await problem(response);
-    return response.status === 204 ? null : response.json();
+    throw await problem(response);
   }
 
   const at = encodeURIComponent;

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.browser.conftest import Desks, live, log_in
-from tests.browser.people import Sender
+from tests.browser.people import LONG_AGO, Sender
 from tests.processes import wait_until
 
 
@@ -28,12 +28,22 @@ class Held:
         else:
             self._answers.append((route, route.fetch()))
 
-    def release(self) -> None:
-        """Let the page have what it waits for, the last first, and whatever it asks for from now on."""
+    def wait(self) -> None:
+        """Until there is one."""
         wait_until(lambda: bool(self._page.evaluate("true") and self._answers), what="a question that is held")
+
+    def release(self, *, lost: bool = False) -> None:
+        """Let the page have what it waits for, the last first, and whatever it asks for from now on.
+
+        With `lost` it never gets the former.
+        """
+        self.wait()
         self._released = True
         for route, answer in reversed(self._answers):
-            route.fulfill(response=answer)
+            if lost:
+                route.abort()
+            else:
+                route.fulfill(response=answer)
 
 
 def opened(sender: Sender, message: dict[str, Any]) -> None:
@@ -44,15 +54,17 @@ def registered(sender: Sender, _message: dict[str, Any]) -> None:
     sender.register()
 
 
-@pytest.mark.parametrize(
-    ("path", "reading", "happen", "row", "count"),
-    [
-        pytest.param("/activity", "**/api/v1/opens?*", opened, ".open", 1, id="activity"),
-        pytest.param("/messages/{id}", "**/api/v1/messages/*/opens?*", opened, "dialog .open", 1, id="history"),
-        pytest.param("/messages", "**/api/v1/messages?*", registered, ".message", 2, id="messages"),
-    ],
-)
-def test_what_happens_while_a_list_is_read_is_in_it(
+EVENT = '"event"'
+VIEWS = [
+    pytest.param("/activity", "**/api/v1/opens?*", opened, ".feed .open", 1, id="activity"),
+    pytest.param("/messages/{id}", "**/api/v1/messages/*/opens?*", opened, "dialog .open", 1, id="history"),
+    pytest.param("/messages", "**/api/v1/messages?*", registered, ".message", 2, id="messages"),
+]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["read", "lost"])
+@pytest.mark.parametrize(("path", "reading", "happen", "row", "count"), VIEWS)
+def test_what_happens_while_a_list_is_read_is_in_it_however_that_ends(
     desks: Desks,
     sender: Sender,
     path: str,
@@ -60,6 +72,7 @@ def test_what_happens_while_a_list_is_read_is_in_it(
     happen: Callable[[Sender, dict[str, Any]], None],
     row: str,
     count: int,
+    lost: bool,
 ) -> None:
     message = sender.register()
     context = desks.context(sender.hub)
@@ -69,10 +82,56 @@ def test_what_happens_while_a_list_is_read_is_in_it(
     with page.expect_websocket() as socket:
         page.goto(path.format(id=message["id"]))
     live(page)
-    with socket.value.expect_event("framereceived", lambda frame: '"event"' in str(frame)):
+    held.wait()
+    with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
         happen(sender, message)
+    held.release(lost=lost)
+    if lost:
+        again = page.get_by_role("alert").get_by_role("button", name="Try again")
+        expect(again).to_be_visible()
+        with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
+            happen(sender, message)
+        expect(page.locator(row)).to_have_count(0)
+        again.click()
+    expect(page.locator(row)).to_have_count(count + lost)
+
+
+def test_what_is_changed_while_the_history_is_read_is_shown(desks: Desks, sender: Sender) -> None:
+    message = sender.register(sent_at=None)
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    held = Held(page, "**/api/v1/messages/*/opens?*")
+    with page.expect_websocket() as socket:
+        page.goto(f"/messages/{message['id']}")
+    live(page)
+    held.wait()
+    dialog = page.get_by_role("dialog")
+    with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
+        sender.patch(f"/messages/{message['id']}", muted=True, sent_at=LONG_AGO)
     held.release()
-    expect(page.locator(row)).to_have_count(count)
+    expect(dialog.get_by_role("button", name="Unmute this mail")).to_be_visible()
+    expect(dialog.locator(".history-sub")).to_contain_text("Sent")
+    expect(dialog.get_by_text("This mail is not sent yet")).to_have_count(0)
+
+
+def test_a_history_shows_nothing_of_the_one_before_it(desks: Desks, sender: Sender) -> None:
+    first, second = sender.register(subject="First"), sender.register(subject="Second")
+    sender.hit(first)
+    page = desks.open(sender, "/messages")
+    held = Held(page, "**/api/v1/messages/*/opens?*")
+    page.get_by_role("link", name="First").click()
+    held.wait()
+    page.get_by_role("button", name="Close the history").click()
+    page.get_by_role("link", name="Second").click()
+    dialog = page.get_by_role("dialog", name="Second")
+    held.release(lost=True)
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    sender.hit(second)
+    expect(page.locator(".message", has_text="Second")).to_contain_text("1 open")
+    expect(dialog.locator(".open")).to_have_count(0)
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.locator(".open")).to_have_count(1)
 
 
 def test_older_opens_that_are_asked_for_while_the_history_is_read_are_shown(desks: Desks, sender: Sender) -> None:

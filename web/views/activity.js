@@ -31,8 +31,6 @@ export function createActivity(desk) {
   /** @type {string | null} */
   let next = null;
   let machines = false;
-  /** The number of the reading of which the next page is on its way. */
-  let loading = 0;
   const readings = createReadings();
 
   const feed = h("div", { class: "feed", role: "region", "aria-label": texts.activity.feed, tabindex: "-1" });
@@ -72,15 +70,16 @@ export function createActivity(desk) {
     showFresh();
     if (!entries.size) fill(feed, skeleton(texts.loading));
     await readings.begin(async (counts) => {
-      try {
-        const page = await fetchPage(null);
-        if (!counts()) return;
-        entries.clear();
-        feed.replaceChildren();
-        append(page);
-      } catch (error) {
-        if (counts()) fill(feed, errorState(texts, /** @type {Error} */ (error), load, live));
-      }
+      const page = await fetchPage(null);
+      if (!counts()) return;
+      entries.clear();
+      feed.replaceChildren();
+      append(page);
+    }, (error) => {
+      entries.clear();
+      next = null;
+      fill(foot);
+      fill(feed, errorState(texts, error, load, live));
     });
     lookForEnd();
   }
@@ -101,20 +100,16 @@ export function createActivity(desk) {
 
   /** Reads the next page; whether one came. */
   async function more() {
-    const { number } = readings;
-    if (loading === number || readings.going || !next) return false;
-    loading = number;
-    try {
-      const page = await fetchPage(next);
-      if (number !== readings.number) return false;
+    if (readings.going || !next) return false;
+    const cursor = next;
+    let came = false;
+    await readings.extend(async (counts) => {
+      const page = await fetchPage(cursor);
+      if (!counts()) return;
       append(page);
-      return true;
-    } catch (error) {
-      toasts.fail(/** @type {Error} */ (error));
-      return false;
-    } finally {
-      if (loading === number) loading = 0;
-    }
+      came = true;
+    }, toasts.fail);
+    return came;
   }
 
   function showFoot() {
@@ -162,7 +157,7 @@ export function createActivity(desk) {
     if (!held.length) return;
     const arrived = held;
     held = [];
-    for (const { open, missed } of arrived) add(open, { slide: true, missed });
+    for (const { open, missed } of arrived) if (!entries.has(open.id)) add(open, { slide: true, missed });
     markMissed();
     showFoot();
     showFresh();

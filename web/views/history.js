@@ -3,7 +3,7 @@
  * lower right corner.
  */
 
-import { fill, h, whileBusy } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { createReadings } from "../live/readings.js";
 import { bars, timeline } from "../parts/charts.js";
@@ -76,7 +76,7 @@ export function createHistory(desk) {
   // What can be pressed or holds the reader's place stays the same element while everything around it is drawn anew.
   const list = h("ol", { class: "opens", role: "list" });
   const none = h("p", { class: "hint" }, texts.history.none);
-  const older = h("button", { class: "button is-wide", type: "button", onclick: whileBusy(more, toasts.fail) }, texts.history.more);
+  const older = h("button", { class: "button is-wide", type: "button", onclick: more }, texts.history.more);
   const picture = h("div", { class: "history-picture" });
   const every = h(
     "section",
@@ -109,25 +109,22 @@ export function createHistory(desk) {
   async function load() {
     const id = shown;
     if (!id) return;
+    older.ariaBusy = null;
     await readings.begin(async (counts) => {
-      try {
-        let [whole, page] = await Promise.all([api.message(id), fetchPage(id)]);
-        const items = page.items;
-        while (counts() && page.next && items.length < wanted) {
-          page = await fetchPage(id, page.next);
-          items.push(...page.items);
-        }
-        if (!counts()) return;
-        message = whole;
-        opens = items;
-        next = page.next;
-        book.noteWhole(whole);
-        drawHead();
-        draw();
-      } catch (error) {
-        if (counts()) fail(/** @type {any} */ (error));
+      let [whole, page] = await Promise.all([api.message(id), fetchPage(id)]);
+      const items = page.items;
+      while (counts() && page.next && items.length < wanted) {
+        page = await fetchPage(id, page.next);
+        items.push(...page.items);
       }
-    });
+      if (!counts()) return;
+      message = whole;
+      opens = items;
+      next = page.next;
+      book.noteWhole(whole);
+      drawHead();
+      draw();
+    }, fail);
   }
 
   /** A page of opens, those before `cursor`. @param {string} id @param {string} [cursor] */
@@ -136,24 +133,32 @@ export function createHistory(desk) {
   /** @param {{ status: number, message: string }} error */
   function fail(error) {
     const missing = error.status === 404;
-    title.textContent = missing ? texts.history.notFoundTitle : "";
+    message = undefined;
+    speaker = undefined;
+    title.textContent = missing ? texts.history.notFoundTitle : (book.peek(shown ?? "")?.subject ?? "");
     fill(foot);
     const out = h("button", { class: "button", type: "button", onclick: () => dialog.close() }, texts.history.back);
     if (missing) fill(content, emptyState({ symbol: "mail", text: texts.history.notFound, action: out }));
     else fill(content, errorState(texts, error, load, live));
   }
 
-  function drawHead() {
-    if (!message) return;
-    const { id, muted, crm, recipients, sent_at } = message;
-    title.textContent = words.subject(message);
+  /** @param {Message} of */
+  function drawNames(of) {
+    const { crm, recipients, sent_at } = of;
     const [first] = recipients;
+    title.textContent = words.subject(of);
     fill(
       sub,
       h("span", {}, texts.messages.to(first?.name || first?.address || "", recipients.length - 1)),
       sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at) }, texts.messages.sent(format.dateTime(sent_at)))),
       crm?.url && /^https?:/.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
     );
+  }
+
+  function drawHead() {
+    if (!message) return;
+    const { id, muted } = message;
+    drawNames(message);
     speaker = createSpeaker({
       texts,
       muted,
@@ -287,14 +292,25 @@ export function createHistory(desk) {
     const id = shown;
     if (!id || !next) return;
     wanted = opens.length + PAGE;
-    // A reading that is on its way reads as far as that.
+    // What is on its way reads as far as that, or does so already.
     if (readings.going) return;
-    const { number } = readings;
-    const page = await fetchPage(id, next);
-    if (number !== readings.number) return;
-    opens = [...opens, ...page.items];
-    next = page.next;
-    draw();
+    const cursor = next;
+    older.ariaBusy = "true";
+    await readings.extend(async (counts) => {
+      const page = await fetchPage(id, cursor);
+      if (!counts()) return;
+      opens = [...opens, ...page.items];
+      next = page.next;
+      draw();
+    }, toasts.fail);
+    older.ariaBusy = null;
+  }
+
+  /** Put an open where its id, which is its time, belongs; one beyond what is shown comes with its page. @param {Open} open */
+  function put(open) {
+    const last = opens.at(-1);
+    if (opens.some(({ id }) => id === open.id) || (next && last && open.id < last.id)) return;
+    opens = [...opens, open].sort((one, other) => (one.id < other.id ? 1 : -1));
   }
 
   /** The figures are the hub's; only the list is ours to keep. */
@@ -302,15 +318,14 @@ export function createHistory(desk) {
     const id = shown;
     if (!id) return;
     const whole = await api.message(id).catch(() => undefined);
-    if (!whole || shown !== id) return;
+    if (!whole || !message || shown !== id) return;
     message = whole;
     draw();
   }
 
   live.on("opened", readings.after(({ open, message: brief }) => {
     if (brief.id !== shown) return;
-    const there = opens.some(({ id }) => id === open.id);
-    if (!there && (open.counted || machines)) opens = [open, ...opens];
+    if (open.counted || machines) put(open);
     void refresh();
   }));
   live.on("corrected", readings.after(({ open, message: brief, was }) => {
@@ -318,14 +333,16 @@ export function createHistory(desk) {
     const there = opens.find(({ id }) => id === open.id);
     if (there?.counted && !open.counted && was) taken.add(open.id);
     opens = opens.map((one) => (one.id === open.id ? open : one));
-    if (!there && (open.counted || machines)) opens = [open, ...opens];
+    if (open.counted || machines) put(open);
     void refresh();
   }));
-  live.on("message", ({ message: whole }) => {
+  live.on("message", readings.after(({ message: whole }) => {
     if (whole.id !== shown || !message) return;
     message = whole;
+    book.noteWhole(whole);
+    drawNames(whole);
     draw();
-  });
+  }));
   live.on("reset", () => void load());
   book.watch(({ id, muted }) => {
     if (id === shown) speaker?.set(muted);
@@ -340,6 +357,9 @@ export function createHistory(desk) {
       shown = id;
       wanted = PAGE;
       message = undefined;
+      speaker = undefined;
+      opens = [];
+      next = null;
       title.textContent = book.peek(id)?.subject ?? texts.loading;
       fill(sub);
       fill(foot);

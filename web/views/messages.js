@@ -26,8 +26,6 @@ export function createMessages(desk) {
   const filters = { q: "", opened: "", template: "" };
   /** @type {string | null} */
   let next = null;
-  /** Whether the next page is on its way. */
-  let loading = false;
   const readings = createReadings();
   /** @type {AbortController} of the reading that counts; a new search ends it */
   let reading = new AbortController();
@@ -82,20 +80,19 @@ export function createMessages(desk) {
   async function load() {
     reading.abort();
     const { signal } = (reading = new AbortController());
-    loading = false;
     if (!items.length) fill(body, skeleton(texts.loading));
     await readings.begin(async (counts) => {
-      try {
-        const page = await api.messages({ limit: PAGE, ...filters }, signal);
-        list.clear();
-        items = [];
-        byId = new Map();
-        append(page);
-      } catch (error) {
-        if (!counts()) return;
-        items = [];
-        fill(body, errorState(texts, /** @type {Error} */ (error), load, live));
-      }
+      const page = await api.messages({ limit: PAGE, ...filters }, signal);
+      if (!counts()) return;
+      list.clear();
+      items = [];
+      byId = new Map();
+      append(page);
+    }, (error) => {
+      items = [];
+      byId = new Map();
+      next = null;
+      fill(body, errorState(texts, error, load, live));
     });
     if (!signal.aborted) list.draw();
   }
@@ -114,16 +111,13 @@ export function createMessages(desk) {
   }
 
   async function more() {
-    if (loading || readings.going || !next) return;
+    if (readings.going || !next) return;
+    const cursor = next;
     const { signal } = reading;
-    loading = true;
-    try {
-      append(await api.messages({ limit: PAGE * 2, cursor: next, ...filters }, signal));
-    } catch (error) {
-      if (!signal.aborted) toasts.fail(/** @type {Error} */ (error));
-    } finally {
-      if (!signal.aborted) loading = false;
-    }
+    await readings.extend(async (counts) => {
+      const page = await api.messages({ limit: PAGE * 2, cursor, ...filters }, signal);
+      if (counts()) append(page);
+    }, toasts.fail);
   }
 
   /** @param {string | null} name */
