@@ -53,8 +53,10 @@ def main() -> int:
         for name in asked.measures or MEASURES:
             try:
                 figures += _measure(name, Path(folder, name), asked.quick, asked.long, console)
-            except BenchError as error:
-                console.print(f"{name}: NOT MEASURED: {error}", style="red", markup=False, highlight=False)
+            except Exception as error:
+                # The others' figures took a quarter of an hour.
+                what = error if isinstance(error, BenchError) else repr(error)
+                console.print(f"{name}: NOT MEASURED: {what}", style="red", markup=False, highlight=False)
                 failed = True
     when = f"{datetime.now(UTC):%Y-%m-%d}"
     run = report.Run(when, " ".join(_options(sys.argv[1:])), machine, figures)

@@ -20,7 +20,8 @@ UNSEEN = 20
 NEVER_SAW = 1
 """Which sender has seen no notification."""
 
-SLICE = 500_000
+SLICE = 100_000
+"""Rows in one statement: on a slow machine, too, it has to be done within the time that a statement has."""
 MESSAGES_SLICE = 10_000
 """Fewer, for PostgreSQL makes the trigrams of each, and an answer that takes longer than 10 s is given up."""
 
