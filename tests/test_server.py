@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import re
+import resource
+import select
 import signal
 import socket
 import subprocess
@@ -23,7 +25,7 @@ from hub.config import Config, ConfigError
 from hub.server import serve
 from tests import served
 from tests.processes import eventually, start_process, wait_until
-from tests.servers import ROOT
+from tests.servers import ROOT, HubProcess
 
 
 class Served:
@@ -278,3 +280,23 @@ def test_port_is_free_as_soon_as_the_supervisor_is_killed(start: Start) -> None:
     successor = start(port=port).wait_ready()
     assert successor.port == port
     assert not server.journal("stopped")
+
+
+def test_clients_who_come_all_at_once_find_room_to_wait(
+    start_hub: Callable[..., HubProcess], migrated_sqlite_url: str
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    number = min(3000, int(Path("/proc/sys/net/core/somaxconn").read_text()), hard - 200)
+    hub = start_hub(migrated_sqlite_url)
+    assert hub.process is not None
+    with ExitStack() as clients:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number + 200), hard))
+        clients.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        hub.process.send_signal(signal.SIGSTOP)
+        waiting = select.poll()
+        for _ in range(number):
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", hub.port))
+            waiting.register(client, select.POLLOUT)
+        wait_until(lambda: len(waiting.poll(0)) == number, what=f"room for {number} clients")
