@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, Sender
@@ -134,12 +134,17 @@ def test_a_history_shows_nothing_of_the_one_before_it(desks: Desks, sender: Send
     expect(dialog.locator(".open")).to_have_count(1)
 
 
-def test_older_opens_that_are_asked_for_while_the_history_is_read_are_shown(desks: Desks, sender: Sender) -> None:
+def a_long_history(desks: Desks, sender: Sender) -> tuple[dict[str, Any], Page, Locator]:
+    """A message with one open more than are shown at first, and its history."""
     message = sender.register()
     for _ in range(101):
         sender.hit(message)
     page = desks.open(sender, f"/messages/{message['id']}")
-    dialog = page.get_by_role("dialog")
+    return message, page, page.get_by_role("dialog")
+
+
+def test_older_opens_that_are_asked_for_while_the_history_is_read_are_shown(desks: Desks, sender: Sender) -> None:
+    _, page, dialog = a_long_history(desks, sender)
     expect(dialog.locator(".open")).to_have_count(100)
     held = Held(page, "**/api/v1/messages/*/opens?*")
     dialog.get_by_role("switch", name="Show machines and repeats").check()
@@ -149,11 +154,7 @@ def test_older_opens_that_are_asked_for_while_the_history_is_read_are_shown(desk
 
 
 def test_a_button_of_the_history_stays_under_the_finger_while_opens_arrive(desks: Desks, sender: Sender) -> None:
-    message = sender.register()
-    for _ in range(101):
-        sender.hit(message)
-    page = desks.open(sender, f"/messages/{message['id']}")
-    dialog = page.get_by_role("dialog")
+    message, page, dialog = a_long_history(desks, sender)
     older = dialog.get_by_role("button", name="Show older opens")
     older.hover()
     page.mouse.down()
