@@ -158,10 +158,11 @@ def test_a_button_of_the_history_stays_under_the_finger_while_opens_arrive(desks
     older = dialog.get_by_role("button", name="Show older opens")
     older.hover()
     page.mouse.down()
-    sender.hit(message)
-    expect(dialog.locator(".figures dd").first).to_have_text("102")
+    with page.expect_response(f"**/api/v1/messages/{message['id']}"):
+        sender.hit(message)
     expect(older).to_be_focused()
     page.mouse.up()
     expect(dialog.locator(".open")).to_have_count(102)
+    expect(dialog.locator(".figures dd").first).to_have_text("102")
     expect(older).to_be_hidden()
     expect(dialog.get_by_role("region")).to_be_focused()

@@ -73,7 +73,9 @@ export function createHistory(desk) {
     checked: machines,
     onChange: setMachines,
   });
-  // What can be pressed or holds the reader's place stays the same element while everything around it is drawn anew.
+  // What can be pressed stays the same element while everything around it is drawn anew, and nothing moves while it is pressed.
+  let pressed = false;
+  let isDue = false;
   const list = h("ol", { class: "opens", role: "list" });
   const none = h("p", { class: "hint" }, texts.history.none);
   const older = h("button", { class: "button is-wide", type: "button", onclick: more }, texts.history.more);
@@ -86,6 +88,16 @@ export function createHistory(desk) {
     none,
     older,
   );
+
+  content.addEventListener("pointerdown", () => (pressed = true));
+  for (const type of ["pointerup", "pointercancel"]) {
+    addEventListener(type, () => {
+      if (!pressed) return;
+      pressed = false;
+      // After the click that this ends.
+      setTimeout(() => isDue && ((isDue = false), draw()));
+    }, { signal: desk.ended });
+  }
 
   /** A click beside the dialog closes it. @param {MouseEvent} event */
   function outside(event) {
@@ -174,6 +186,10 @@ export function createHistory(desk) {
 
   function draw() {
     if (!message) return;
+    if (pressed) {
+      isDue = true;
+      return;
+    }
     const counted = opens.filter((open) => open.counted);
     fill(
       picture,
