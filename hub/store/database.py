@@ -97,7 +97,7 @@ class Database:
         """Close every connection."""
         if self._checkpointing is not None:
             self._checkpointing.cancel()
-            await asyncio.wait([self._checkpointing])
+            await asyncio.wait([self._checkpointing], timeout=3)
             self._checkpointing = None
         held = [*self._shared.idle, *self._reserved.idle, *filter(None, [self._writer])]
         self._shared.idle, self._reserved.idle, self._writer = [], [], None

@@ -28,9 +28,9 @@ class Held:
         else:
             self._answers.append((route, route.fetch()))
 
-    def wait(self) -> None:
-        """Until there is one."""
-        wait_until(lambda: bool(self._page.evaluate("true") and self._answers), what="a question that is held")
+    def wait(self, number: int = 1) -> None:
+        """Until there are so many."""
+        wait_until(lambda: self._page.evaluate("true") and len(self._answers) >= number, what="questions that are held")
 
     def release(self, *, lost: bool = False) -> None:
         """Let the page have what it waits for, the last first, and whatever it asks for from now on.
@@ -125,6 +125,7 @@ def test_a_history_shows_nothing_of_the_one_before_it(desks: Desks, sender: Send
     page.get_by_role("button", name="Close the history").click()
     page.get_by_role("link", name="Second").click()
     dialog = page.get_by_role("dialog", name="Second")
+    held.wait(2)
     held.release(lost=True)
     expect(dialog.get_by_role("alert")).to_be_visible()
     sender.hit(second)
