@@ -117,13 +117,3 @@ async def test_failure_that_nobody_thought_of_is_logged_and_the_next_checkpoint_
         assert not await copying.made(ROWS)
         assert "a checkpoint was not made" in caplog.text
         assert await copying.made(2 * ROWS)
-
-
-async def test_database_that_is_connected_twice_makes_its_checkpoints_once_and_ends_them(sqlite_url: str) -> None:
-    def running() -> list[asyncio.Task[Any]]:
-        return [task for task in asyncio.all_tasks() if task.get_name() == "checkpoints"]
-
-    async with a_database(sqlite_url) as database:
-        await database.connect()
-        assert len(running()) == 1
-    assert running() == []

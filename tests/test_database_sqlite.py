@@ -160,3 +160,18 @@ async def test_loop_goes_on_while_a_write_waits_for_a_lock(embedded: Database, s
                 pass
         turning.cancel()
         assert turns > 20
+
+
+async def test_database_that_is_connected_twice_is_so_once_and_ends_it_all(sqlite_url: str) -> None:
+    """Whoever prepares it begins anew where what follows the connection fails."""
+
+    def checkpoints() -> int:
+        return sum(task.get_name() == "checkpoints" for task in asyncio.all_tasks())
+
+    before = threading.active_count()
+    async with a_database(sqlite_url) as database:
+        await database.connect()
+        assert checkpoints() == 1
+        await add(database, 1)
+    assert checkpoints() == 0
+    await eventually(lambda: threading.active_count() <= before)

@@ -81,11 +81,11 @@ class Database:
         self._checkpointing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Open the writer. Raises `DatabaseAway` if that cannot be done; until it was, every use raises it."""
+        """Open the writer, if it is not. Raises `DatabaseAway` if that cannot be; until it was, every use raises it."""
         require_folder(self._url)
         try:
             await self._databases.connect()
-            self._writer = await self._open(by_keys=True)
+            self._writer = self._writer or await self._open(by_keys=True)
         except Exception as error:
             if is_away(error):
                 raise DatabaseAway.because(error, self._url) from error
