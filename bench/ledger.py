@@ -134,15 +134,15 @@ async def while_starting(world: World) -> None:
 
 
 async def at_a_point(world: World) -> None:
-    point = world.chance.choice(points(embedded=world.store.database.embedded))
+    point = world.chance.choice(points())
     world.kills[point] += 1
     world.hub.kill()
-    seldom = "name" in point or "remove" in point
-    await world.start(crash=point, nth=1 if seldom else world.chance.randrange(1, NTH))
+    in_replay = "replay" in point or "removed" in point
+    await world.start(crash=point, nth=1 if in_replay or "name" in point else world.chance.randrange(1, NTH))
     world.hub.set("armed")
-    if "spool" in point or "segment" in point:
+    if in_replay or "spool" in point:
         world.hub.set("away")
-        if "removed" in point:
+        if in_replay:
             await world.some_hits()
             (world.hub.faults / "away").unlink()
     await eventually(world.hub.crashed, 60, f"killed {point}")

@@ -93,18 +93,31 @@ class Commits:
         return await self._known(self._database.fetch_reserved, hits)
 
     async def commit(self, draft: Draft) -> list[Notice]:
-        """Commit a draft as it was judged, or else judge it anew. Raises `DatabaseAway`, and its own `failure`."""
+        """Commit a draft as it was judged, or else judge it anew. Raises `DatabaseAway`, and its own `failure`.
+
+        On SQLite it is judged here unless it is: there is no way to the database that would be saved by reading ahead,
+        and only the writer finds in its memory what it wrote.
+        """
         if draft.failure is not None:
             raise draft.failure
-        batch, began = draft.batch, time.perf_counter()
-        if batch is None or batch.corrected:
-            return await self.record(draft.hits)
-        events = batch.events(self._clock())
-        unmoved, changes = self._users.unmoved(batch.users.values()), self._changes(batch, events)
-        if events and not await self._database.change_if(unmoved, *changes):
+        began = time.perf_counter()
+        async with self._database.at_once() as writer:
+            batch = draft.batch
+            if batch is None and self._database.embedded:
+                batch = await self._judged(writer.fetch, draft.hits)
+            events = await self._made(writer, batch) if batch is not None and not batch.corrected else None
+        if batch is None or events is None:
             return await self.record(draft.hits)
         draft.sequences = {event.user_id: event.sequence for event in events}
         return self._told(batch, events, began)
+
+    async def _made(self, writer: Held, batch: Batch) -> list[Event] | None:
+        """The events of a batch that is committed now; None if what it was judged by has moved."""
+        events = batch.events(self._clock())
+        unmoved = self._users.unmoved(batch.users.values())
+        if events and not await writer.change_if(unmoved, *self._changes(batch, events)):
+            return None
+        return events
 
     async def record(self, hits: Sequence[Hit], *, again: bool = False) -> list[Notice]:
         """Judge and commit under the lock of the hits' users. With `again`, those recorded already are left out."""
@@ -114,9 +127,7 @@ class Commits:
                 await self._users.lock_owners(tx, {hit.message_id for hit in hits})
             recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
             hits = [hit for hit in hits if hit.id not in recorded]
-            known = await self._known(tx.fetch, hits)
-            batch = Batch(self._repeat_ms)
-            batch.judge(_on_messages(hits, known), known)
+            batch = await self._judged(tx.fetch, hits)
             events = batch.events(self._clock())
             if not events:
                 return []
@@ -124,6 +135,12 @@ class Commits:
             if batch.corrected:
                 await self._correct(tx, batch)
         return self._told(batch, events, began)
+
+    async def _judged(self, fetch: Fetch, hits: Sequence[Hit]) -> Batch:
+        known = await self._known(fetch, hits)
+        batch = Batch(self._repeat_ms)
+        batch.judge(_on_messages(hits, known), known)
+        return batch
 
     async def _known(self, fetch: Fetch, hits: Sequence[Hit]) -> Known:
         """What hits are judged by."""

@@ -17,7 +17,7 @@ from hub.live.bus import Notice
 from hub.model import Hit
 
 BATCH = 128
-"""Hits in one transaction at the most. On SQLite the event loop does little else meanwhile, for some 60 us a hit."""
+"""Hits in one transaction at the most. On SQLite the event loop reads and judges for some 30 us a hit."""
 
 ENOUGH = 8
 """Hits that are worth reading for by themselves while others are committed."""

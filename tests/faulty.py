@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import alembic.command
-import asyncpg
 import uuid_utils
 from alembic.config import Config as AlembicConfig
 from alembic.operations import Operations
@@ -66,34 +65,26 @@ def of_something(_bus: Bus, items: Any) -> bool:
     return bool(items)
 
 
-def of_a_batch(_connection: Any, sql: str, *_: Any) -> bool:
-    """The statement that commits a batch on PostgreSQL."""
-    return sql.startswith("WITH unmoved")
-
-
 POINTS: dict[str, tuple[Any, str, When, Whether]] = {
     "in the middle of a batch": (Batch, "events", "before", always),
-    "before a batch's commit": (Held, "change", "after", always),
-    "as a batch's one statement is sent": (asyncpg.Connection, "fetch", "sent", of_a_batch),
+    "as a batch's one statement is sent": (Held, "change_if", "sent", always),
     "after a commit, before its answers": (Commits, "commit", "after", always),
     "after the answers, before they are published": (Bus, "publish", "before", of_something),
     "before a spool segment has its name for good": (os, "fsync", "before", of_a_folder),
     "in the middle of a spool record": (Spool, "_write", "before", always),
     "after the spool's write, before its fsync": (os, "fsync", "before", of_a_file),
     "after the spool's fsync, before its answers": (Spool, "append", "after", always),
+    "before a replay's commit": (Held, "change", "after", always),
     "after a replay's commit, before its segment is removed": (Spool, "done", "before", always),
     "after a segment is removed": (Spool, "done", "after", always),
     "in the middle of a migration": (Operations, "invoke", "after", always),
     "before a migration's commit": (alembic.command, "upgrade", "after", always),
 }
 
-OWN = {True: "before a batch's commit", False: "as a batch's one statement is sent"}
-"""What is reached on one database only, by whether that is embedded."""
 
-
-def points(*, embedded: bool) -> list[str]:
-    """The points that a hub reaches on such a database, but for those in a migration."""
-    return [each for each in POINTS if "migration" not in each and each != OWN[not embedded]]
+def points() -> list[str]:
+    """The points that a running hub reaches."""
+    return [each for each in POINTS if "migration" not in each]
 
 
 class Crash:
@@ -172,8 +163,9 @@ class Switches:
         self._folder = folder
         self._refusing: set[str] = set()
         around(Database, "write", before=self._away)
-        around(Database, "change_if", before=self._away)
+        around(Database, "at_once", before=self._away)
         around(Held, "begin", before=self._pragmas)
+        around(Held, "change_if", before=self._pragmas)
         around(Spool, "_write", before=self._read_only_spool)
         now, uuid7 = hub.app.now, uuid_utils.uuid7
         hub.app.now = lambda: now() + self._clock_shift()
@@ -192,7 +184,7 @@ class Switches:
         if self.on("away"):
             raise DatabaseAway("it was told to be")
 
-    async def _pragmas(self, held: Any) -> None:
+    async def _pragmas(self, held: Any, *_: Any) -> None:
         """Have the file refuse writes in SQLite's own way, or take them again."""
         for fault, (pragma, bad, good) in PRAGMAS.items():
             if self.on(fault) or fault in self._refusing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from hub.store.database import Database
+from hub.store.database import Change, Database
 
 
 @asynccontextmanager
@@ -26,6 +26,13 @@ async def add(database: Database, number: int, text: str = "") -> None:
     """Write one note."""
     async with database.write() as tx:
         await tx.fetch("INSERT INTO note (id, text) VALUES ($1, $2)", number, text)
+
+
+async def add_at_once(database: Database, number: int) -> None:
+    """Write one note in one statement."""
+    asked = Change("SELECT r.column1 FROM ({rows}) AS r WHERE r.column1 IS NOT NULL", "bigint", [(number,)])
+    async with database.at_once() as writer:
+        assert await writer.change_if(asked, Change("INSERT INTO note (id) {rows}", "bigint", [(number,)]))
 
 
 async def numbers(database: Database) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hub.store.checkpoints import LEAST_ROWS, PASS, ROWS, Checkpoints
 from hub.store.database import Database
 from hub.store.held import Row
 from hub.store.urls import sqlite_path
-from tests.notes import a_database, add, numbers
+from tests.notes import a_database, add, add_at_once, numbers
 
 PAGE_BYTES = 4096
 
@@ -31,7 +31,10 @@ def log_bytes(url: str) -> int:
     return Path(f"{sqlite_path(url)}-wal").stat().st_size
 
 
-async def test_log_stays_short_under_writes(embedded: Database, sqlite_url: str) -> None:
+@pytest.mark.parametrize("add", [add, add_at_once])
+async def test_log_stays_short_under_writes(
+    embedded: Database, sqlite_url: str, add: Callable[[Database, int], Awaitable[None]]
+) -> None:
     for number in range(300):
         await add(embedded, number)
     assert log_bytes(sqlite_url) < 200 * PAGE_BYTES, "each write adds a page or two"

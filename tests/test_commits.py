@@ -15,8 +15,8 @@ REPEAT_MS = 30_000
 
 
 @pytest.fixture
-async def store(migrated_postgresql_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_postgresql_url) as store:
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    async with open_store(migrated_url) as store:
         yield store
 
 

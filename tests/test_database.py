@@ -262,3 +262,47 @@ async def test_rows_are_found_at_their_keys(database: Database) -> None:
     row = await database.fetch_one(f"SELECT {rows} AS found", json.dumps([{"number": n} for n in (2, 3, 1)]))
     assert row is not None
     assert sorted(json.loads(row["found"])) == [[1, {"a": [1, None]}], [2, None]]
+
+
+ASKED = "SELECT n.id FROM ({rows}) AS r JOIN note n ON n.id = r.column1 AND n.text = r.column2"
+
+
+async def change_if(database: Database, asked: list[tuple[int, str]], *changes: Change) -> bool:
+    async with database.at_once() as writer:
+        return await writer.change_if(Change(ASKED, "bigint text", asked), *changes)
+
+
+async def test_change_if_makes_all_changes_in_one_statement_or_none(database: Database) -> None:
+    await add(database, 0, "old")
+    insert = Change(INSERT, "bigint text", [(number, "old") for number in range(1, 20)])
+    update = Change(UPDATE, "text bigint", [("new", number) for number in range(20)])
+    nothing = Change(INSERT, "bigint text", [])
+    assert await change_if(database, [(0, "old")], insert, Change(UPDATE, "text bigint", []))
+    assert not await change_if(database, [(1, "old"), (2, "new")], nothing, update)
+    assert {row["text"] for row in await database.fetch("SELECT text FROM note")} == {"old"}
+    assert await change_if(database, [(number, "old") for number in range(20)], nothing, update)
+    assert {row["text"] for row in await database.fetch("SELECT text FROM note")} == {"new"}
+
+
+async def test_change_if_that_breaks_a_rule_changes_nothing(database: Database) -> None:
+    await add(database, 1, "old")
+    insert = Change(INSERT, "bigint text", [(2, "two"), (1, "one")])
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await change_if(database, [(1, "old")], insert, Change(UPDATE, "text bigint", [("new", 1)]))
+    assert [(row["id"], row["text"]) for row in await database.fetch("SELECT id, text FROM note")] == [(1, "old")]
+    assert await change_if(database, [(1, "old")], Change(INSERT, "bigint text", [(2, "two")]))
+
+
+async def test_change_if_and_writes_take_turns(database: Database) -> None:
+    await add(database, 0, "0")
+
+    async def count() -> bool:
+        async with database.at_once() as writer:
+            [row] = await writer.fetch("SELECT text FROM note WHERE id = 0")
+            changes = Change(UPDATE, "text bigint", [(str(int(row["text"]) + 1), 0)])
+            return await writer.change_if(Change(ASKED, "bigint text", [(0, row["text"])]), changes)
+
+    made = await together(*(each for turn in range(1, 21) for each in (count(), add(database, turn))))
+    assert made == [True, None] * 20
+    [row] = await database.fetch("SELECT text FROM note WHERE id = 0")
+    assert row["text"] == "20"

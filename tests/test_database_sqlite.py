@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from hub.store.database import READERS, Change, Database, DatabaseAway, Held
+from hub.store.database import READERS, Change, Database, DatabaseAway, Held, is_away
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
-from tests.notes import a_database, add, numbers
+from tests.notes import a_database, add, add_at_once, numbers
 from tests.processes import eventually
 
 
@@ -24,6 +24,7 @@ async def embedded(sqlite_url: str) -> AsyncIterator[Database]:
         yield database
 
 
+INSERT = "INSERT INTO note (id) {rows}"
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2, "wal_autocheckpoint": 20_000}
 
 
@@ -74,8 +75,14 @@ async def test_foreign_keys_hold(embedded: Database) -> None:
         await orphan()
 
 
+WAYS = (add, add_at_once)
+
+
 @pytest.mark.alone
-async def test_write_is_away_soon_while_another_holds_the_file(embedded: Database, sqlite_url: str) -> None:
+@pytest.mark.parametrize("add", WAYS)
+async def test_write_is_away_soon_while_another_holds_the_file(
+    embedded: Database, sqlite_url: str, add: Callable[[Database, int], Awaitable[None]]
+) -> None:
     await add(embedded, 1)
     with closing(sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
@@ -88,7 +95,10 @@ async def test_write_is_away_soon_while_another_holds_the_file(embedded: Databas
     assert await numbers(embedded) == [1, 3]
 
 
-async def test_write_waits_for_a_lock_that_is_held_briefly(embedded: Database, sqlite_url: str) -> None:
+@pytest.mark.parametrize("add", WAYS)
+async def test_write_waits_for_a_lock_that_is_held_briefly(
+    embedded: Database, sqlite_url: str, add: Callable[[Database, int], Awaitable[None]]
+) -> None:
     holder = sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None, check_same_thread=False)
     with closing(holder):
         holder.execute("BEGIN EXCLUSIVE")
@@ -135,11 +145,37 @@ async def test_quick_write_runs_on_the_event_loop_and_waits_for_the_disk_elsewhe
 
     monkeypatch.setattr(Held, "_execute", noted)
     async with embedded.write(quick=True) as tx:
-        await tx.change(Change("INSERT INTO note (id) {rows}", "bigint", [(1,)]))
+        await tx.change(Change(INSERT, "bigint", [(1,)]))
     assert (here, elsewhere) == (["BEGIN", "INSERT"], ["COMMIT"])
     await add(embedded, 2)
     assert (here, elsewhere) == (["BEGIN", "INSERT"], ["COMMIT", "BEGIN", "INSERT", "COMMIT"])
     assert await numbers(embedded) == [1, 2]
+
+
+async def test_change_if_is_one_statement_beside_the_event_loop(embedded: Database) -> None:
+    here: set[str] = set()
+    elsewhere: set[str] = set()
+
+    def noted(sql: str) -> None:
+        """Once for the statement, and once for each time that a trigger works."""
+        (here if threading.current_thread() is threading.main_thread() else elsewhere).add(sql.split()[0])
+
+    await add_at_once(embedded, 1)
+    async with embedded.at_once() as writer:
+        writer._raw._conn.set_trace_callback(noted)
+        await writer.fetch("SELECT id FROM note WHERE id = 1")
+    await add_at_once(embedded, 2)
+    assert (here, elsewhere) == ({"SELECT"}, {"INSERT"})
+    assert await numbers(embedded) == [1, 2]
+
+
+async def test_change_if_on_a_connection_that_is_closed_is_away(embedded: Database) -> None:
+    async with embedded.at_once() as writer:
+        pass
+    await embedded.disconnect()
+    with pytest.raises(ValueError, match="no active connection") as failure:
+        await writer.change_if(Change("{rows}", "bigint", [(1,)]), Change(INSERT, "bigint", [(1,)]))
+    assert is_away(failure.value)
 
 
 @pytest.mark.parametrize("quick", [False, True])

@@ -24,8 +24,9 @@ import msgspec
 
 from hub.store.away import DatabaseAway, is_away
 from hub.store.checkpoints import Checkpoints
-from hub.store.held import Change, Fetch, Held, Row
+from hub.store.held import Fetch, Held, Row
 from hub.store.remedies import why_not_opened
+from hub.store.statements import Change
 from hub.store.urls import driver_options, driver_url, sqlite_path
 
 __all__ = ["Change", "Database", "DatabaseAway", "Fetch", "Held", "Row", "is_away", "require_folder"]
@@ -126,13 +127,17 @@ class Database:
             if self.embedded:
                 self._checkpoints.written(writer.rows_changed)
 
-    async def change_if(self, unmoved: Change, *changes: Change) -> bool:
-        """In one transaction, make changes if the query `unmoved` finds all of its rows, or else none; whether it did.
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Held]:
+        """The writer, outside of any transaction, for one `Held.change_if`.
 
-        On PostgreSQL only. Raises `DatabaseAway`, and may have taken effect then.
+        What is asked of it before has to be found by keys: see `Held`. Raises `DatabaseAway`, and the change may have
+        taken effect then.
         """
-        async with self._writing(begin=False) as writer:
-            return await writer.change_if(unmoved, *changes)
+        async with self._writing(quick=True, begin=False) as writer:
+            yield writer
+        if self.embedded:
+            self._checkpoints.written(writer.rows_changed)
 
     @asynccontextmanager
     async def _writing(self, quick: bool = False, *, begin: bool = True) -> AsyncIterator[Held]:

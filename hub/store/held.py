@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain, count
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
+from threading import Event
+from typing import Any, TypeAlias
 
 from databases.core import Connection
+
+from hub.store.statements import Change, Shape, View, all_in_one, one_by_one
 
 logger = logging.getLogger(__name__)
 
 Row: TypeAlias = Mapping[str, Any]
 Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Row]]]
 """Asks a statement with its parameters, be it in a transaction or outside of any."""
+
+Execute: TypeAlias = Callable[[str, Any], Awaitable[Any]]
 
 LOCKED_SECONDS = 5.0
 """A transaction whose process says nothing for so long is ended by the server. Its process may be cut off, or
@@ -31,8 +35,8 @@ BUSY_STEP_SECONDS = 0.01
 """How long a statement on SQLite waits for what another process has locked, and how often it looks. Less than the
 recorder's own deadline, so that a lock held elsewhere ends as an error, not as a guess."""
 
-ROWS_BITS = 6
-"""On SQLite rows go into a statement by powers of two, up to 2**6, so that few texts of it have to be prepared."""
+BEGUN_SECONDS = 0.001
+"""How long the event loop stands still for a thread to begin; it takes some 0.05 ms."""
 
 SQLITE_PRAGMAS = (
     # SQLite would wait with the event loop, or a thread, in its hands.
@@ -54,18 +58,6 @@ WAITS = ("COMMIT", "ROLLBACK")
 """What waits for the disk."""
 
 
-class Change(NamedTuple):
-    """A statement for many rows at once.
-
-    `{rows}` in its text stands for a query of them, whose columns are named `column1`, `column2` …; `types` are
-    these columns' types on PostgreSQL, separated by blanks.
-    """
-
-    sql: str
-    types: str
-    rows: Sequence[Sequence[Any]]
-
-
 class Held:
     """One open connection of the driver underneath, speaking `$1` parameters on both databases.
 
@@ -78,13 +70,15 @@ class Held:
         self._connection = connection
         self._embedded = embedded
         self._raw = connection.raw_connection
+        self._views: dict[tuple[Shape, ...], View] = {}
         self.quick = False
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement and return its rows (none, if it returns none)."""
         if self._embedded:
-            return await self._run(sql, {str(place): value for place, value in enumerate(args, 1)})
-        rows: Sequence[Row] = await self._raw.fetch(sql, *args)
+            rows: Sequence[Row] = await self._run(sql, {str(place): value for place, value in enumerate(args, 1)})
+        else:
+            rows = await self._raw.fetch(sql, *args)
         return rows
 
     async def fetch_one(self, sql: str, *args: Any) -> Row | None:
@@ -96,19 +90,23 @@ class Held:
         """Make changes that need not see each other's effects: on PostgreSQL they are one statement."""
         changes = tuple(change for change in changes if change.rows)
         if self._embedded:
-            for sql, values in _statements(changes):
+            for sql, values in one_by_one(changes):
                 await self._run(sql, values)
         elif changes:
-            sql = _all_in_one(tuple((change.sql, change.types) for change in changes))
+            sql = all_in_one(tuple(change.shape for change in changes))
             await self._raw.fetch(sql, *chain.from_iterable(zip(*change.rows, strict=True) for change in changes))
 
     async def change_if(self, unmoved: Change, *changes: Change) -> bool:
-        """Make changes if the query `unmoved` finds all of its rows, or else none; whether it did. On PostgreSQL only.
+        """Make changes if the query `unmoved` finds all of its rows, or else none; whether it did.
 
-        It is one statement, and outside of a transaction one of its own.
+        It is one statement, and outside of a transaction one of its own. The changes need not see each other's
+        effects; `unmoved` and at least one of them have rows.
         """
+        if self._embedded:
+            view = await self._view(tuple(change.shape for change in changes))
+            return bool(await self._run(*view.insertion(unmoved, changes), self._changed_beside))
         changes = tuple(change for change in changes if change.rows)
-        sql = _all_in_one(tuple((change.sql, change.types) for change in changes), (unmoved.sql, unmoved.types))
+        sql = all_in_one(tuple(change.shape for change in changes), unmoved.shape)
         given = chain.from_iterable(zip(*change.rows, strict=True) for change in (unmoved, *changes))
         [row] = await self._raw.fetch(sql, *given)
         return bool(row["found"] == len(unmoved.rows))
@@ -128,16 +126,26 @@ class Held:
         """Begin a transaction."""
         await self.fetch(SQLITE_BEGIN if self._embedded else "BEGIN")
 
-    async def _run(self, sql: str, values: Any) -> Sequence[Row]:
+    async def _view(self, shapes: tuple[Shape, ...]) -> View:
+        view = self._views.get(shapes)
+        if view is None:
+            view = View(f"changes_{len(self._views)}", shapes)
+            for definition in view.definitions:
+                await self.fetch(definition)
+            self._views[shapes] = view
+        return view
+
+    async def _run(self, sql: str, values: Any, execute: Execute | None = None) -> Any:
         """Run a statement on SQLite; while another process has locked what it needs, ask again, but not for long."""
         loop = asyncio.get_running_loop()
         until = loop.time() + BUSY_SECONDS
         while True:
             try:
+                if execute is not None:
+                    return await execute(sql, values)
                 if self.quick and sql not in WAITS:
                     return self._execute(sql, values)
-                rows: Sequence[Row] = await self._raw._execute(self._execute, sql, values)
-                return rows
+                return await self._raw._execute(self._execute, sql, values)
             except sqlite3.OperationalError as error:
                 # The low byte is the kind of error; what is above it says more of it.
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or loop.time() > until:
@@ -147,6 +155,25 @@ class Held:
     def _execute(self, sql: str, values: Any) -> Sequence[Row]:
         rows: Sequence[Row] = self._raw._conn.execute(sql, values).fetchall()
         return rows
+
+    async def _changed_beside(self, sql: str, values: Any) -> bool:
+        """Run a statement in the connection's thread; whether it changed anything."""
+        begun = Event()
+
+        def change() -> bool:
+            begun.set()
+            connection = self._raw._conn
+            before = connection.total_changes
+            connection.execute(sql, values)
+            return bool(connection.total_changes > before)
+
+        if not self._raw._running:
+            raise ValueError("no active connection")
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._raw._tx.put_nowait((done, change))
+        # Else the thread would have to win Python's lock from a busy loop, which keeps it for a millisecond and more.
+        begun.wait(BEGUN_SECONDS)
+        return await done
 
     async def prepare(self, *, by_keys: bool = False) -> None:
         """Set up a connection that has just been opened; `by_keys`, if what is asked on it is found by keys."""
@@ -173,44 +200,3 @@ class Held:
                 await self._connection.__aexit__()
         except Exception as error:
             logger.debug("a broken connection did not close: %s", error)
-
-
-def _statements(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The statements of changes on SQLite, each with its values."""
-    for sql, _, rows in changes:
-        done = 0
-        while done < len(rows):
-            some = 1 << min((len(rows) - done).bit_length() - 1, ROWS_BITS)
-            yield _with_rows(sql, some, len(rows[0])), tuple(chain.from_iterable(rows[done : done + some]))
-            done += some
-
-
-@lru_cache(maxsize=128)
-def _with_rows(sql: str, rows: int, columns: int) -> str:
-    """`sql` with parameters for so many rows."""
-    row = f"({', '.join('?' * columns)})"
-    return sql.replace("{rows}", f"VALUES {', '.join([row] * rows)}")
-
-
-@lru_cache(maxsize=128)
-def _all_in_one(changes: tuple[tuple[str, str], ...], unmoved: tuple[str, str] | None = None) -> str:
-    """One statement for changes (their texts and types) on PostgreSQL, with an array for each of their columns.
-
-    With `unmoved`, a query of rows, nothing is changed unless all of these are `found`.
-    """
-    numbers = count(1)
-
-    def filled(sql: str, types: str, where: str = "") -> str:
-        arrays = [f"${next(numbers)}::{type_}[]" for type_ in types.split()]
-        names = [f"column{place}" for place in range(1, len(arrays) + 1)]
-        return sql.replace("{rows}", f"SELECT * FROM unnest({', '.join(arrays)}) AS given ({', '.join(names)}){where}")
-
-    if unmoved is None:
-        *before, last = [filled(sql, types) for sql, types in changes]
-        parts = [f"change{place} AS ({part})" for place, part in enumerate(before)]
-    else:
-        parts = [f"unmoved AS ({filled(*unmoved)})", "counted AS (SELECT count(*) AS found FROM unmoved)"]
-        if_all = f" WHERE (SELECT found FROM counted) = cardinality($1::{unmoved[1].split()[0]}[])"
-        parts += [f"change{place} AS ({filled(*change, if_all)})" for place, change in enumerate(changes)]
-        last = "SELECT found FROM counted"
-    return f"WITH {', '.join(parts)} {last}" if parts else last

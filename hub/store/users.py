@@ -16,10 +16,6 @@ COLUMNS = (
 )
 
 _ADVANCE = "UPDATE users SET sequence = r.column1 FROM ({rows}) AS r WHERE id = r.column2"
-_UNMOVED = (
-    "SELECT u.id FROM ({rows}) AS r JOIN users u ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3"
-    " ORDER BY u.id FOR UPDATE OF u"
-)
 
 
 class UserRow(msgspec.Struct, array_like=True):
@@ -54,6 +50,10 @@ class Users:
             f" {database.at_keys(database.rows('$1', message_id='text'), 'messages', 's.id = r.message_id')})"
             f" ORDER BY id {database.for_update})"
         )
+        self._unmoved = (
+            "SELECT u.id FROM ({rows}) AS r JOIN users u"
+            " ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3 ORDER BY u.id"
+        ) + ("" if database.embedded else " FOR UPDATE OF u")
         self._lock = f"SELECT {database.json_rows(COLUMNS, f'{owners} AS owners')} AS owners"
 
     async def add(self, email: str, name: str, role: str, password_hash: str, at: int) -> User:
@@ -108,12 +108,12 @@ class Users:
         return {owner.id: user_of(owner) for owner in owners}
 
     def unmoved(self, users: Iterable[User]) -> Change:
-        """Asks for those of these users who are as they were read, and locks them: see `Database.change_if`.
+        """Asks for those of these users who are as they were read, and locks them: see `Held.change_if`.
 
         In the order of their ids, as `lock_owners`.
         """
         rows = sorted((user.id, user.sequence, user.views) for user in users)
-        return Change(_UNMOVED, "text bigint bigint", rows)
+        return Change(self._unmoved, "text bigint bigint", rows)
 
     def advanced(self, sequences: Mapping[str, int]) -> Change:
         """Where the logs of locked users stand from now on."""

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 
 from tests.factories import Store
 from tests.faults import FaultyHub
-from tests.faulty import OWN
 from tests.follower import a_follower
 from tests.ledger import a_ledger, asking
 from tests.plugins import listening
 from tests.processes import eventually
 
 COMMITTING = (
+    "as a batch's one statement is sent",
     "in the middle of a batch",
     "after a commit, before its answers",
     "after the answers, before they are published",
@@ -25,6 +25,7 @@ SPOOLING = (
     "after the spool's fsync, before its answers",
 )
 REPLAYING = (
+    "before a replay's commit",
     "after a replay's commit, before its segment is removed",
     "after a segment is removed",
 )
@@ -70,7 +71,7 @@ async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
 async def test_kill_at_each_point_of_a_commit_loses_and_doubles_nothing(
     store: Store, faulty_hub: Callable[[str], FaultyHub]
 ) -> None:
-    await survives(store, faulty_hub(store.url), (OWN[store.database.embedded], *COMMITTING))
+    await survives(store, faulty_hub(store.url), COMMITTING)
 
 
 async def test_kill_at_each_point_of_the_spool_loses_and_doubles_nothing(

@@ -1,0 +1,132 @@
+"""Many rows, and several changes, as one statement: their texts on SQLite and PostgreSQL.
+
+Promise: a text depends on what is changed and nearly not on how many rows there are, so that few have to be prepared;
+values are always parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, count
+from typing import Any, NamedTuple, TypeAlias
+
+Shape: TypeAlias = tuple[str, str]
+"""A change without its rows: its text, and the types of its columns."""
+
+ROWS_BITS = 6
+"""On SQLite rows go into a statement by powers of two, up to 2**6."""
+
+ROWS_STEP = 8
+"""Where several changes are one statement there, it has room for so many rows of each, or twice as many, …"""
+
+
+class Change(NamedTuple):
+    """A statement for many rows at once.
+
+    `{rows}` in its text stands for a query of them, whose columns are named `column1`, `column2` …; `types` are
+    these columns' types on PostgreSQL, separated by blanks. The first value of a row is never None.
+    """
+
+    sql: str
+    types: str
+    rows: Sequence[Sequence[Any]]
+
+    @property
+    def shape(self) -> Shape:
+        """The change without its rows."""
+        return self.sql, self.types
+
+
+def one_by_one(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The statements of changes on SQLite, each with its values."""
+    for sql, _, rows in changes:
+        done = 0
+        while done < len(rows):
+            some = 1 << min((len(rows) - done).bit_length() - 1, ROWS_BITS)
+            yield _with_rows(sql, some, len(rows[0])), tuple(chain.from_iterable(rows[done : done + some]))
+            done += some
+
+
+class View:
+    """Changes of these shapes as one statement on SQLite.
+
+    That is an insertion into a view which has the columns of all of them side by side, and a trigger for each that
+    makes it. SQLite then works without a word from Python, and so without Python's lock, until all is on the disk.
+    """
+
+    def __init__(self, name: str, shapes: Sequence[Shape]) -> None:
+        self._name = name
+        self._widths = [_width(types) for _, types in shapes]
+        names = [f"c{place}" for place in range(sum(self._widths))]
+        columns = ", ".join(f"NULL AS {each}" for each in names)
+        self.definitions = [f"CREATE TEMP VIEW IF NOT EXISTS {name} AS SELECT {columns}"]
+        """The statements that make the view and its triggers."""
+        for number, (sql, types) in enumerate(shapes):
+            own, names = names[: _width(types)], names[_width(types) :]
+            row = ", ".join(f"NEW.{each} AS column{place}" for place, each in enumerate(own, 1))
+            self.definitions.append(
+                f"CREATE TEMP TRIGGER IF NOT EXISTS {name}_{number} INSTEAD OF INSERT ON {name}"
+                f" WHEN NEW.{own[0]} IS NOT NULL BEGIN {sql.replace('{rows}', f'SELECT {row}')}; END"
+            )
+
+    def insertion(self, unmoved: Change, changes: Sequence[Change]) -> tuple[str, list[Any]]:
+        """The statement that makes changes of the view's shapes if the query `unmoved` finds all of its rows, and its
+        values. SQLite asks that once, before the first row is inserted.
+        """
+        most = max(len(change.rows) for change in (unmoved, *changes))
+        size = -(-most // ROWS_STEP) * ROWS_STEP
+        padded = [
+            [*change.rows, *[(None,) * width] * (size - len(change.rows))]
+            for width, change in zip(self._widths, changes, strict=True)
+        ]
+        asked = [*unmoved.rows, *[(None,) * _width(unmoved.types)] * (size - len(unmoved.rows))]
+        side_by_side = chain.from_iterable(zip(*padded, strict=True))
+        values = [*chain.from_iterable(side_by_side), *chain.from_iterable(asked), len(unmoved.rows)]
+        return _insertion(self._name, sum(self._widths), unmoved.shape, size), values
+
+
+@lru_cache(maxsize=128)
+def all_in_one(shapes: tuple[Shape, ...], unmoved: Shape | None = None) -> str:
+    """One statement for changes of these shapes on PostgreSQL, with an array for each of their columns.
+
+    With `unmoved`, a query of rows, nothing is changed unless all of these are `found`.
+    """
+    numbers = count(1)
+
+    def filled(sql: str, types: str, where: str = "") -> str:
+        arrays = [f"${next(numbers)}::{type_}[]" for type_ in types.split()]
+        names = [f"column{place}" for place in range(1, len(arrays) + 1)]
+        return sql.replace("{rows}", f"SELECT * FROM unnest({', '.join(arrays)}) AS given ({', '.join(names)}){where}")
+
+    if unmoved is None:
+        *before, last = [filled(sql, types) for sql, types in shapes]
+        parts = [f"change{place} AS ({part})" for place, part in enumerate(before)]
+    else:
+        parts = [f"unmoved AS ({filled(*unmoved)})", "counted AS (SELECT count(*) AS found FROM unmoved)"]
+        if_all = f" WHERE (SELECT found FROM counted) = cardinality($1::{unmoved[1].split()[0]}[])"
+        parts += [f"change{place} AS ({filled(*shape, if_all)})" for place, shape in enumerate(shapes)]
+        last = "SELECT found FROM counted"
+    return f"WITH {', '.join(parts)} {last}" if parts else last
+
+
+@lru_cache(maxsize=128)
+def _insertion(view: str, width: int, unmoved: Shape, size: int) -> str:
+    sql, types = unmoved
+    asked = sql.replace("{rows}", _values(size, _width(types)))
+    return f"INSERT INTO {view} SELECT * FROM ({_values(size, width)}) WHERE (SELECT count(*) FROM ({asked})) = ?"
+
+
+@lru_cache(maxsize=128)
+def _with_rows(sql: str, rows: int, columns: int) -> str:
+    """`sql` with parameters for so many rows."""
+    return sql.replace("{rows}", _values(rows, columns))
+
+
+def _values(rows: int, columns: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"VALUES {', '.join([row] * rows)}"
+
+
+def _width(types: str) -> int:
+    return len(types.split())
