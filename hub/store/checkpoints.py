@@ -23,6 +23,10 @@ ROWS = 4000
 LEAST_ROWS = 250
 """So many changed rows, of one or two pages each, make a checkpoint due: the fewer, the longer the writer's turn is."""
 
+REST_SECONDS = 0.25
+"""How long the disk is the commits' own after each, unless turns are long. The later the next, the more of what it
+copies has been changed more than once; the larger it is, the longer commits wait for the disk."""
+
 LONG_SECONDS = 0.1
 """A longer turn keeps hits waiting for too much of the time that the recorder has."""
 
@@ -72,3 +76,5 @@ class Checkpoints:
             await writer.fetch(PASS)
             is_long = time.perf_counter() - began > LONG_SECONDS
         self._rows = max(LEAST_ROWS, self._rows // 2) if is_long else min(ROWS, self._rows * 2)
+        if self._rows == ROWS:
+            await asyncio.sleep(REST_SECONDS)
