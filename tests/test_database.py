@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from hub.store.database import Change, Database, DatabaseAway, Held, is_away
 from tests.factories import together
 from tests.notes import a_database, add, numbers
+from tests.processes import eventually
 
 ODD_TEXTS = (
     "it's",
@@ -149,6 +151,32 @@ async def test_reads_by_the_hundred_go_on_beside_a_write(database: Database) -> 
     async with database.write() as tx:
         await tx.fetch("INSERT INTO note (id) VALUES (2)")
         assert await together(*(numbers(database) for _ in range(200))) == [[1]] * 200
+
+
+async def test_writer_is_opened_once_though_somebody_writes_meanwhile(database_url: str) -> None:
+    before = threading.active_count()
+    database = Database(database_url)
+    opened: list[Held] = []
+    open_ = database._open
+
+    async def noted(*, by_keys: bool = False) -> Held:
+        opened.append(await open_(by_keys=by_keys))
+        return opened[-1]
+
+    async def write() -> None:
+        while True:
+            try:
+                async with database.write() as tx:
+                    await tx.fetch("SELECT 1")
+                    return
+            except DatabaseAway:
+                await asyncio.sleep(0)
+
+    database._open = noted  # type: ignore[method-assign]
+    await together(write(), database.connect())
+    assert len(opened) == 1
+    await database.disconnect()
+    await eventually(lambda: threading.active_count() <= before)
 
 
 INSERT = "INSERT INTO note (id, text) {rows}"

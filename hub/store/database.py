@@ -86,7 +86,9 @@ class Database:
         require_folder(self._url)
         try:
             await self._databases.connect()
-            self._writer = self._writer or await self._open(by_keys=True)
+            # Whoever writes may find it connected now, and would open a writer, too.
+            async with self._write_lock:
+                self._writer = self._writer or await self._open(by_keys=True)
         except Exception as error:
             if is_away(error):
                 raise DatabaseAway.because(error, self._url) from error
