@@ -100,19 +100,21 @@ class Commits:
         """
         if draft.failure is not None:
             raise draft.failure
-        began = time.perf_counter()
-        async with self._database.at_once() as writer:
-            batch = draft.batch
-            if batch is None and self._database.embedded:
-                batch = await self._judged(writer.fetch, draft.hits)
-            events = await self._made(writer, batch) if batch is not None and not batch.corrected else None
+        batch, began = draft.batch, time.perf_counter()
+        events: list[Event] | None = None
+        if batch is not None or self._database.embedded:
+            async with self._database.at_once() as writer:
+                batch = batch or await self._judged(writer.fetch, draft.hits)
+                events = await self._made(writer, batch)
         if batch is None or events is None:
             return await self.record(draft.hits)
         draft.sequences = {event.user_id: event.sequence for event in events}
-        return self._told(batch, events, began)
+        return self._told(batch, events, began) if events else []
 
     async def _made(self, writer: Held, batch: Batch) -> list[Event] | None:
-        """The events of a batch that is committed now; None if what it was judged by has moved."""
+        """The events of a batch, committed now; None if it corrects opens, or what it was judged by has moved."""
+        if batch.corrected:
+            return None
         events = batch.events(self._clock())
         unmoved = self._users.unmoved(batch.users.values())
         if events and not await writer.change_if(unmoved, *self._changes(batch, events)):

@@ -79,7 +79,7 @@ class Recorder:
         self._commit_seconds = config.commit_seconds
         self._bus = bus
         self._commits = Commits(database, bus, renderer, self._repeat_ms, clock, measures or Measures())
-        # On SQLite there is no way to the database that could be saved, and its one writer has the lock anyhow.
+        # On SQLite there is no way to the database that could be saved.
         read = None if database.embedded else self._read
         self._pipeline = Pipeline(self._keep, bus.publish, read, self._repeat_ms)
         self._gate = asyncio.Lock()

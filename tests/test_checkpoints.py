@@ -23,7 +23,7 @@ PAGE_BYTES = 4096
 @pytest.fixture
 async def embedded(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     monkeypatch.setattr("hub.store.checkpoints.ROWS", 20)
-    monkeypatch.setattr("hub.store.checkpoints.REST_SECONDS", 0)
+    monkeypatch.setattr("hub.store.checkpoints.EVERY_SECONDS", 0)
     async with a_database(sqlite_url) as database:
         yield database
 
@@ -113,10 +113,10 @@ async def test_checkpoint_that_kept_the_writer_for_long_is_made_after_fewer_rows
 
 
 @pytest.mark.parametrize(("seconds", "turns"), [(0, 3), (60, 1)])
-async def test_disk_is_left_alone_for_a_while_after_a_checkpoint(
+async def test_checkpoint_is_not_made_soon_after_another(
     monkeypatch: pytest.MonkeyPatch, seconds: float, turns: int
 ) -> None:
-    monkeypatch.setattr("hub.store.checkpoints.REST_SECONDS", seconds)
+    monkeypatch.setattr("hub.store.checkpoints.EVERY_SECONDS", seconds)
     copying = Copying()
     async with copying.running():
         for rows in (ROWS, 2 * ROWS, 3 * ROWS):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
 from hub.commits import Commits, Draft, Measures
+from hub.live.bus import Notice
 from hub.model import Event, Hit, Message
 from hub.store.database import Database, DatabaseAway
 from tests.factories import BASE_URL, T0, Store, a_hit, audit, open_store
@@ -59,6 +61,25 @@ async def test_draft_is_committed_as_it_was_judged_with_one_statement(
     assert [notice.sequence for notice in notices] == [2, 3]
     assert draft.sequences == {message.user_id: 3}
     assert [event.sequence for event in await opens_told(store, message)] == [2, 3]
+    await audit(store.database)
+
+
+async def test_draft_that_is_not_judged_is_committed_with_one_statement_on_sqlite(
+    store: Store, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, draft, locked = commits_of(store), Draft(REPEAT_MS), 0
+    draft.add([a_hit(message, position) for position in (1, 2)], None)
+    record = Commits.record
+
+    async def noted(*args: Any, **options: Any) -> list[Notice]:
+        nonlocal locked
+        locked += 1
+        return await record(*args, **options)
+
+    monkeypatch.setattr(Commits, "record", noted)
+    notices = await commits.commit(draft)
+    assert [notice.sequence for notice in notices] == [2, 3]
+    assert locked == (0 if store.database.embedded else 1)
     await audit(store.database)
 
 

@@ -170,11 +170,13 @@ async def test_change_if_is_one_statement_beside_the_event_loop(embedded: Databa
 
 
 async def test_change_if_on_a_connection_that_is_closed_is_away(embedded: Database) -> None:
+    changes = Change("{rows}", "bigint", [(1,)]), Change(INSERT, "bigint", [(1,)])
     async with embedded.at_once() as writer:
-        pass
+        assert not await writer.change_if(*changes), "which finds the rows that fill it up, too"
     await embedded.disconnect()
     with pytest.raises(ValueError, match="no active connection") as failure:
-        await writer.change_if(Change("{rows}", "bigint", [(1,)]), Change(INSERT, "bigint", [(1,)]))
+        async with asyncio.timeout(5):
+            await writer.change_if(*changes)
     assert is_away(failure.value)
 
 

@@ -106,6 +106,19 @@ def test_view_asks_before_anything_is_changed(database: sqlite3.Connection) -> N
     assert notes(database) == [(id_, "new") for id_ in ids]
 
 
+def test_view_asks_for_more_rows_than_it_changes(database: sqlite3.Connection) -> None:
+    view = a_view(database)
+    ids = range(ROWS_STEP + 1)
+    change(database, view, asked(), *changes([(id_, "old") for id_ in ids]))
+    change(database, view, asked(*((id_, "old") for id_ in ids)), *changes((), [("new", 0)]))
+    assert notes(database)[:2] == [(0, "new"), (1, "old")]
+
+
+def test_view_refuses_a_row_that_its_triggers_would_not_see(database: sqlite3.Connection) -> None:
+    with pytest.raises(ValueError, match="begins with None"):
+        change(database, a_view(database), asked(), *changes([(1, "one")], [(None, 1)]))  # type: ignore[list-item]
+
+
 def test_view_makes_all_changes_or_none(database: sqlite3.Connection) -> None:
     view = a_view(database)
     change(database, view, asked(), *changes([(1, "one")]))

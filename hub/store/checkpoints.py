@@ -23,9 +23,9 @@ ROWS = 4000
 LEAST_ROWS = 250
 """So many changed rows, of one or two pages each, make a checkpoint due: the fewer, the longer the writer's turn is."""
 
-REST_SECONDS = 0.25
-"""How long the disk is the commits' own after each, unless turns are long. The later the next, the more of what it
-copies has been changed more than once; the larger it is, the longer commits wait for the disk."""
+EVERY_SECONDS = 0.3
+"""No sooner after one began does the next begin, unless turns are long. The later it does, the more of what it copies
+was changed more than once; the larger it is, the longer commits wait for the disk."""
 
 LONG_SECONDS = 0.1
 """A longer turn keeps hits waiting for too much of the time that the recorder has."""
@@ -60,8 +60,11 @@ class Checkpoints:
         while True:
             await self._due.wait()
             self._due.clear()
+            began = time.perf_counter()
             try:
                 await self._make()
+                if self._rows == ROWS:
+                    await asyncio.sleep(began + EVERY_SECONDS - time.perf_counter())
             except DatabaseAway as error:
                 logger.debug("a checkpoint was not made: %s", error)
             except Exception:
@@ -76,5 +79,3 @@ class Checkpoints:
             await writer.fetch(PASS)
             is_long = time.perf_counter() - began > LONG_SECONDS
         self._rows = max(LEAST_ROWS, self._rows // 2) if is_long else min(ROWS, self._rows * 2)
-        if self._rows == ROWS:
-            await asyncio.sleep(REST_SECONDS)

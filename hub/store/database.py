@@ -138,8 +138,8 @@ class Database:
         """
         async with self._writing(quick=True, begin=False) as writer:
             yield writer
-        if self.embedded:
-            self._checkpoints.written(writer.rows_changed)
+            if self.embedded:
+                self._checkpoints.written(writer.rows_changed)
 
     @asynccontextmanager
     async def _writing(self, quick: bool = False, *, begin: bool = True) -> AsyncIterator[Held]:

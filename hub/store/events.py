@@ -37,7 +37,7 @@ _TYPES = "text bigint text bigint boolean text text text text"
 
 
 class Events:
-    """The `events` table. The caller has taken the numbers: see `Users.bump` and `Users.lock_owners`."""
+    """The `events` table. The caller has the numbers: see `Users.bump`, `lock_owners` and `unmoved`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

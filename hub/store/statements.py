@@ -73,7 +73,11 @@ class View:
     def insertion(self, unmoved: Change, changes: Sequence[Change]) -> tuple[str, list[Any]]:
         """The statement that makes changes of the view's shapes if the query `unmoved` finds all of its rows, and its
         values. SQLite asks that once, before the first row is inserted.
+
+        Raises ValueError for a row that begins with None: its trigger would not see it.
         """
+        if any(row[0] is None for change in changes for row in change.rows):
+            raise ValueError("a row of a change begins with None")
         most = max(len(change.rows) for change in (unmoved, *changes))
         size = -(-most // ROWS_STEP) * ROWS_STEP
         padded = [

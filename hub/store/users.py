@@ -108,15 +108,15 @@ class Users:
         return {owner.id: user_of(owner) for owner in owners}
 
     def unmoved(self, users: Iterable[User]) -> Change:
-        """Asks for those of these users who are as they were read, and locks them: see `Held.change_if`.
+        """Asks for those of these users who are as they were read: see `Held.change_if`.
 
-        In the order of their ids, as `lock_owners`.
+        On PostgreSQL it locks them, in the order of their ids, as `lock_owners`.
         """
         rows = sorted((user.id, user.sequence, user.views) for user in users)
         return Change(self._unmoved, "text bigint bigint", rows)
 
     def advanced(self, sequences: Mapping[str, int]) -> Change:
-        """Where the logs of locked users stand from now on."""
+        """Where the logs of these users, who are locked or asked for, stand from now on."""
         return Change(_ADVANCE, "bigint text", [(sequence, user_id) for user_id, sequence in sequences.items()])
 
     async def set(self, tx: Held, user_id: str, **values: Any) -> User:
