@@ -167,3 +167,24 @@ def test_a_button_of_the_history_stays_under_the_finger_while_opens_arrive(desks
     expect(dialog.locator(".figures dd").first).to_have_text("102")
     expect(older).to_be_hidden()
     expect(dialog.get_by_role("region")).to_be_focused()
+
+
+def test_figures_of_a_history_are_the_newest_however_late_an_answer_comes(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    sender.hit(message)
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    with page.expect_websocket() as socket:
+        page.goto(f"/messages/{message['id']}")
+    live(page)
+    dialog = page.get_by_role("dialog")
+    figure = dialog.locator(".figures dd").first
+    expect(figure).to_have_text("1")
+    held = Held(page, f"**/api/v1/messages/{message['id']}")
+    for _ in range(3):
+        with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
+            sender.hit(message)
+    held.release()
+    expect(figure).to_have_text("4")
+    expect(dialog.locator(".open")).to_have_count(4)

@@ -33,6 +33,9 @@ export function createHistory(desk) {
   let opens = [];
   /** How many of the newest opens were asked for. */
   let wanted = PAGE;
+  let refreshing = false;
+  /** Whether something has happened since the figures were last asked for. */
+  let outdated = false;
   /** @type {Set<string>} the ids of what was taken back while we looked */
   const taken = new Set();
   /** @type {Map<string, { open: Open, row: import("../parts/open-row.js").OpenRow }>} the rows in the list */
@@ -329,14 +332,20 @@ export function createHistory(desk) {
     opens = [...opens, open].sort((one, other) => (one.id < other.id ? 1 : -1));
   }
 
-  /** The figures are the hub's; only the list is ours to keep. */
+  /** The figures are the hub's; only the list is ours to keep. They are asked for one at a time: no answer overtakes another. */
   async function refresh() {
-    const id = shown;
-    if (!id) return;
-    const whole = await api.message(id).catch(() => undefined);
-    if (!whole || !message || shown !== id) return;
-    message = whole;
-    draw();
+    outdated = true;
+    if (refreshing) return;
+    refreshing = true;
+    while (outdated) {
+      outdated = false;
+      const id = shown;
+      const whole = id ? await api.message(id).catch(() => undefined) : undefined;
+      if (!message || shown !== id) continue;
+      message = whole ?? message;
+      draw();
+    }
+    refreshing = false;
   }
 
   live.on("opened", readings.after(({ open, message: brief }) => {
