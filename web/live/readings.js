@@ -66,3 +66,26 @@ export function createReadings() {
     },
   };
 }
+
+/**
+ * The same, but never twice at once: what is asked for while it runs is one more run afterwards. So no answer overtakes
+ * another.
+ * @param {() => Promise<void>} run
+ */
+export function oneAtATime(run) {
+  let running = false;
+  let wanted = false;
+  return async () => {
+    wanted = true;
+    if (running) return;
+    running = true;
+    try {
+      while (wanted) {
+        wanted = false;
+        await run();
+      }
+    } finally {
+      running = false;
+    }
+  };
+}

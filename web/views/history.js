@@ -5,7 +5,7 @@
 
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
-import { createReadings } from "../live/readings.js";
+import { createReadings, oneAtATime } from "../live/readings.js";
 import { bars, timeline } from "../parts/charts.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { createReaders } from "../parts/readers.js";
@@ -33,9 +33,6 @@ export function createHistory(desk) {
   let opens = [];
   /** How many of the newest opens were asked for. */
   let wanted = PAGE;
-  let refreshing = false;
-  /** Whether something has happened since the figures were last asked for. */
-  let outdated = false;
   /** @type {Set<string>} the ids of what was taken back while we looked */
   const taken = new Set();
   /** @type {Map<string, { open: Open, row: import("../parts/open-row.js").OpenRow }>} the rows in the list */
@@ -332,21 +329,14 @@ export function createHistory(desk) {
     opens = [...opens, open].sort((one, other) => (one.id < other.id ? 1 : -1));
   }
 
-  /** The figures are the hub's; only the list is ours to keep. They are asked for one at a time: no answer overtakes another. */
-  async function refresh() {
-    outdated = true;
-    if (refreshing) return;
-    refreshing = true;
-    while (outdated) {
-      outdated = false;
-      const id = shown;
-      const whole = id ? await api.message(id).catch(() => undefined) : undefined;
-      if (!message || shown !== id) continue;
-      message = whole ?? message;
-      draw();
-    }
-    refreshing = false;
-  }
+  /** The figures are the hub's; only the list is ours to keep. */
+  const refresh = oneAtATime(async () => {
+    const id = shown;
+    const whole = id ? await api.message(id).catch(() => undefined) : undefined;
+    if (!message || shown !== id) return;
+    message = whole ?? message;
+    draw();
+  });
 
   live.on("opened", readings.after(({ open, message: brief }) => {
     if (brief.id !== shown) return;
