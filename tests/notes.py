@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from hub.store.database import Change, Database
 
@@ -33,6 +34,11 @@ async def add_at_once(database: Database, number: int) -> None:
     asked = Change("SELECT r.column1 FROM ({rows}) AS r WHERE r.column1 IS NOT NULL", "bigint", [(number,)])
     async with database.at_once() as writer:
         assert await writer.change_if(asked, Change("INSERT INTO note (id) {rows}", "bigint", [(number,)]))
+
+
+Add: TypeAlias = Callable[[Database, int], Awaitable[None]]
+WAYS: tuple[Add, ...] = (add, add_at_once)
+"""The ways to write one note."""
 
 
 async def numbers(database: Database) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hub.store.checkpoints import LEAST_ROWS, PASS, ROWS, Checkpoints
 from hub.store.database import Database
 from hub.store.held import Row
 from hub.store.urls import sqlite_path
-from tests.notes import a_database, add, add_at_once, numbers
+from tests.notes import WAYS, Add, a_database, add, numbers
 
 PAGE_BYTES = 4096
 
@@ -32,10 +32,8 @@ def log_bytes(url: str) -> int:
     return Path(f"{sqlite_path(url)}-wal").stat().st_size
 
 
-@pytest.mark.parametrize("add", [add, add_at_once])
-async def test_log_stays_short_under_writes(
-    embedded: Database, sqlite_url: str, add: Callable[[Database, int], Awaitable[None]]
-) -> None:
+@pytest.mark.parametrize("add", WAYS)
+async def test_log_stays_short_under_writes(embedded: Database, sqlite_url: str, add: Add) -> None:
     for number in range(300):
         await add(embedded, number)
     assert log_bytes(sqlite_url) < 200 * PAGE_BYTES, "each write adds a page or two"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 from hub.store.database import READERS, Change, Database, DatabaseAway, Held, is_away
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
-from tests.notes import a_database, add, add_at_once, numbers
+from tests.notes import WAYS, Add, a_database, add, add_at_once, numbers
 from tests.processes import eventually
 
 
@@ -75,14 +75,9 @@ async def test_foreign_keys_hold(embedded: Database) -> None:
         await orphan()
 
 
-WAYS = (add, add_at_once)
-
-
 @pytest.mark.alone
 @pytest.mark.parametrize("add", WAYS)
-async def test_write_is_away_soon_while_another_holds_the_file(
-    embedded: Database, sqlite_url: str, add: Callable[[Database, int], Awaitable[None]]
-) -> None:
+async def test_write_is_away_soon_while_another_holds_the_file(embedded: Database, sqlite_url: str, add: Add) -> None:
     await add(embedded, 1)
     with closing(sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
@@ -96,9 +91,7 @@ async def test_write_is_away_soon_while_another_holds_the_file(
 
 
 @pytest.mark.parametrize("add", WAYS)
-async def test_write_waits_for_a_lock_that_is_held_briefly(
-    embedded: Database, sqlite_url: str, add: Callable[[Database, int], Awaitable[None]]
-) -> None:
+async def test_write_waits_for_a_lock_that_is_held_briefly(embedded: Database, sqlite_url: str, add: Add) -> None:
     holder = sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None, check_same_thread=False)
     with closing(holder):
         holder.execute("BEGIN EXCLUSIVE")

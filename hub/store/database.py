@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,20 +126,14 @@ class Database:
                 if not is_away(error):
                     await self._roll_back(writer)
                 raise
-            if self.embedded:
-                self._checkpoints.written(writer.rows_changed)
 
-    @asynccontextmanager
-    async def at_once(self) -> AsyncIterator[Held]:
+    def at_once(self) -> AbstractAsyncContextManager[Held]:
         """The writer, outside of any transaction, for one `Held.change_if`.
 
         What is asked of it before has to be found by keys: see `Held`. Raises `DatabaseAway`, and the change may have
         taken effect then.
         """
-        async with self._writing(quick=True, begin=False) as writer:
-            yield writer
-            if self.embedded:
-                self._checkpoints.written(writer.rows_changed)
+        return self._writing(quick=True, begin=False)
 
     @asynccontextmanager
     async def _writing(self, quick: bool = False, *, begin: bool = True) -> AsyncIterator[Held]:
@@ -150,6 +144,8 @@ class Database:
                 writer = await self._begin(quick, begin)
             try:
                 yield writer
+                if self.embedded:
+                    self._checkpoints.written(writer.rows_changed)
             except BaseException as error:
                 if is_away(error) or not isinstance(error, Exception):
                     self._drop_writer()

@@ -160,17 +160,16 @@ class Held:
     async def _changed_beside(self, sql: str, values: Any) -> bool:
         """Run a statement in the connection's thread; whether it changed anything."""
         begun = Event()
+        # If it is closed, there is no thread that could hear of it; aiosqlite says so here.
+        connection = self._raw._conn
 
         def change() -> bool:
             begun.set()
-            connection = self._raw._conn
             before = connection.total_changes
             connection.execute(sql, values)
             # The counter is SQLite's, and begins anew after 2**31.
             return bool(connection.total_changes != before)
 
-        if not self._raw._running:
-            raise ValueError("no active connection")
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._raw._tx.put_nowait((done, change))
         # Else the thread would have to win Python's lock from a busy loop, which keeps it for a millisecond and more.

@@ -57,8 +57,8 @@ class View:
 
     def __init__(self, name: str, shapes: Sequence[Shape]) -> None:
         self._name = name
-        self._widths = [_width(types) for _, types in shapes]
-        names = [f"c{place}" for place in range(sum(self._widths))]
+        self._width = sum(_width(types) for _, types in shapes)
+        names = [f"c{place}" for place in range(self._width)]
         columns = ", ".join(f"NULL AS {each}" for each in names)
         self.definitions = [f"CREATE TEMP VIEW IF NOT EXISTS {name} AS SELECT {columns}"]
         """The statements that make the view and its triggers."""
@@ -80,14 +80,9 @@ class View:
             raise ValueError("a row of a change begins with None")
         most = max(len(change.rows) for change in (unmoved, *changes))
         size = -(-most // ROWS_STEP) * ROWS_STEP
-        padded = [
-            [*change.rows, *[(None,) * width] * (size - len(change.rows))]
-            for width, change in zip(self._widths, changes, strict=True)
-        ]
-        asked = [*unmoved.rows, *[(None,) * _width(unmoved.types)] * (size - len(unmoved.rows))]
-        side_by_side = chain.from_iterable(zip(*padded, strict=True))
-        values = [*chain.from_iterable(side_by_side), *chain.from_iterable(asked), len(unmoved.rows)]
-        return _insertion(self._name, sum(self._widths), unmoved.shape, size), values
+        side_by_side = chain.from_iterable(zip(*(_filled_up(change, size) for change in changes), strict=True))
+        values = chain.from_iterable((*side_by_side, *_filled_up(unmoved, size), (len(unmoved.rows),)))
+        return _insertion(self._name, self._width, unmoved.shape, size), list(values)
 
 
 @lru_cache(maxsize=128)
@@ -125,6 +120,11 @@ def _insertion(view: str, width: int, unmoved: Shape, size: int) -> str:
 def _with_rows(sql: str, rows: int, columns: int) -> str:
     """`sql` with parameters for so many rows."""
     return sql.replace("{rows}", _values(rows, columns))
+
+
+def _filled_up(change: Change, size: int) -> list[Sequence[Any]]:
+    """The rows of a change, and as many of nothing but None as are missing from `size`."""
+    return [*change.rows, *[(None,) * _width(change.types)] * (size - len(change.rows))]
 
 
 def _values(rows: int, columns: int) -> str:

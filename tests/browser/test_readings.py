@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from playwright.sync_api import APIResponse, Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, WebSocket, expect
 
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, Sender
@@ -54,7 +55,18 @@ def registered(sender: Sender, _message: dict[str, Any]) -> None:
     sender.register()
 
 
-EVENT = '"event"'
+def logged_in(desks: Desks, sender: Sender) -> Page:
+    """A page that shows nothing yet."""
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    return context.new_page()
+
+
+def an_event(socket: WebSocket) -> AbstractContextManager[Any]:
+    """Ends when the page has heard of an event that comes during the block."""
+    return socket.expect_event("framereceived", lambda frame: '"event"' in str(frame))
+
+
 VIEWS = [
     pytest.param("/activity", "**/api/v1/opens?*", opened, ".feed .open", 1, id="activity"),
     pytest.param("/messages/{id}", "**/api/v1/messages/*/opens?*", opened, "dialog .open", 1, id="history"),
@@ -75,21 +87,19 @@ def test_what_happens_while_a_list_is_read_is_in_it_however_that_ends(
     lost: bool,
 ) -> None:
     message = sender.register()
-    context = desks.context(sender.hub)
-    log_in(context, sender)
-    page = context.new_page()
+    page = logged_in(desks, sender)
     held = Held(page, reading)
     with page.expect_websocket() as socket:
         page.goto(path.format(id=message["id"]))
     live(page)
     held.wait()
-    with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
+    with an_event(socket.value):
         happen(sender, message)
     held.release(lost=lost)
     if lost:
         again = page.get_by_role("alert").get_by_role("button", name="Try again")
         expect(again).to_be_visible()
-        with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
+        with an_event(socket.value):
             happen(sender, message)
         expect(page.locator(row)).to_have_count(0)
         again.click()
@@ -98,16 +108,14 @@ def test_what_happens_while_a_list_is_read_is_in_it_however_that_ends(
 
 def test_what_is_changed_while_the_history_is_read_is_shown(desks: Desks, sender: Sender) -> None:
     message = sender.register(sent_at=None)
-    context = desks.context(sender.hub)
-    log_in(context, sender)
-    page = context.new_page()
+    page = logged_in(desks, sender)
     held = Held(page, "**/api/v1/messages/*/opens?*")
     with page.expect_websocket() as socket:
         page.goto(f"/messages/{message['id']}")
     live(page)
     held.wait()
     dialog = page.get_by_role("dialog")
-    with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
+    with an_event(socket.value):
         sender.patch(f"/messages/{message['id']}", muted=True, sent_at=LONG_AGO)
     held.release()
     expect(dialog.get_by_role("button", name="Unmute this mail")).to_be_visible()
@@ -172,9 +180,7 @@ def test_a_button_of_the_history_stays_under_the_finger_while_opens_arrive(desks
 def test_figures_of_a_history_are_the_newest_however_late_an_answer_comes(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     sender.hit(message)
-    context = desks.context(sender.hub)
-    log_in(context, sender)
-    page = context.new_page()
+    page = logged_in(desks, sender)
     with page.expect_websocket() as socket:
         page.goto(f"/messages/{message['id']}")
     live(page)
@@ -183,7 +189,7 @@ def test_figures_of_a_history_are_the_newest_however_late_an_answer_comes(desks:
     expect(figure).to_have_text("1")
     held = Held(page, f"**/api/v1/messages/{message['id']}")
     for _ in range(3):
-        with socket.value.expect_event("framereceived", lambda frame: EVENT in str(frame)):
+        with an_event(socket.value):
             sender.hit(message)
     held.release()
     expect(figure).to_have_text("4")

@@ -68,8 +68,8 @@ export function createReadings() {
 }
 
 /**
- * The same, but never twice at once: what is asked for while it runs is one more run afterwards. So no answer overtakes
- * another.
+ * `run`, but never twice at once: however often it is asked for while it runs, it runs once more afterwards. So no
+ * answer overtakes another.
  * @param {() => Promise<void>} run
  */
 export function oneAtATime(run) {

@@ -3,6 +3,8 @@
  * answers we count along.
  */
 
+import { oneAtATime } from "./readings.js";
+
 /** @typedef {ReturnType<typeof createUnseen>} Unseen */
 
 /**
@@ -28,7 +30,7 @@ export function createUnseen({ api, live, me, onChange }) {
     set(unseen);
   }
   // Where we cannot know, the hub does; where it cannot be reached, the next event tries again.
-  const refresh = () => void ask().catch(() => undefined);
+  const refresh = oneAtATime(() => ask().catch(() => undefined));
 
   live.on("opened", ({ notify, sequence }) => {
     if (notify && sequence > seen) set(count + 1);
@@ -38,7 +40,7 @@ export function createUnseen({ api, live, me, onChange }) {
   live.on("seen", ({ sequence }) => {
     seen = Math.max(seen, sequence);
     if (sequence >= live.sequence - 1) set(0);
-    else refresh();
+    else void refresh();
   });
   onChange(count);
 
