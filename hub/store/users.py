@@ -52,9 +52,8 @@ class Users:
         )
         self._unmoved = (
             "SELECT u.id FROM ({rows}) AS r JOIN users u"
-            " ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3"
-            f" ORDER BY u.id {database.for_update}"
-        )
+            " ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3 ORDER BY u.id"
+        ) + ("" if database.embedded else " FOR UPDATE OF u")
         self._lock = f"SELECT {database.json_rows(COLUMNS, f'{owners} AS owners')} AS owners"
 
     async def add(self, email: str, name: str, role: str, password_hash: str, at: int) -> User:
