@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,16 @@ async def test_sqlite_without_trigrams_gets_no_index_and_searches_all_the_same(s
         user = await store.sender()
         message = await store.message(user, subject="A rare one")
         assert [each.id for each in await store.messages.page(user.id, limit=5, search="a RARE")] == [message.id]
+
+
+async def test_sqlite_that_cannot_read_the_index_of_a_file_is_told(sqlite_url: str) -> None:
+    await migrate(sqlite_url)
+    with closing(sqlite3.connect(sqlite_path(sqlite_url))) as file:
+        file.execute("PRAGMA writable_schema = 1")
+        file.execute("UPDATE sqlite_master SET sql = replace(sql, 'fts5', 'fts55') WHERE name = 'message_search'")
+        file.commit()
+    with pytest.raises(ConfigError, match=r"needs FTS5 with trigrams, .* lacks \(no such module: fts55\)"):
+        await migrate(sqlite_url)
 
 
 async def test_role_that_may_make_tables_only_gets_an_index(postgres: Postgres) -> None:

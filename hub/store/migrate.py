@@ -7,6 +7,7 @@ moment and run again; it only goes forward.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hub.config import ConfigError
 from hub.store.database import DatabaseAway, is_away, require_folder
+from hub.store.schema import VIRTUAL
 from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments, without_password
 
 ADVISORY_LOCK = 0x676C696D70736502
@@ -45,6 +48,8 @@ async def migrate(url: str) -> str:
         config = _alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if connection.dialect.name == "sqlite":
+            _require_search(connection, url)
         return head()
 
     result: str = await _run(url, upgrade, MIGRATING_SECONDS)
@@ -88,6 +93,20 @@ async def _run(url: str, work: Any, seconds: float) -> Any:
         raise
     finally:
         await engine.dispose()
+
+
+def _require_search(connection: Connection, url: str) -> None:
+    # A file may come from another machine. Without what its triggers need every registration would be refused.
+    try:
+        connection.execute(text(f"SELECT 1 FROM {VIRTUAL} LIMIT 0"))
+    except OperationalError as error:
+        if "no such module" in str(error.orig) or "no such tokenizer" in str(error.orig):
+            raise ConfigError(
+                f"DATABASE_URL is {without_password(url)[:160]}: its index for searches needs FTS5 with trigrams, which"
+                f" this Python's SQLite {sqlite3.sqlite_version} lacks ({error.orig}); use a Python that has it"
+            ) from None
+        if "no such table" not in str(error.orig):
+            raise
 
 
 def _engine(url: str) -> AsyncEngine:
