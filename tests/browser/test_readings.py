@@ -194,3 +194,39 @@ def test_figures_of_a_history_are_the_newest_however_late_an_answer_comes(desks:
     held.release()
     expect(figure).to_have_text("4")
     expect(dialog.locator(".open")).to_have_count(4)
+
+
+def unseen(desks: Desks, sender: Sender, message: dict[str, Any], opens: int) -> tuple[Page, WebSocket, Held]:
+    """A page whose title counts so many opens, its socket, and the answers to what it asks of its user from now on."""
+    page = logged_in(desks, sender)
+    with page.expect_websocket() as socket:
+        page.goto("/settings")
+    live(page)
+    for number in range(1, opens + 1):
+        sender.hit(message)
+        expect(page).to_have_title(f"({number}) Settings · Glimpse")
+    return page, socket.value, Held(page, "**/api/v1/me")
+
+
+def test_an_open_that_comes_while_the_unseen_are_counted_counts(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page, socket, held = unseen(desks, sender, message, 2)
+    sender.post("/seen", sequence=sender.get("/me")["sequence"] - 1)
+    held.wait()
+    with an_event(socket):
+        sender.hit(message)
+    expect(page).to_have_title("(3) Settings · Glimpse")
+    held.release()
+    expect(page).to_have_title("(2) Settings · Glimpse")
+
+
+def test_unseen_are_what_the_newest_answer_says_however_late_another_comes(desks: Desks, sender: Sender) -> None:
+    page, socket, held = unseen(desks, sender, sender.register(), 3)
+    last = sender.get("/me")["sequence"]
+    for before in (2, 1):
+        with an_event(socket):
+            sender.post("/seen", sequence=last - before)
+        # Whatever it asks because of that, it has asked when this is answered.
+        page.evaluate("() => fetch('/healthz').then((answer) => answer.text())")
+    held.release()
+    expect(page).to_have_title("(1) Settings · Glimpse")

@@ -17,6 +17,7 @@ import { oneAtATime } from "./readings.js";
 export function createUnseen({ api, live, me, onChange }) {
   let count = me.unseen;
   let seen = me.seen_sequence;
+  let asking = false;
 
   /** @param {number} next */
   function set(next) {
@@ -25,15 +26,25 @@ export function createUnseen({ api, live, me, onChange }) {
   }
 
   async function ask() {
-    const { unseen, seen_sequence } = await api.me();
-    seen = Math.max(seen, seen_sequence);
-    set(unseen);
+    asking = true;
+    try {
+      const { unseen, seen_sequence } = await api.me();
+      seen = Math.max(seen, seen_sequence);
+      set(unseen);
+    } catch {
+      // Where it cannot be reached, the next event tries again.
+    } finally {
+      asking = false;
+    }
   }
-  // Where we cannot know, the hub does; where it cannot be reached, the next event tries again.
-  const refresh = oneAtATime(() => ask().catch(() => undefined));
+  // Where we cannot know, the hub does.
+  const refresh = oneAtATime(ask);
 
   live.on("opened", ({ notify, sequence }) => {
-    if (notify && sequence > seen) set(count + 1);
+    if (!notify || sequence <= seen) return;
+    set(count + 1);
+    // The answer may or may not count it.
+    if (asking) void refresh();
   });
   live.on("corrected", refresh);
   live.on("reset", refresh);
