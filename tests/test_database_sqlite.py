@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -206,3 +207,13 @@ async def test_database_that_is_connected_twice_is_so_once_and_ends_it_all(sqlit
         await add(database, 1)
     assert checkpoints() == 0
     await eventually(lambda: threading.active_count() <= before)
+
+
+async def test_file_is_whole_by_itself_once_it_is_closed(sqlite_url: str) -> None:
+    async with a_database(sqlite_url) as database:
+        for number in range(3):
+            await add(database, number)
+        assert await numbers(database) == [0, 1, 2]
+    file = sqlite_path(sqlite_url)
+    with closing(sqlite3.connect(shutil.copy(file, f"{file}.copy"))) as copy:
+        assert [id_ for (id_,) in copy.execute("SELECT id FROM note ORDER BY id")] == [0, 1, 2]

@@ -105,7 +105,7 @@ class Database:
         held = [*self._shared.idle, *self._reserved.idle, *filter(None, [self._writer])]
         self._shared.idle, self._reserved.idle, self._writer = [], [], None
         for connection in held:
-            await connection.close()
+            await connection.close(idle=True)
         if self._closing:
             await asyncio.wait(self._closing, timeout=3)
         await self._databases.disconnect()

@@ -190,12 +190,15 @@ class Held:
                 await self.fetch("SET plan_cache_mode = force_generic_plan")
                 await self.fetch("SET enable_seqscan = off")
 
-    async def close(self) -> None:
-        """Give the connection up, whatever state it is in, without waiting for a server that hangs."""
+    async def close(self, *, idle: bool = False) -> None:
+        """Give the connection up, whatever state it is in, without waiting for a server that hangs.
+
+        Where nothing is asked on it, it is `idle`: then SQLite puts its log into the file as the last one is closed.
+        """
         try:
-            if self._embedded:
+            if self._embedded and not idle:
                 await self._raw.interrupt()
-            else:
+            elif not self._embedded:
                 self._raw.terminate()
             async with asyncio.timeout(2):
                 await self._connection.__aexit__()
