@@ -108,7 +108,7 @@ class Recorder:
 
     @property
     def spool_depth(self) -> int:
-        """Hits that wait in the spool."""
+        """Hits that wait in the spool, or to be put there."""
         return self._spool.depth + len(self._stranded)
 
     async def start(self) -> None:
@@ -260,7 +260,7 @@ class Recorder:
         await self._replay_batch(taken.hits[taken.committed : taken.committed + most])
         taken.committed = min(taken.committed + most, len(taken.hits))
         if taken.committed == len(taken.hits):
-            await self._spool.done(taken.segment, len(taken.hits))
+            await self._spool.done(taken.segment)
             self._taken = None
 
     async def _replay_batch(self, hits: Sequence[Hit]) -> None:

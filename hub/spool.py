@@ -40,7 +40,8 @@ class Spool:
         self._active: BinaryIO | None = None
         self._path = directory
         self._appending = asyncio.Lock()
-        self._entries = 0
+        self._waiting: dict[Path, int] = {}
+        """How many hits are in each segment that this process has written or taken."""
 
     def open(self) -> None:
         """Make the folder and see that it can be written. Raises OSError."""
@@ -51,8 +52,8 @@ class Spool:
 
     @property
     def depth(self) -> int:
-        """How many hits this process has put here and not seen committed yet."""
-        return self._entries
+        """How many hits wait here that this process has put or found here."""
+        return sum(self._waiting.values())
 
     def pending(self) -> bool:
         """Whether there is, or is about to be, anything for this process to replay."""
@@ -69,7 +70,7 @@ class Spool:
         lines = b"".join(_line(hit) for hit in hits)
         async with self._appending:
             await asyncio.to_thread(self._write, lines)
-            self._entries += len(hits)
+            self._waiting[self._path] = self._waiting.get(self._path, 0) + len(hits)
 
     async def take(self) -> tuple[Path, list[Hit]] | None:
         """The oldest segment that nobody writes, and its hits; None if there is none. Raises OSError.
@@ -77,16 +78,22 @@ class Spool:
         Only when there is no other is it the one being written; what is appended from then on goes to a new one.
         """
         # Were each take to end the segment being written, a busy hub would begin one for each it has replayed.
-        if taken := await asyncio.to_thread(self._take):
-            return taken
-        async with self._appending:
-            self._close_active()
-        return await asyncio.to_thread(self._take)
+        taken = await asyncio.to_thread(self._take)
+        if taken is None:
+            async with self._appending:
+                self._close_active()
+            taken = await asyncio.to_thread(self._take)
+        # Another process may have taken what this one wrote, and be done with it.
+        self._waiting = {segment: hits for segment, hits in self._waiting.items() if segment.exists()}
+        if taken is not None:
+            segment, spooled = taken
+            self._waiting[segment] = len(spooled)
+        return taken
 
-    async def done(self, segment: Path, hits: int) -> None:
+    async def done(self, segment: Path) -> None:
         """Forget a segment whose hits are all committed."""
         await asyncio.to_thread(segment.unlink, missing_ok=True)
-        self._entries = max(0, self._entries - hits)
+        self._waiting.pop(segment, None)
 
     async def reject(self, hit: Hit) -> None:
         """Put aside a hit that the database will not take for a reason of its own, for a person to see."""
@@ -161,9 +168,7 @@ class Spool:
                 with path.open("rb") as segment:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return path, list(_hits(path, segment))
-            except FileNotFoundError:
-                continue
-            except BlockingIOError:
+            except (FileNotFoundError, BlockingIOError):
                 continue
         return None
 

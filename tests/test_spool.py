@@ -36,7 +36,7 @@ async def drain(spool: Spool) -> list[Hit]:
     while taken := await spool.take():
         segment, spooled = taken
         found += spooled
-        await spool.done(segment, len(spooled))
+        await spool.done(segment)
     return found
 
 
@@ -69,7 +69,7 @@ async def test_what_was_taken_is_there_until_it_is_done(tmp_path: Path) -> None:
         taken = await spool.take()
         assert taken == (segments(tmp_path)[0], put)
         assert spool.pending()
-    await spool.done(segments(tmp_path)[0], 2)
+    await spool.done(segments(tmp_path)[0])
     assert await spool.take() is None
 
 
@@ -80,7 +80,7 @@ async def test_what_comes_while_a_segment_is_replayed_follows_it(tmp_path: Path)
     taken = await spool.take()
     assert taken is not None
     await spool.append(second)
-    await spool.done(taken[0], 2)
+    await spool.done(taken[0])
     assert taken[1] + await drain(spool) == first + second
 
 
@@ -98,7 +98,7 @@ async def test_what_comes_while_many_segments_are_replayed_makes_one(tmp_path: P
         assert taken is not None
         await new.append([hit])
         found += taken[1]
-        await new.done(taken[0], 1)
+        await new.done(taken[0])
     assert found == first
     assert len(segments(tmp_path)) == 1
     assert await drain(new) == second
@@ -205,7 +205,7 @@ async def _live_through(steps: Sequence[Step], directory: Path) -> None:
             segment, spooled = taken
             assert spooled == kept[: len(spooled)]
             if number:
-                await spool.done(segment, len(spooled))
+                await spool.done(segment)
                 del kept[: len(spooled)]
     assert await drain(spool) == kept
     spool.close()
@@ -301,6 +301,24 @@ async def test_two_that_take_at_once_both_go_through_the_whole_spool(tmp_path: P
     found = await asyncio.gather(*(drain(Spool(tmp_path)) for _ in range(4)))
     assert put in found
     assert all(each in ([], put) for each in found)
+
+
+async def test_depth_counts_what_is_found_and_not_what_another_has_replayed(tmp_path: Path) -> None:
+    dead = Spool(tmp_path)
+    await dead.append(hits(3))
+    dead.close()
+    spool = Spool(tmp_path)
+    await spool.append(hits(2))
+    assert spool.depth == 2
+    taken = await spool.take()
+    assert taken is not None
+    assert spool.depth == 5
+    await spool.done(taken[0])
+    assert spool.depth == 2
+    spool.close()
+    assert len(await drain(Spool(tmp_path))) == 2
+    assert await spool.take() is None
+    assert spool.depth == 0
 
 
 @pytest.mark.parametrize("place", ["a file where the folder should be", "a folder inside a file"])
