@@ -7,6 +7,7 @@ failure; never a traceback. What a program may want to read is alone on stdout.
 from __future__ import annotations
 
 import asyncio
+import errno
 import getpass
 import ipaddress
 import json
@@ -33,11 +34,13 @@ from hub.config import Config, ConfigError
 from hub.live.redis_bus import RedisBackend
 from hub.logs import configure_logging
 from hub.preparation import prepare
+from hub.server import address
 from hub.server import serve as run_server
 from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway, require_folder
 from hub.store.migrate import migrate as run_migrations
-from hub.store.urls import without_password
+from hub.store.remedies import why_not_opened
+from hub.store.urls import sqlite_path, without_password
 from hub.tracking.datasets import Datasets, make_folder
 from hub.tracking.datasets_update import update
 from hub.tracking.explain import NoSuchHit
@@ -46,7 +49,7 @@ from hub.tracking.explain import explain as explain_hit
 T = TypeVar("T")
 DAY_MS = 86_400_000
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Failure(click.ClickException):
@@ -90,7 +93,7 @@ def demo(host: str, port: int | None) -> None:
         password, token = new_secret()[:12], new_secret(TOKEN_PREFIX)
         _run(prepare(config))
         _run(_with_database(config, lambda database: _demo_account(database, password, token)))
-        show = demonstration.Terminal(f"http://127.0.0.1:{port}", password, token)
+        show = demonstration.Terminal(address(host, port), password, token)
         threading.Thread(target=show.run, name="demo", daemon=True).start()
         _serve(config, host)
 
@@ -127,7 +130,7 @@ def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> Non
     role = "admin" if admin else "user"
     _run(prepare(config))
     _run(_with_database(config, lambda database: add_user(database, email, name, role, password)))
-    click.echo(f"{email} can log in now")
+    click.echo(f"{email} can log in now, to the hub on {without_password(config.database_url)}")
 
 
 @cli.group()
@@ -145,6 +148,10 @@ def new_token(email: str, name: str) -> None:
     if not name.strip() or not name.isprintable() or len(name) > 200:
         raise click.UsageError("--name needs 1 to 200 printable characters")
     config = _config()
+    if config.embedded and not Path(sqlite_path(config.database_url)).exists():
+        # To make one would answer the same, and leave the file of a hub that nobody runs.
+        nobody = f"there is no account for {email}, for there is no file {sqlite_path(config.database_url)[:160]!r}"
+        raise AccountError(f"{nobody}: go to the hub's folder, set DATABASE_URL, or make one with `glimpse user add`")
     _run(prepare(config))
     click.echo(_run(_with_database(config, lambda database: create_token(database, email, name))))
 
@@ -226,7 +233,7 @@ def main() -> None:
     except (ConfigError, AccountError, OSError) as error:
         _end(str(error), 1)
     except Exception as error:
-        log.debug("a command failed", exc_info=True)
+        logger.debug("a command failed", exc_info=True)
         _end(f"this is a defect of Glimpse's, HUB_LOG_LEVEL=debug tells where: {type(error).__name__}: {error}", 1)
 
 
@@ -261,6 +268,10 @@ def _serve(config: Config, host: str) -> None:
     try:
         Spool(config.spool_dir).open()
     except OSError as error:
+        beside = config.embedded and config.spool_dir.parent == Path(sqlite_path(config.database_url)).parent
+        if beside and error.errno in (errno.EACCES, errno.EROFS):
+            # The file could not be written there, either, and who set only that would look for the other in vain.
+            raise DatabaseAway(why_not_opened(config.database_url, error)) from None
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
         raise ConfigError(f"{reason}; set it to a folder that can") from None
     status = run_server(create_app, config, host=host, port=config.port, workers=config.workers)

@@ -30,7 +30,7 @@ async def create_token(database: Database, email: str, name: str, token: str | N
     """Keep a new API token of the account's, `token` or a fresh one, and return it. Raises `AccountError`."""
     found = await Users(database).by_email(email)
     if found is None:
-        raise AccountError(f"there is no account for {email}: make one with `python -m hub user add`")
+        raise AccountError(f"there is no account for {email}: make one with `glimpse user add`")
     token = token or new_secret(TOKEN_PREFIX)
     await Credentials(database).add_token(found[0].id, name, secret_hash(token), _now())
     return token

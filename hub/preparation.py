@@ -37,7 +37,7 @@ async def prepare(config: Config) -> None:
     if config.embedded:
         await migrate(config.database_url)
     elif await revision(config.database_url) != head():
-        raise ConfigError("the database that DATABASE_URL names is not current: run `python -m hub migrate` first")
+        raise ConfigError("the database that DATABASE_URL names is not current: run `glimpse migrate` first")
 
 
 class Preparation:
@@ -97,7 +97,7 @@ class Preparation:
         kept = await users.secret("pixel", new_secret())
         await asyncio.to_thread(self._remember, kept)
         if not await users.any():
-            logger.warning("there is no account yet: make one with `python -m hub user add EMAIL --name NAME`")
+            logger.warning("there is no account yet: make one with `glimpse user add EMAIL --name NAME`")
         return self._secrets(kept)
 
     def _secrets(self, kept: str) -> list[str]:

@@ -57,7 +57,7 @@ TICK_SECONDS = 0.05
 GC_THRESHOLD = 10_000
 """New objects before the garbage collector looks at them; a batch of hits makes thousands, and no cycle."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class CannotServe(Exception):
@@ -83,7 +83,7 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
             configure_logging(config)
 
             def announce() -> None:
-                sys.stdout.write(f"Glimpse is at {_address(listener)}\n")
+                sys.stdout.write(f"Glimpse is at {address(*listener.getsockname()[:2])}\n")
                 sys.stdout.flush()
 
             work = _Work(app_factory, config, listener)
@@ -131,7 +131,7 @@ class _Work:
         try:
             app = self.app_factory(self.config)
         except Exception:
-            log.debug("the application could not be made", exc_info=True)
+            logger.debug("the application could not be made", exc_info=True)
             raise CannotServe(_why(traceback.format_exc())) from None
         settings = _settings(app)
         server = HubServer(settings, self.config.drain_seconds, serving, supervisor)
@@ -150,7 +150,7 @@ class HubLifespan(LifespanOn):
     async def send(self, message: LifespanSendMessage) -> None:
         """Take a message of the application's lifespan."""
         if message["type"] == "lifespan.startup.failed":
-            log.debug("the application could not start: %s", message.get("message"))
+            logger.debug("the application could not start: %s", message.get("message"))
             self.startup_failure = _why(message.get("message", ""))
             message = {"type": "lifespan.startup.failed", "message": ""}
         await super().send(message)
@@ -250,9 +250,9 @@ class HubServer(uvicorn.Server):
         try:
             await draining
         except asyncio.CancelledError:
-            log.warning("closing the sockets took too long; the rest are cut off")
+            logger.warning("closing the sockets took too long; the rest are cut off")
         except Exception:
-            log.exception("closing the sockets failed")
+            logger.exception("closing the sockets failed")
 
     def _has_sockets(self) -> bool:
         return any(isinstance(each, HubWebSocket) for each in self.server_state.connections)
@@ -260,7 +260,7 @@ class HubServer(uvicorn.Server):
     def _abandoned(self) -> None:
         """The supervisor was killed: free the port for its successor at once, then end in order."""
         asyncio.get_running_loop().remove_reader(cast(int, self._supervisor))
-        log.error("the supervisor is gone; this worker ends")
+        logger.error("the supervisor is gone; this worker ends")
         for server in self.servers:
             server.close()
         self.should_exit = True
@@ -320,8 +320,8 @@ def _why_not_listening(host: str, port: int, error: OSError | UnicodeError) -> s
     return f"cannot serve at {host[:80]!r} port {port}: {error.strerror or error}; try another --host or --port"
 
 
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
+def address(host: str, port: int) -> str:
+    """Where a server that listens on `host` and `port` is found from its own machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -339,5 +339,5 @@ def _why(told: str) -> str:
 
 def _end_now() -> None:
     """What ends a process that does not end: a thread that hangs, say."""
-    log.critical("the end took longer than %g s and is cut short", END_SECONDS)
+    logger.critical("the end took longer than %g s and is cut short", END_SECONDS)
     os._exit(1)

@@ -32,7 +32,7 @@ async def test_start_and_stop_leave_no_task_and_no_thread(tmp_path: Path, migrat
 async def test_start_that_fails_undoes_what_it_had_built(tmp_path: Path, postgresql_url: str) -> None:
     tasks = asyncio.all_tasks()
     app = create_app(Config(database_url=postgresql_url, spool_dir=tmp_path / "spool", data_dir=tmp_path / "data"))
-    with pytest.raises(ConfigError, match="python -m hub migrate"):
+    with pytest.raises(ConfigError, match="run `glimpse migrate` first"):
         async with app.router.lifespan_context(app):
             raise AssertionError("it started")
     assert asyncio.all_tasks() == tasks
@@ -45,7 +45,7 @@ async def test_start_without_an_account_says_how_to_make_one(
         async with running_hub(tmp_path, migrated_sqlite_url) as hub:
             await hub.add_sender()
         said = [record.getMessage() for record in caplog.records if "user add" in record.getMessage()]
-        assert said == ["there is no account yet: make one with `python -m hub user add EMAIL --name NAME`"]
+        assert said == ["there is no account yet: make one with `glimpse user add EMAIL --name NAME`"]
         caplog.clear()
         async with running_hub(tmp_path, migrated_sqlite_url):
             pass

@@ -46,7 +46,7 @@ def test_explain_tells_all_that_is_known(data: Datasets) -> None:
 def test_explain_calls_anything_but_get_a_probe(data: Datasets, method: str) -> None:
     told = explain(user_agent=GMAIL, ip=GOOGLE, method=method, headers=[], after_send_seconds=9, data=data)
     assert told["verdict"] == "bot"
-    assert told["reasons"] == ["It did not ask for the image (only GET does): answered, never counted"]
+    assert told["reasons"] == ["It did not ask for the image (only GET does), and is not recorded"]
 
 
 @pytest.mark.parametrize(

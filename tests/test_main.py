@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from hub.__main__ import main
+from hub.spool import Spool
 from tests.processes import free_port, start_process, wait_until
 from tests.servers import ROOT, HubProcess, Postgres
 
@@ -156,8 +158,17 @@ def test_account_that_is_there_already_is_a_failure(command: Command) -> None:
 
 
 def test_token_for_nobody_is_a_failure(command: Command) -> None:
-    done = command("token", "create", "nobody@example.com", "--name", "x")
-    assert_refused(done, 1, "nobody@example.com", "user add")
+    make = ("token", "create", "nobody@example.com", "--name", "x")
+    assert_refused(command(*make), 1, "nobody@example.com", "no file", "user add")
+    assert command("migrate").returncode == 0
+    assert_refused(command(*make), 1, "nobody@example.com", "user add")
+
+
+def test_token_where_there_is_no_database_makes_none(command: Command, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.db"
+    done = command("token", "create", "a@example.com", "--name", "x", DATABASE_URL=f"sqlite:///{missing}")
+    assert_refused(done, 1, "a@example.com", str(missing))
+    assert not missing.exists()
 
 
 def test_password_is_asked_for_twice_on_a_terminal_and_not_shown(hub: HubProcess) -> None:
@@ -246,6 +257,18 @@ def test_spool_that_cannot_be_written_stops_the_start_and_is_named(command: Comm
     assert_refused(command("serve", HUB_SPOOL_DIR=str(tmp_path / "file" / "spool")), 1, "HUB_SPOOL_DIR")
 
 
+def test_database_beside_which_nothing_can_be_written_is_named(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Spool) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Spool, "open", refuse)
+    done = command("serve", HUB_SPOOL_DIR="", DATABASE_URL="sqlite:///hub.db")
+    assert_refused(done, 1, "DATABASE_URL", "Permission denied")
+    assert_refused(command("serve", HUB_SPOOL_DIR="/elsewhere"), 1, "HUB_SPOOL_DIR", "Permission denied")
+
+
 def test_several_processes_on_an_in_process_bus_are_refused(command: Command) -> None:
     for done in (command("serve", "--workers", "2"), command("serve", WEB_CONCURRENCY="2")):
         assert_refused(done, 1, "REDIS_URL", "WEB_CONCURRENCY", "--workers")
@@ -293,7 +316,7 @@ def test_migrate_says_where_the_database_is_and_shows_no_password(postgres: Post
 
 def test_serve_refuses_a_database_that_somebody_has_to_migrate(postgresql_url: str, tmp_path: Path) -> None:
     hub = HubProcess(tmp_path, postgresql_url)
-    assert_refused(hub.command("serve", "--port", str(hub.port)), 1, "python -m hub migrate")
+    assert_refused(hub.command("serve", "--port", str(hub.port)), 1, "glimpse migrate")
 
 
 def test_serve_migrates_an_embedded_database_and_says_how_to_make_the_first_account(
@@ -301,7 +324,7 @@ def test_serve_migrates_an_embedded_database_and_says_how_to_make_the_first_acco
 ) -> None:
     hub = start_hub(sqlite_url)
     wait_until(lambda: hub.base_url in hub.output())
-    assert hub.output().count("python -m hub user add EMAIL --name NAME") == 1
+    assert hub.output().count("glimpse user add EMAIL --name NAME") == 1
     hub.add_user("sender@example.com", "Sender", PASSWORD)
     assert hub.terminate() == 0
     hub.log.unlink()

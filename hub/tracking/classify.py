@@ -155,8 +155,8 @@ def reconsider(sightings: Sequence[Sighting], context: Context) -> list[tuple[st
 
 
 WORDS = {rule.code: rule.words for rule in RULES} | {
-    NO_RELAY_LIST: "Apple's list of its relay's networks is not loaded, so this is less sure: run data update",
-    "probe": "It did not ask for the image (only GET does): answered, never counted",
+    NO_RELAY_LIST: "Apple's list of its relay's networks is not loaded, so this is less sure: run glimpse data update",
+    "probe": "It did not ask for the image (only GET does), and is not recorded",
 }
 
 

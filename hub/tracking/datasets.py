@@ -22,7 +22,7 @@ from hub.tracking.place import NOWHERE, BadDatabase, Places
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, OWNERS
 from hub.tracking.visit import address_number
 
-log = logging.getLogger("hub.datasets")
+logger = logging.getLogger("hub.datasets")
 
 RELAY_FILE = "egress-ip-ranges.csv"
 """Apple's own name for its list, so that one fetched by hand is found too."""
@@ -204,7 +204,7 @@ class Datasets:
         places, places_status = _read_places(self._places_path)
         for status in (relay_status, places_status):
             if status.problem:
-                log.warning("%s is not used: %s; run data update, or remove it", status.path, status.problem)
+                logger.warning("%s is not used: %s; run glimpse data update, or remove it", status.path, status.problem)
         if before is not None:
             relay = before.relay if relay_status.problem else relay
             places = before.places if places_status.problem else places

@@ -1,6 +1,7 @@
 """Explaining: the verdict on any hit, as one would like it told.
 
-Promise: the same functions judge here as on the way in, so what is explained is what happens.
+Promise: the same functions judge here as on the way in, so what is explained is what happens. Only what is no hit at
+all, for it is no GET, is judged here alone.
 """
 
 from __future__ import annotations

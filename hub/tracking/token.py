@@ -46,6 +46,7 @@ class Keys:
         # A list, not a mapping: an id is one byte, and two secrets that share it are both to be believed.
         self._keys = [(key[0], hmac.new(key[1:], digestmod="sha256")) for key in derived]
         self._client_secret = hashlib.sha256(b"glimpse/client/1\0" + secrets[0].encode()).digest()
+        self._name_secret = hashlib.sha256(b"glimpse/name/1\0" + secrets[0].encode()).digest()
 
     def sign(self, message_id: str, position: int) -> str:
         """The token for `message_id`'s pixel at `position` (`SHARED`, or a recipient's place from 1)."""
@@ -72,6 +73,11 @@ class Keys:
         text = f"{address}\0{user_agent}".encode(errors="replace")
         salt = day.to_bytes(4, "big")
         return hashlib.blake2b(text, digest_size=12, key=self._client_secret, salt=salt).hexdigest()
+
+    def pseudonym(self, text: str) -> str:
+        """A keyed hash of a text, by which nobody can tell it who does not have the key."""
+        data = text.encode(errors="surrogatepass")
+        return hashlib.blake2b(data, digest_size=16, key=self._name_secret).hexdigest()
 
 
 def _mac(key: hmac.HMAC, body: bytes) -> bytes:
