@@ -52,6 +52,7 @@ from hub.store.users import Users
 from hub.tracking import device
 from hub.tracking.datasets import Datasets
 from hub.tracking.pixel import Pixel
+from hub.tracking.token import Keys
 from hub.tracking.visit import TrustedProxies
 from hub.upkeep import Upkeep
 from hub.wire import Renderer
@@ -142,7 +143,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         metrics,
         trusted_proxies=trusted,
     )
-    attempts = _attempts(config, stack)
+    attempts = _attempts(config, keys, stack)
     account = AccountApi(auth, users, credentials, events, actions, passwords, attempts, now)
     session = SessionApi(
         auth,
@@ -236,7 +237,7 @@ def _redis(config: Config) -> RedisBackend | None:
     return RedisBackend(config.redis_url, insecure_tls=config.redis_insecure_tls)
 
 
-def _attempts(config: Config, stack: AsyncExitStack) -> Attempts:
+def _attempts(config: Config, keys: Keys, stack: AsyncExitStack) -> Attempts:
     local = LocalAttempts(now)
     if config.redis_url is None:
         return local
@@ -245,4 +246,4 @@ def _attempts(config: Config, stack: AsyncExitStack) -> Attempts:
     pool = BlockingConnectionPool.from_url(config.redis_url, max_connections=4, timeout=None, **options)
     redis = Redis.from_pool(pool)
     stack.push_async_callback(redis.aclose)
-    return SharedAttempts(redis, local)
+    return SharedAttempts(redis, local, keys.pseudonym)

@@ -11,6 +11,7 @@ import pytest
 from hub.api.attempts import MOST_KEPT, WINDOW_SECONDS, Attempts, LocalAttempts
 from hub.app import _attempts
 from hub.config import Config
+from hub.tracking.token import Keys
 from tests.factories import ManualClock
 from tests.servers import Valkey
 
@@ -56,12 +57,15 @@ async def test_memory_is_bounded_and_keeps_what_is_tried_most_lately() -> None:
     assert await attempts.begin("0", 1) == 0
 
 
+SECRET = "the hub's own secret"
+
+
 @pytest.fixture
 async def processes(redis_url: str) -> AsyncIterator[list[Attempts]]:
     """What two processes of one hub count with."""
     async with AsyncExitStack() as stack:
         config = Config(redis_url=redis_url)
-        yield [_attempts(config, stack) for _ in range(2)]
+        yield [_attempts(config, Keys(SECRET), stack) for _ in range(2)]
 
 
 async def test_processes_count_together(processes: list[Attempts]) -> None:
@@ -89,7 +93,10 @@ async def test_success_on_one_process_begins_anew_on_it_and_in_redis(processes: 
 async def test_redis_is_told_no_address(processes: list[Attempts], valkey: Valkey) -> None:
     await processes[0].begin("account:sender@example.com", 2)
     assert valkey.command("DBSIZE") == ":1"
-    assert valkey.command("EVAL", "return redis.call('KEYS', '*sender*')", "0") == "*0"
+    # A plain hash of an IPv4 address is found by trying all of them.
+    name = f"glimpse:attempts:{Keys(SECRET).pseudonym('account:sender@example.com')}"
+    assert valkey.command("EXISTS", name) == ":1"
+    assert name != f"glimpse:attempts:{Keys('another').pseudonym('account:sender@example.com')}"
     assert valkey.command("EVAL", "return redis.call('TTL', redis.call('KEYS', '*')[1])", "0") == f":{WINDOW_SECONDS}"
 
 

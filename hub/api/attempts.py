@@ -7,9 +7,9 @@ count is shared; while Redis is away each process counts for itself, so that nob
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 from redis.asyncio import Redis
@@ -71,8 +71,10 @@ class LocalAttempts:
 class SharedAttempts:
     """The count of all processes, in Redis, under names that tell nobody whose they are."""
 
-    def __init__(self, redis: Redis, local: LocalAttempts) -> None:
+    def __init__(self, redis: Redis, local: LocalAttempts, pseudonym: Callable[[str], str]) -> None:
+        """`pseudonym` gives a key another name, the same in each process, that only they can tell."""
         self._redis = redis
+        self._pseudonym = pseudonym
         self._local = local
 
     async def begin(self, key: str, most: int) -> int:
@@ -80,7 +82,7 @@ class SharedAttempts:
         own = await self._local.begin(key, most)
         if own:
             return own
-        name = _name(key)
+        name = self._name(key)
         try:
             async with asyncio.timeout(REDIS_SECONDS), self._redis.pipeline(transaction=True) as pipe:
                 pipe.incr(name)
@@ -97,14 +99,14 @@ class SharedAttempts:
         await self._local.succeeded(key)
         try:
             async with asyncio.timeout(REDIS_SECONDS):
-                await self._redis.delete(_name(key))
+                await self._redis.delete(self._name(key))
         except (RedisError, OSError, TimeoutError):
             logger.debug("a count of log-in attempts was not cleared in Redis")
 
     async def give_back(self, key: str) -> None:
         """As `Attempts.give_back`, in Redis and here."""
         await self._local.give_back(key)
-        name = _name(key)
+        name = self._name(key)
         try:
             async with asyncio.timeout(REDIS_SECONDS), self._redis.pipeline(transaction=True) as pipe:
                 pipe.decr(name)
@@ -114,12 +116,11 @@ class SharedAttempts:
         except (RedisError, OSError, TimeoutError):
             logger.debug("a log-in attempt was not given back in Redis")
 
+    def _name(self, key: str) -> str:
+        return f"glimpse:attempts:{self._pseudonym(key)}"
+
 
 def too_many_attempts(wait: int) -> Problem:
     """The answer to somebody who has to wait, in seconds, before the next attempt."""
     text = f"Too many attempts with a wrong password; try again in {wait} s."
     return Problem(429, "too-many-attempts", text, headers={"retry-after": str(wait)})
-
-
-def _name(key: str) -> str:
-    return f"glimpse:attempts:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
