@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""What RFC 9110 calls these; Python did not before 3.13."""
+
 
 class FieldError(Struct, frozen=True):
     """What is wrong with one field of a body or one parameter of a query."""
@@ -61,7 +64,7 @@ class Problem(Exception):
         """The answer."""
         view = ProblemView(
             type=f"urn:glimpse:problem:{self.kind}",
-            title=HTTPStatus(self.status).phrase,
+            title=TITLES.get(self.status) or HTTPStatus(self.status).phrase,
             status=self.status,
             detail=self.detail,
             errors=UNSET if self.errors is None else self.errors,
