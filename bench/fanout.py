@@ -25,7 +25,7 @@ from bench.mixture import first_opens
 from bench.servers import NCHAN, Server
 from bench.sockets import Clients, hub_opening
 from bench.world import Letter, World, a_world, build, slices
-from hub.live.bus import CHANNEL, Batch, Notice
+from hub.live.bus import CHANNEL, Notice, Parcel
 
 NAME = "fanout"
 SOCKETS = 1000
@@ -173,7 +173,7 @@ def _from_the_bus(port: int, shape: Shape, world: World, number: int, pace: floa
         Notice(world.senders[n % shape.users].id, n // shape.users + 1, "open.recorded", True, event)
         for n in range(first, first + shape.events)
     ]
-    said = [msgspec.msgpack.encode(Batch(tuple(some))) for some in slices(notices, COMMITTED)]
+    said = [msgspec.msgpack.encode(Parcel(tuple(some))) for some in slices(notices, COMMITTED)]
     commands = [
         b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(CHANNEL), CHANNEL.encode(), len(each), each)
         for each in said

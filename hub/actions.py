@@ -46,7 +46,7 @@ class BeyondTheLog(ValueError):
     """A sequence that the user's log has not reached."""
 
 
-class Draft(Struct, frozen=True):
+class NewMessage(Struct, frozen=True):
     """A message to register. `sent_at` is None while it is being written."""
 
     subject: str
@@ -82,7 +82,7 @@ class Actions:
         self._clock = clock
 
     async def register(
-        self, user_id: str, draft: Draft, base_url: str, claim: Claim | None = None
+        self, user_id: str, new: NewMessage, base_url: str, claim: Claim | None = None
     ) -> tuple[Message, Settings] | str:
         """Register a message. With a claim that came before, the answer it was given instead.
 
@@ -97,7 +97,7 @@ class Actions:
                     # The number taken for the event that will not be goes back before the commit.
                     await tx.change(self._users.advanced({user_id: user.sequence - 1}))
                     return earlier
-            message = _registered(draft, user, now)
+            message = _registered(new, user, now)
             await self._messages.add(tx, message)
             event = self._event(user, "message.registered", now, message=message)
             await tx.change(self._events.added([event]))
@@ -225,22 +225,22 @@ class Actions:
         await self._bus.publish(notices)
 
 
-def _registered(draft: Draft, user: User, now: int) -> Message:
-    recipients = draft.recipients
-    if draft.format == "html" and not draft.shared:
+def _registered(new: NewMessage, user: User, now: int) -> Message:
+    recipients = new.recipients
+    if new.format == "html" and not new.shared:
         recipients = tuple(replace(recipient, opens=0) for recipient in recipients)
     return Message(
         id=new_id(),
         user_id=user.id,
         created_at=now,
         registered_sequence=user.sequence,
-        subject=draft.subject,
-        template=draft.template,
-        format="plain" if draft.format == "plain" else "html",
-        shared=draft.shared,
-        sent_at=draft.sent_at,
-        provider=draft.provider,
-        crm=draft.crm,
+        subject=new.subject,
+        template=new.template,
+        format="plain" if new.format == "plain" else "html",
+        shared=new.shared,
+        sent_at=new.sent_at,
+        provider=new.provider,
+        crm=new.crm,
         muted=None,
         muted_set_sequence=0,
         opens=0,

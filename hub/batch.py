@@ -29,7 +29,7 @@ from hub.model import (
 from hub.tracking.classify import Context, Sighting, classify, reconsider
 from hub.tracking.rules import DELIVERY_WINDOW_MS
 
-Pixel = tuple[str, int]
+PixelKey = tuple[str, int]
 
 
 def is_early(message: MessageState, at: int) -> bool:
@@ -47,9 +47,9 @@ class Known:
 
     users: dict[str, User]
     messages: dict[str, MessageState]
-    recipients: dict[Pixel, Recipient] = field(default_factory=dict)
+    recipients: dict[PixelKey, Recipient] = field(default_factory=dict)
     last_seen: dict[tuple[str, int, str], int] = field(default_factory=dict)
-    early: dict[Pixel, Sequence[tuple[Open, str]]] = field(default_factory=dict)
+    early: dict[PixelKey, Sequence[tuple[Open, str]]] = field(default_factory=dict)
     viewings: dict[str, Sequence[int]] = field(default_factory=dict)
 
     def add(self, more: Known) -> None:
@@ -79,7 +79,7 @@ class Batch:
         self._last_seen: dict[tuple[str, int, str], tuple[int, ...]] = {}
         self._opens: dict[str, Open] = {}
         self._client_hashes: dict[str, str] = {}
-        self._sightings: dict[Pixel, list[Sighting]] = {}
+        self._sightings: dict[PixelKey, list[Sighting]] = {}
         self._before: dict[str, Open] = {}
         self._corrected: dict[str, Open] = {}
         self.seen: dict[tuple[str, int, str], LastSeen] = {}
@@ -127,7 +127,7 @@ class Batch:
 
     def counts(self) -> list[Count]:
         """What the new opens add to messages (position 0) and to recipients who are not a message's only one."""
-        counts: dict[Pixel, Count] = {}
+        counts: dict[PixelKey, Count] = {}
         for open_ in self._opens.values():
             alone = self._known.messages[open_.message_id].recipient_count == 1
             for position in (0,) if alone or not open_.position else (0, open_.position):
@@ -204,7 +204,7 @@ class Batch:
         # Either way round: a spool is replayed after hits that came later.
         return any(abs(hit.at - at) <= self._repeat_ms for at in before)
 
-    def _reconsider(self, pixel: Pixel, context: Context) -> None:
+    def _reconsider(self, pixel: PixelKey, context: Context) -> None:
         sightings = self._sightings[pixel]
         for open_id, verdict in reconsider(sightings, context):
             if open_id in self._opens:

@@ -65,7 +65,8 @@ class Draft:
     def follow(self, before: Draft) -> None:
         """See to it that what this was judged by stands after `before`, that was committed meanwhile."""
         if before.sequences is None:
-            self.batch = None if self.hits else self.batch
+            if self.hits:
+                self.batch = None
         elif self.batch is not None:
             self.batch.follow(before.sequences)
 

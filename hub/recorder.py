@@ -104,7 +104,10 @@ class Recorder:
             return "the recorder is not running"
         if self._stranded:
             return f"the spool cannot be written ({self._spool_failure}): {len(self._stranded)} hits are in memory only"
-        return f"the database is away{self._away}; hits go to the spool" if self.spooling else None
+        if not self.spooling:
+            return None
+        reason = f" ({self._away})" if self._away else ""
+        return f"the database is away{reason}; hits go to the spool"
 
     @property
     def spool_depth(self) -> int:
@@ -176,7 +179,7 @@ class Recorder:
                     return await self._commits.commit(draft)
             except (DatabaseAway, TimeoutError) as error:
                 # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
-                self._away = f" ({error})" if self._database.embedded and str(error) else ""
+                self._away = str(error) if self._database.embedded else ""
                 logger.error("the database is away (%s): hits go to the spool", str(error) or "it does not answer")
             except Exception:
                 self._away = ""

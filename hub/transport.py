@@ -15,13 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.http11 import Request
 
-TRANSPORT_EXTENSION = "glimpse.transport"
-"""In every `scope["extensions"]`: `{"transport": asyncio.Transport}`, to measure and to abort.
-
-For a WebSocket also `"frame"`: called with a frame as it goes over the wire it writes it at once and returns True, or
-it returns False, and the application has to send as ever. One that is encoded once for a thousand sockets
-costs each of them a write; uvicorn's way decodes it and encodes it again for each.
-"""
+from hub.live.frames import TRANSPORT_EXTENSION
 
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 60.0

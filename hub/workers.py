@@ -28,7 +28,7 @@ RETRY_MOST_SECONDS = 30.0
 SOUND_SECONDS = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Work(Protocol):
@@ -139,7 +139,7 @@ class Supervisor:
         self._failures = min(self._failures + 1, 16) if young else 0
         pause = random.uniform(0, min(RETRY_MOST_SECONDS, 0.5 * 2**self._failures)) if young else 0.0
         self._next_start = time.monotonic() + pause
-        log.error("a worker is lost, starting another: %s", reason)
+        logger.error("a worker is lost, starting another: %s", reason)
         self._workers.remove(worker)
         worker.close()
 
@@ -152,7 +152,7 @@ class Supervisor:
         while running := [each for each in self._workers if each.process.exitcode is None]:
             left = deadline - time.monotonic()
             if left <= 0:
-                log.error("%d workers did not end in time and are killed", len(running))
+                logger.error("%d workers did not end in time and are killed", len(running))
                 for worker in running:
                     worker.process.kill()
                 break

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hub.actions import Actions, Draft
+from hub.actions import Actions, NewMessage
 from hub.config import Config
 from hub.live.bus import Item, Notice
 from hub.model import COUNTABLE, Event, Evidence, Hit, Message, Recipient, User, Visit, new_id
@@ -170,7 +170,7 @@ def make_recorder(store: Store, spool: Spool, **settings: Any) -> Recorder:
     )
 
 
-def a_draft(recipients: Sequence[str] = ("reader@example.com",), **changes: Any) -> Draft:
+def a_draft(recipients: Sequence[str] = ("reader@example.com",), **changes: Any) -> NewMessage:
     """A message to register: to one reader, sent an hour before `T0`, with `changes`."""
     fields: dict[str, Any] = {
         "subject": "Proposal",
@@ -182,7 +182,7 @@ def a_draft(recipients: Sequence[str] = ("reader@example.com",), **changes: Any)
         "provider": None,
         "crm": None,
     }
-    return Draft(**{**fields, **changes})
+    return NewMessage(**{**fields, **changes})
 
 
 def a_visit(message: Message, position: int = 1, **changes: Any) -> Visit:

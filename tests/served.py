@@ -19,8 +19,8 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from hub.config import Config, ConfigError
+from hub.live.frames import TRANSPORT_EXTENSION
 from hub.server import TICK_SECONDS, serve
-from hub.transport import TRANSPORT_EXTENSION
 
 GOING_DOWN = 4001
 CLOSING_SECONDS = 0.3

@@ -253,72 +253,10 @@ async def test_segment_cut_off_says_so_in_the_log(tmp_path: Path, caplog: pytest
     assert "line 2 of spool segment" in caplog.text
 
 
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from hub.spool import Spool
-from tests.test_spool import hits
-
-async def main():
-    spool = Spool(Path(sys.argv[1]))
-    await spool.append(hits(3))
-    print("ready", flush=True)
-    sys.stdin.read()
-
-asyncio.run(main())
-"""
-
-
 def start_python(program: str, directory: Path) -> subprocess.Popen[bytes]:
     environ = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
     return start_process([sys.executable, "-c", program, str(directory)], env=environ, stdin=pipe, stdout=pipe)
-
-
-async def test_segment_of_a_living_process_is_left_to_it_and_of_a_dead_one_is_taken(tmp_path: Path) -> None:
-    process = start_python(WRITER, tmp_path)
-    with process:
-        assert process.stdout is not None
-        assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
-        spool = Spool(tmp_path)
-        assert not spool.pending()
-        assert await spool.take() is None
-        own = hits(1)
-        await spool.append(own)
-        assert await drain(spool) == own
-        process.kill()
-        await asyncio.to_thread(process.wait)
-        assert spool.pending()
-        assert len(await drain(spool)) == 3
-
-
-async def test_two_that_take_at_once_both_go_through_the_whole_spool(tmp_path: Path) -> None:
-    """Then the database is what sees that a hit is recorded once."""
-    dead = Spool(tmp_path)
-    put = hits(5)
-    await dead.append(put)
-    dead.close()
-    found = await asyncio.gather(*(drain(Spool(tmp_path)) for _ in range(4)))
-    assert put in found
-    assert all(each in ([], put) for each in found)
-
-
-async def test_depth_counts_what_is_found_and_not_what_another_has_replayed(tmp_path: Path) -> None:
-    dead = Spool(tmp_path)
-    await dead.append(hits(3))
-    dead.close()
-    spool = Spool(tmp_path)
-    await spool.append(hits(2))
-    assert spool.depth == 2
-    taken = await spool.take()
-    assert taken is not None
-    assert spool.depth == 5
-    await spool.done(taken[0])
-    assert spool.depth == 2
-    spool.close()
-    assert len(await drain(Spool(tmp_path))) == 2
-    assert await spool.take() is None
-    assert spool.depth == 0
 
 
 @pytest.mark.parametrize("place", ["a file where the folder should be", "a folder inside a file"])

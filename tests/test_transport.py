@@ -13,7 +13,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from hub import transport
-from hub.transport import HEAD_BYTES, TRANSPORT_EXTENSION, HubHttp, HubState, HubWebSocket
+from hub.live.frames import TRANSPORT_EXTENSION
+from hub.transport import HEAD_BYTES, HubHttp, HubState, HubWebSocket
 from tests.processes import eventually
 
 HANDSHAKE = (

@@ -14,8 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.api.openapi import VERSION
+from hub.live.connections import (
+    GOING_DOWN,
+    NOT_AUTHENTICATED,
+    NOT_THE_PROTOCOL,
+    TOO_MANY_SOCKETS,
+    TOO_SLOW,
+)
 from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing
-from hub.live.websocket import SUBPROTOCOL
+from hub.live.websocket import NO_CONNECT, SUBPROTOCOL, TOO_MANY_FRAMES, TRY_AGAIN_LATER, WRONG_ORIGIN
 from hub.model import EventType
 from hub.wire import EVENT_DATA, EventView, MessageData, MutedData, OpenData, SeenData, SettingsData
 
@@ -43,15 +50,15 @@ DATA: dict[EventType, type[Struct]] = {
 }
 
 CLOSE_CODES = {
-    1013: "the database is away",
-    4001: "the server is going down",
-    4008: "too slow",
-    4400: "not the protocol",
-    4401: "no token, or a bad or a revoked one",
-    4403: "a page that is not the hub's own",
-    4408: "no connect frame in 10 s",
-    4409: "too many sockets for this user",
-    4429: "too many frames",
+    TRY_AGAIN_LATER: "the database is away",
+    GOING_DOWN: "the server is going down",
+    TOO_SLOW: "too slow",
+    NOT_THE_PROTOCOL: "not the protocol",
+    NOT_AUTHENTICATED: "no token, or a bad or a revoked one",
+    WRONG_ORIGIN: "a page that is not the hub's own",
+    NO_CONNECT: "no connect frame in 10 s",
+    TOO_MANY_SOCKETS: "too many sockets for this user",
+    TOO_MANY_FRAMES: "too many frames",
 }
 
 

@@ -89,7 +89,8 @@ class Auth:
         return await self._credentials.reload(credential, self._clock())
 
     async def of_socket(self, connection: HTTPConnection) -> tuple[Credential | None, bool]:
-        """Who opens a socket, as far as its headers say, and whether they said anything.
+        """Who opens a socket, as far as its headers say, and whether that is an `Authorization` header's word, which
+        has to be true then.
 
         Raises a 403 `Problem` for a cookie with an Origin that is not ours, or none.
         """

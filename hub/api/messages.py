@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hub.actions import Actions, Claim, Draft, NotFound
+from hub.actions import Actions, Claim, NewMessage, NotFound
 from hub.api.asked import Checks, Query, answer, decode_body, read_body, read_bytes, read_nothing
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
@@ -92,7 +92,7 @@ class MessagesApi:
             body_hash = hashlib.sha256(msgspec.json.encode(body)).hexdigest()
             claim = Claim(key.encode("latin-1").decode("utf-8", "backslashreplace"), body_hash, rendered)
         try:
-            result = await self._actions.register(user.id, draft_from(body, self._clock()), base_url, claim)
+            result = await self._actions.register(user.id, new_message(body, self._clock()), base_url, claim)
         except KeyReused:
             raise invalid("Idempotency-Key", "came before with another body; use a new key") from None
         text = result if isinstance(result, str) else rendered(*result)
@@ -169,7 +169,7 @@ def path_id(request: Request, what: str) -> str:
     return text
 
 
-def draft_from(body: MessageBody, now: int) -> Draft:
+def new_message(body: MessageBody, now: int) -> NewMessage:
     """The message that a body asks to register. Raises a 422 `Problem` that names every wrong field."""
     checks = Checks()
     checks.text("subject", body.subject, MOST_SUBJECT)
@@ -182,7 +182,7 @@ def draft_from(body: MessageBody, now: int) -> Draft:
     _check_names(checks, body.provider, body.crm)
     sent_at = now if body.sent_at is UNSET else _time(checks, body.sent_at)
     checks.done()
-    return Draft(
+    return NewMessage(
         subject=body.subject,
         recipients=tuple(Recipient(recipient.address, recipient.name) for recipient in body.recipients),
         template=body.template,

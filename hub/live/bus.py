@@ -33,7 +33,7 @@ FAILURE_LOG_SECONDS = 10.0
 RUN = 32
 """Events written to a socket at once, about 32 KB; what a slow client then leaves is queued, and bounded."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, dict=True):
@@ -121,7 +121,7 @@ Resync: TypeAlias = Callable[[], None]
 Wants: TypeAlias = Callable[[str], bool]
 
 
-class Batch(Struct, frozen=True, array_like=True):
+class Parcel(Struct, frozen=True, array_like=True):
     """What travels: the items, and the process that has handed them over already, if any."""
 
     items: tuple[Item, ...]
@@ -140,7 +140,7 @@ class Bus:
         self._broadcast = Broadcast("memory://") if backend is None else Broadcast(backend=backend)
         self._name = new_id()
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(Batch).decode
+        self._decode = msgspec.msgpack.Decoder(Parcel).decode
         self._deliver: Deliver | None = None
         self._resync: Resync | None = None
         self._wants: Wants = lambda _user_id: True
@@ -195,7 +195,7 @@ class Bus:
         """Send `items` to every process as one batch. Never raises; never waits for the network."""
         if not items:
             return
-        batch = Batch(tuple(items)) if self.up else Batch(tuple(items), known_to=self._name)
+        batch = Parcel(tuple(items)) if self.up else Parcel(tuple(items), known_to=self._name)
         if batch.known_to:
             self._hand_over(batch.items)
         try:
@@ -241,4 +241,4 @@ class Bus:
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + FAILURE_LOG_SECONDS
-            log.exception(text)
+            logger.exception(text)

@@ -17,6 +17,7 @@ from typing import Any
 
 from hub import policy
 from hub.live.bus import Item, Notice, Revoked, Run, runs
+from hub.live.frames import extension
 from hub.live.log_pages import PAGE, LogPages
 from hub.model import Clock, Stream, User
 from hub.store.credentials import Credentials
@@ -364,6 +365,6 @@ def drop(scope: Mapping[str, Any]) -> None:
 
     A close in order waits until all of it is read, which a client that does not read never does.
     """
-    transport = scope.get("extensions", {}).get("glimpse.transport", {}).get("transport")
+    transport = extension(scope).get("transport")
     if transport is not None:
         transport.abort()

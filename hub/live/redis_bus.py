@@ -31,7 +31,7 @@ MAX_DOUBLINGS = 16
 WARNING_SECONDS = 10.0
 WARNING_CHARACTERS = 200
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Connect: TypeAlias = Callable[[], AbstractConnection]
 
@@ -181,7 +181,7 @@ class _Supervised:
         self.linked = True
         if self._said_down:
             self._said_down = False
-            log.info("the %s of the bus is up again", self._name)
+            logger.info("the %s of the bus is up again", self._name)
 
     def _warn(self, error: Exception) -> None:
         """Say that the link is down: at most once in WARNING_SECONDS, however it flaps."""
@@ -193,7 +193,7 @@ class _Supervised:
         if "CERTIFICATE_VERIFY_FAILED" in reason:
             reason += "; set HUB_REDIS_INSECURE_TLS=1 if its certificate is known to be self-signed"
         known = isinstance(error, RedisError | OSError)
-        log.warning(
+        logger.warning(
             "the %s of the bus is down, trying again: %s",
             self._name,
             reason,
@@ -263,7 +263,7 @@ class _Sender(_Supervised):
             async with asyncio.timeout(self._limits.answer):
                 await self._sent.wait()
         except TimeoutError:
-            log.warning("the bus was down at the end; the log will tell what it did not")
+            logger.warning("the bus was down at the end; the log will tell what it did not")
 
     async def _use(self, connection: AbstractConnection) -> None:
         self._linked()
@@ -327,4 +327,4 @@ async def _close(connection: AbstractConnection) -> None:
     try:
         await connection.disconnect(nowait=True)
     except (RedisError, OSError):
-        log.debug("closing a connection of the bus failed", exc_info=True)
+        logger.debug("closing a connection of the bus failed", exc_info=True)

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.live.bus import text_frame
 from hub.live.connections import Connections, Listener, drop
-from hub.live.frames import Heartbeat
+from hub.live.frames import Heartbeat, extension
 from hub.store.database import DatabaseAway
 from hub.wire import encode
 
@@ -43,8 +43,7 @@ class Socket:
     def __init__(self, websocket: WebSocket, send_seconds: float) -> None:
         self._websocket = websocket
         self._send_seconds = send_seconds
-        extension = websocket.scope.get("extensions", {}).get("glimpse.transport", {})
-        self._write_frame: Callable[[bytes], bool] | None = extension.get("frame")
+        self._write_frame: Callable[[bytes], bool] | None = extension(websocket.scope).get("frame")
 
     async def receive(self) -> str | None:
         """The next frame's text; None for a binary one. Raises `Disconnected`."""

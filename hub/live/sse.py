@@ -22,6 +22,7 @@ from hub.api.auth import Auth
 from hub.api.problems import Problem, invalid, unavailable
 from hub.config import Config
 from hub.live.connections import Connections, Listener, TooManyListeners, drop
+from hub.live.socket import RETRY_SECONDS
 from hub.model import Stream
 from hub.store.database import DatabaseAway
 
@@ -91,7 +92,7 @@ class Streams:
                     try:
                         await self._connections.catch_up(listener)
                     except DatabaseAway:
-                        await asyncio.sleep(1)
+                        await asyncio.sleep(RETRY_SECONDS)
                 for notice in listener.take():
                     yield notice.sse
         finally:

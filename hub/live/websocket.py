@@ -41,6 +41,10 @@ from hub.wire import encode, settings_view
 logger = logging.getLogger(__name__)
 
 SUBPROTOCOL = "glimpse.v1"
+TRY_AGAIN_LATER = 1013
+WRONG_ORIGIN = 4403
+"""For clients to know. Here it is always seen before the upgrade, and refused with 403."""
+
 NO_CONNECT = 4408
 TOO_MANY_FRAMES = 4429
 NEWCOMERS_A_TURN = 4
@@ -111,8 +115,8 @@ class Sockets:
             self._on_close(TOO_SLOW)
             socket.abort()
         except DatabaseAway:
-            self._on_close(1013)
-            await socket.close(1013, "try again in a moment")
+            self._on_close(TRY_AGAIN_LATER)
+            await socket.close(TRY_AGAIN_LATER, "try again in a moment")
 
     async def _let_in(self, socket: Socket, credential: Credential | None, base_url: str) -> tuple[Listener, Connected]:
         """Take the connect frame: the socket's listener, which stands where its client does, and the answer."""

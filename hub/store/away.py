@@ -1,6 +1,7 @@
 """A database that is away: which of the drivers' errors tell of its state rather than of what it was asked.
 
-Promise: those are always `DatabaseAway`, whichever driver and database; what was asked wrongly never is.
+Promise: those are always `DatabaseAway`, whichever driver and database; what breaks a rule of a table, or is no value
+for a column, never is.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _PG_AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InternalServerError,
-    # A table or a right that is not there (yet).
+    # A table, a column or a right that is not there (yet); the drivers tell it from wrong SQL by words alone.
     asyncpg.SyntaxOrAccessError,
     # What asyncpg says between a terminated session's farewell and the end of its connection.
     asyncpg.InternalClientError,

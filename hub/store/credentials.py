@@ -15,11 +15,10 @@ from msgspec import Struct
 
 from hub.model import User, new_id
 from hub.store.database import Change, Database, DatabaseAway, Row
-from hub.store.users import COLUMNS as USER_COLUMNS
-from hub.store.users import user_from
+from hub.store.users import columns, user_from
 
 SESSION_MS = 30 * 86_400_000
-_USER = ", ".join(f"u.{name.strip()}" for name in USER_COLUMNS.split(","))
+_USER = columns("u")
 
 
 class Credential(Struct, frozen=True):
@@ -143,6 +142,7 @@ class Credentials:
 
     async def reload(self, credential: Credential, at: int) -> Credential | None:
         """The credential as it is now, or None if it is revoked or has expired."""
+        # A token does not expire; its time is named all the same, for both statements are given it.
         table, valid = (
             ("tokens", "CAST($2 AS BIGINT) > 0") if credential.kind == "token" else ("sessions", "c.expires_at > $2")
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hub.batch import Pixel
+from hub.batch import PixelKey
 from hub.model import MessageState, Recipient, User
 from hub.store import users
 from hub.store.database import Database, Fetch
@@ -38,7 +38,7 @@ class Standing(msgspec.Struct):
 
     users: dict[str, User]
     messages: dict[str, MessageState]
-    recipients: dict[Pixel, Recipient]
+    recipients: dict[PixelKey, Recipient]
     last_seen: dict[Client, int]
 
 
@@ -66,13 +66,13 @@ class Standings:
             ),
         )
         owners = database.json_rows(
-            ", ".join(f"s.{name}" for name in users.COLUMNS.split(", ")),
+            users.columns("s"),
             database.at_keys(f"(SELECT DISTINCT s.user_id FROM {ids}) AS r", "users", "s.id = r.user_id"),
         )
         self._select = f"SELECT {owners} AS users, {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
 
     async def read(
-        self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[Pixel], clients: Iterable[Client]
+        self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[PixelKey], clients: Iterable[Client]
     ) -> Standing:
         """How the messages with these ids, the recipients at these pixels and these clients stand.
 

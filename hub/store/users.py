@@ -11,15 +11,11 @@ import msgspec
 from hub.model import Settings, User, new_id
 from hub.store.database import Change, Database, Held, Row
 
-COLUMNS = (
-    "id, email, name, role, realtime_notifications, muted_all_at, muted_all_sequence, sequence, seen_sequence, views"
-)
-
 _ADVANCE = "UPDATE users SET sequence = r.column1 FROM ({rows}) AS r WHERE id = r.column2"
 
 
 class UserRow(msgspec.Struct, array_like=True):
-    """A row of `COLUMNS` in JSON; SQLite says 0 and 1 for false and true."""
+    """A user's columns, as a row in JSON; SQLite says 0 and 1 for false and true."""
 
     id: str
     email: str
@@ -33,7 +29,14 @@ class UserRow(msgspec.Struct, array_like=True):
     views: int
 
 
+COLUMNS = UserRow.__struct_fields__
+_ALL = ", ".join(COLUMNS)
 _rows = msgspec.json.Decoder(list[UserRow], strict=False)
+
+
+def columns(table: str) -> str:
+    """The columns of a user, qualified."""
+    return ", ".join(f"{table}.{name}" for name in COLUMNS)
 
 
 class EmailTaken(ValueError):
@@ -46,7 +49,7 @@ class Users:
     def __init__(self, database: Database) -> None:
         self._database = database
         owners = (
-            f"(SELECT {COLUMNS} FROM users WHERE id IN (SELECT s.user_id FROM"
+            f"(SELECT {_ALL} FROM users WHERE id IN (SELECT s.user_id FROM"
             f" {database.at_keys(database.rows('$1', message_id='text'), 'messages', 's.id = r.message_id')})"
             f" ORDER BY id {database.for_update})"
         )
@@ -54,7 +57,7 @@ class Users:
             "SELECT u.id FROM ({rows}) AS r JOIN users u"
             " ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3 ORDER BY u.id"
         ) + ("" if database.embedded else " FOR UPDATE OF u")
-        self._lock = f"SELECT {database.json_rows(COLUMNS, f'{owners} AS owners')} AS owners"
+        self._lock = f"SELECT {database.json_rows(_ALL, f'{owners} AS owners')} AS owners"
 
     async def add(self, email: str, name: str, role: str, password_hash: str, at: int) -> User:
         """Make an account. Raises `EmailTaken`."""
@@ -62,7 +65,7 @@ class Users:
             row = await tx.fetch_one(
                 "INSERT INTO users (id, email, name, role, password_hash, created_at, realtime_notifications,"
                 " muted_all_sequence, sequence, seen_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0)"
-                f" ON CONFLICT (email) DO NOTHING RETURNING {COLUMNS}",
+                f" ON CONFLICT (email) DO NOTHING RETURNING {_ALL}",
                 *(new_id(), email.lower(), name, role, password_hash, at, True),
             )
         if row is None:
@@ -75,12 +78,12 @@ class Users:
 
     async def get(self, user_id: str) -> User | None:
         """The account with this id."""
-        row = await self._database.find(f"SELECT {COLUMNS} FROM users WHERE id = $1", user_id)
+        row = await self._database.find(f"SELECT {_ALL} FROM users WHERE id = $1", user_id)
         return user_from(row) if row else None
 
     async def by_email(self, email: str) -> tuple[User, str] | None:
         """The account with this address, in any case of letters, and its password's hash."""
-        row = await self._database.find(f"SELECT {COLUMNS}, password_hash FROM users WHERE email = $1", email.lower())
+        row = await self._database.find(f"SELECT {_ALL}, password_hash FROM users WHERE email = $1", email.lower())
         return (user_from(row), row["password_hash"]) if row else None
 
     async def heads(self, user_ids: Iterable[str]) -> dict[str, int]:
@@ -93,7 +96,7 @@ class Users:
 
     async def bump(self, tx: Held, user_id: str) -> User:
         """Take the next number in the user's log, and with it the lock on the user until the commit."""
-        row = await tx.fetch_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {COLUMNS}", user_id)
+        row = await tx.fetch_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {_ALL}", user_id)
         if row is None:
             raise LookupError(f"no user {user_id}")
         return user_from(row)
@@ -122,9 +125,7 @@ class Users:
     async def set(self, tx: Held, user_id: str, **values: Any) -> User:
         """Set columns of one user, and return the user as it then is."""
         names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 2))
-        row = await tx.fetch_one(
-            f"UPDATE users SET {names} WHERE id = $1 RETURNING {COLUMNS}", user_id, *values.values()
-        )
+        row = await tx.fetch_one(f"UPDATE users SET {names} WHERE id = $1 RETURNING {_ALL}", user_id, *values.values())
         if row is None:
             raise LookupError(f"no user {user_id}")
         return user_from(row)
@@ -148,7 +149,7 @@ class Users:
 
 def user_from(row: Row) -> User:
     """The noun in a row that has `COLUMNS`."""
-    return user_of(UserRow(*(row[name] for name in COLUMNS.split(", "))))
+    return user_of(UserRow(*(row[name] for name in COLUMNS)))
 
 
 def user_of(row: UserRow) -> User:
