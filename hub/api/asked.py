@@ -11,7 +11,7 @@ import re
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -97,6 +97,11 @@ def _field_and_detail(text: str) -> tuple[str, str]:
     if named := _NAMED.search(detail):
         path = f"{path}.{named['name']}".lstrip(".")
     return path or "body", detail
+
+
+def length(most: int, least: int = 0) -> Meta:
+    """What the document says of how long a text may be. `Checks` sees to it, and tells of all fields at once."""
+    return Meta(extra_json_schema={"minLength": least, "maxLength": most})
 
 
 class Checks:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, Claim, NewMessage, NotFound
-from hub.api.asked import Checks, Query, answer, decode_body, read_body, read_bytes, read_nothing
+from hub.api.asked import Checks, Query, answer, decode_body, length, read_body, read_bytes, read_nothing
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
 from hub.model import Clock, Crm, Message, Provider, Recipient, Settings, is_id
@@ -32,16 +32,16 @@ MOST_KEY = 200
 class RecipientBody(Struct, forbid_unknown_fields=True):
     """Somebody a message goes to."""
 
-    address: str
-    name: str | None = None
+    address: Annotated[str, length(MOST_ADDRESS, 3)]
+    name: Annotated[str, length(MOST_NAME)] | None = None
 
 
 class MessageBody(Struct, forbid_unknown_fields=True):
     """A message to register. `sent_at` absent means now, null not yet."""
 
-    subject: str
-    recipients: list[RecipientBody]
-    template: str | None = None
+    subject: Annotated[str, length(MOST_SUBJECT)]
+    recipients: Annotated[list[RecipientBody], Meta(extra_json_schema={"minItems": 1, "maxItems": MOST_RECIPIENTS})]
+    template: Annotated[str, length(MOST_NAME, 1)] | None = None
     format: Literal["html", "plain"] = "html"
     pixels: Literal["auto", "shared", "per_recipient"] = "auto"
     sent_at: str | UnsetType | None = UNSET

@@ -5,7 +5,7 @@ Promise: a body or answer here is the type the code uses, so the document cannot
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -30,48 +30,47 @@ from hub.model import ID_CHARACTERS
 from hub.wire import EVENT_DATA, MessageView, MeView, MutedData, SettingsView
 
 VERSION = "1.0.0"
-NO_CONTENT = None
 
-Operation = tuple[str, str, str, tuple[str, ...], Any, int, Any]
+LISTED = ("limit", "cursor")
 
-OPERATIONS: tuple[Operation, ...] = (
-    # method, path, summary, query parameters, body, status, answer
-    ("get", "/me", "Who is asking", (), None, 200, MeView),
-    ("patch", "/me", "Change the name or the password", (), MePatch, 200, MeView),
-    ("patch", "/settings", "Turn real-time notifications on or off", (), SettingsPatch, 200, SettingsView),
-    ("post", "/session", "Log in", (), LoginBody, 200, MeView),
-    ("delete", "/session", "Log out", (), None, 204, NO_CONTENT),
-    ("post", "/messages", "Register a message", (), MessageBody, 201, MessageView),
-    (
-        "get",
-        "/messages",
-        "Messages, newest first",
-        ("limit", "cursor", "q", "opened", "template"),
-        None,
-        200,
-        MessagePage,
+
+class Operation(NamedTuple):
+    """One call, what it is for, the type and the status of its answer, the type of its body, and its query."""
+
+    method: str
+    path: str
+    summary: str
+    reply: type[Struct] | None = None
+    status: int = 200
+    body: type[Struct] | None = None
+    query: tuple[str, ...] = ()
+
+
+OPERATIONS = (
+    Operation("get", "/me", "Who is asking", MeView),
+    Operation("patch", "/me", "Change the name or the password", MeView, body=MePatch),
+    Operation("patch", "/settings", "Turn real-time notifications on or off", SettingsView, body=SettingsPatch),
+    Operation("post", "/session", "Log in", MeView, body=LoginBody),
+    Operation("delete", "/session", "Log out", status=204),
+    Operation("post", "/messages", "Register a message", MessageView, 201, MessageBody),
+    Operation(*("get", "/messages", "Messages, newest first", MessagePage), query=(*LISTED, "q", "opened", "template")),
+    Operation("get", "/messages/{id}", "One message", MessageView),
+    Operation(
+        *("patch", "/messages/{id}", "Mute a message, or set what is learned later", MessageView), body=MessagePatch
     ),
-    ("get", "/messages/{id}", "One message", (), None, 200, MessageView),
-    ("patch", "/messages/{id}", "Mute a message, or set what is learned later", (), MessagePatch, 200, MessageView),
-    ("post", "/messages/mute-all", "Silence everything registered so far", (), None, 200, MutedData),
-    ("post", "/messages/{id}/viewing", "The sender is looking at this message", (), None, 204, NO_CONTENT),
-    (
-        "get",
-        "/messages/{id}/opens",
-        "The opens of a message, newest first",
-        ("limit", "cursor", "all"),
-        None,
-        200,
-        OpenPage,
+    Operation("post", "/messages/mute-all", "Silence everything registered so far", MutedData),
+    Operation("post", "/messages/{id}/viewing", "The sender is looking at this message", status=204),
+    Operation(
+        *("get", "/messages/{id}/opens", "The opens of a message, newest first", OpenPage), query=(*LISTED, "all")
     ),
-    ("get", "/opens", "The opens of all messages, newest first", ("limit", "cursor", "all"), None, 200, OpenPage),
-    ("get", "/events", "The log after a sequence", ("after", "limit"), None, 200, EventPage),
-    ("post", "/seen", "Mark notifications as read", (), SeenBody, 204, NO_CONTENT),
-    ("get", "/tokens", "API tokens", (), None, 200, TokenPage),
-    ("post", "/tokens", "Make an API token, shown this once", (), TokenBody, 201, TokenView),
-    ("delete", "/tokens/{id}", "Revoke an API token", (), None, 204, NO_CONTENT),
-    ("get", "/sessions", "Where one is logged in", (), None, 200, SessionPage),
-    ("delete", "/sessions/{id}", "End a session", (), None, 204, NO_CONTENT),
+    Operation("get", "/opens", "The opens of all messages, newest first", OpenPage, query=(*LISTED, "all")),
+    Operation("get", "/events", "The log after a sequence", EventPage, query=("after", "limit")),
+    Operation("post", "/seen", "Mark notifications as read", status=204, body=SeenBody),
+    Operation("get", "/tokens", "API tokens", TokenPage),
+    Operation("post", "/tokens", "Make an API token, shown this once", TokenView, 201, TokenBody),
+    Operation("delete", "/tokens/{id}", "Revoke an API token", status=204),
+    Operation("get", "/sessions", "Where one is logged in", SessionPage),
+    Operation("delete", "/sessions/{id}", "End a session", status=204),
 )
 
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -86,9 +85,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "last_event_id": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
 }
 PROBLEMS = {
+    400: "A body that ended early",
     401: "No credentials, or none that are valid",
     403: "A cookie from a page that is not the hub's own",
     404: "No such thing, or somebody else's",
+    408: "A body that took too long",
     413: "A body over 256 KiB",
     422: "A body or query that is wrong; `errors` names the fields",
     429: "Too many; `Retry-After` says when to try again",
@@ -110,16 +111,16 @@ class OpenApi:
 def document() -> dict[str, Any]:
     """The OpenAPI document."""
     types: list[type[Struct]] = []
-    for _, _, _, _, body, _, reply in OPERATIONS:
-        types += [type_ for type_ in (body, reply) if type_ is not None and type_ not in types]
+    for each in OPERATIONS:
+        types += [type_ for type_ in (each.body, each.reply) if type_ is not None and type_ not in types]
     extra: tuple[type[Struct], ...] = (ProblemView, *EVENT_DATA)
     types += [type_ for type_ in extra if type_ not in types]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     refs = dict(zip(types, schemas, strict=True))
     components["EventView"]["properties"]["data"] = {"anyOf": [refs[type_] for type_ in EVENT_DATA]}
     paths: dict[str, dict[str, Any]] = {}
-    for method, path, summary, query, body, status, reply in OPERATIONS:
-        paths.setdefault(path, {})[method] = _operation(method, path, summary, query, body, status, reply, refs)
+    for each in OPERATIONS:
+        paths.setdefault(each.path, {})[each.method] = _operation(each, refs)
     paths["/stream"] = {"get": _stream(refs)}
     paths["/ws"] = {"get": _socket(refs)}
     return {
@@ -143,35 +144,30 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(
-    method: str,
-    path: str,
-    summary: str,
-    query: tuple[str, ...],
-    body: Any,
-    status: int,
-    reply: Any,
-    refs: dict[Any, Any],
-) -> dict[str, Any]:
-    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": PARAMETERS[name]} for name in query]
-    if "{id}" in path:
+def _operation(asked: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "query", "schema": PARAMETERS[name]} for name in asked.query
+    ]
+    if "{id}" in asked.path:
         own: dict[str, Any] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
         parameters.insert(0, own)
-    if (method, path) == ("post", "/messages"):
+    if (asked.method, asked.path) == ("post", "/messages"):
         schema = {"type": "string", "minLength": 1, "maxLength": 200}
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": schema})
-    success: dict[str, Any] = {"description": summary}
-    if reply is not None:
-        success["content"] = {"application/json": {"schema": refs[reply]}}
+    success: dict[str, Any] = {"description": asked.summary}
+    if asked.reply is not None:
+        success["content"] = {"application/json": {"schema": refs[asked.reply]}}
+    words = (part.strip("{}").title() for part in asked.path.replace("-", "/").split("/"))
     operation: dict[str, Any] = {
-        "operationId": f"{method}{''.join(part.strip('{}').title() for part in path.replace('-', '/').split('/'))}",
-        "summary": summary,
+        "operationId": asked.method + "".join(words),
+        "summary": asked.summary,
         "parameters": parameters,
-        "responses": {str(status): success, **_problems(refs)},
+        "responses": {str(asked.status): success, **_problems(refs)},
     }
-    if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[body]}}}
-    if (method, path) == ("post", "/session"):
+    if asked.body is not None:
+        content = {"application/json": {"schema": refs[asked.body]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if (asked.method, asked.path) == ("post", "/session"):
         operation["security"] = []
     return operation
 

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, BeyondTheLog
-from hub.api.asked import MAX_NUMBER, Checks, Query, answer, read_body, read_nothing
+from hub.api.asked import MAX_NUMBER, Checks, Query, answer, length, read_body, read_nothing
 from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
 from hub.api.messages import MOST_NAME, path_id
-from hub.api.passwords import Passwords, password_problem
+from hub.api.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, Passwords, password_problem
 from hub.api.problems import Problem, invalid, not_found
 from hub.api.session import ACCOUNT_ATTEMPTS
 from hub.model import Clock
@@ -33,13 +33,13 @@ class PasswordBody(Struct, forbid_unknown_fields=True):
     """A change of password."""
 
     current: str
-    new: str
+    new: Annotated[str, length(MOST_CHARACTERS, LEAST_CHARACTERS)]
 
 
 class MePatch(Struct, forbid_unknown_fields=True):
     """What of an account can be changed."""
 
-    name: str | UnsetType = UNSET
+    name: Annotated[str, length(MOST_NAME, 1)] | UnsetType = UNSET
     password: PasswordBody | UnsetType = UNSET
 
 
@@ -52,7 +52,7 @@ class SeenBody(Struct, forbid_unknown_fields=True):
 class TokenBody(Struct, forbid_unknown_fields=True):
     """A token to make."""
 
-    name: str
+    name: Annotated[str, length(MOST_NAME, 1)]
 
 
 class TokenView(Struct):
