@@ -84,7 +84,7 @@ class DemoSender:
 async def events(base_url: str, token: str) -> AsyncIterator[dict[str, Any]]:
     """What a plugin sees: the account's `open.recorded` events as they happen, told or not, over a WebSocket."""
     address = f"{base_url.replace('http', 'ws', 1)}/api/v1/ws"
-    # Only what speaks the protocol is let in; the subprotocol's type is a plain string.
+    # The subprotocol's type is a plain string.
     async with websockets.connect(address, subprotocols=[websockets.Subprotocol("glimpse.v1")]) as socket:
         await socket.send(msgspec.json.encode({"type": "connect", "token": token, "stream": "history"}).decode())
         async for frame in socket:

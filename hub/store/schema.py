@@ -2,7 +2,7 @@
 
 Times are integer milliseconds since the epoch in UTC, ids 26 characters that sort by time
 (`model.new_id`); both compare the same way on SQLite and PostgreSQL, and neither loses anything in
-a driver. There is no column for an address or a User-Agent.
+a driver. There is no column for an IP address or a User-Agent.
 
 The index of trigrams is a table with a GIN index on PostgreSQL and a virtual table on SQLite, where it can be had;
 neither is on the other. `store.search` says what it is for, migration 0004 what keeps it.
