@@ -186,7 +186,8 @@ class Actions:
             return []
         await tx.change(self._opens.corrected(changed))
         await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in changed})
-        await self._opens.forget_seen(tx, message_id)
+        for open_ in changed:
+            await self._opens.unsee(tx, open_)
         message = await self._messages.read(tx, message_id)
         events = [
             self._reclassified(user, number, opens[open_.id], open_, message, now)

@@ -345,6 +345,21 @@ async def test_viewing_makes_the_readers_next_hit_no_repeat_of_the_senders_own(
     ]
 
 
+@pytest.mark.parametrize("position", [1, 2])
+async def test_viewing_leaves_it_to_others_that_they_were_seen(store: Store, tmp_path: Path, position: int) -> None:
+    """The reader at position 1, whose open stands, is still the one who was there, and notifies once."""
+    message = await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"), shared=False)
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message, 1, at=T0 - 11_000, address="198.18.1.1"))
+        await recorder.record(a_visit(message, position, at=T0 - 500, address=f"198.18.1.{position}"))
+        await store.actions.view(message.user_id, message.id)
+        await recorder.record(a_visit(message, 1, at=T0 + 11_000, address="198.18.1.1"))
+    opens = await opens_of(store, message)
+    assert [open_.verdict.verdict for open_ in opens] == ["human", "self", "human"]
+    assert [open_.counted for open_ in opens] == [True, False, False]
+    await audit(store.database)
+
+
 async def test_viewing_again_changes_nothing_more(store: Store, message: Message, tmp_path: Path) -> None:
     async with a_recorder(store, tmp_path) as recorder:
         await recorder.record(a_visit(message))

@@ -177,9 +177,15 @@ async def test_opens_between_two_times_include_both(store: Store) -> None:
         assert await store.opens.between(tx, "none", T0, T0 + 9) == []
 
 
-async def test_last_seen_is_what_was_seen_last_and_can_be_forgotten(store: Store) -> None:
+async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Store) -> None:
     user = await store.sender()
     message, other = await store.message(user), await store.message(user)
+
+    def then(at: int, *, repeat: bool = False) -> Open:
+        return an_open(
+            id=new_id(), user_id=user.id, message_id=message.id, position=1, at=at, repeat=repeat, counted=not repeat
+        )
+
     key, second, elsewhere = (message.id, 1, "a client"), (message.id, 2, "it's \\ 🙂"), (other.id, 1, "a client")
     async with store.database.write() as tx:
         await tx.change(store.opens.seen([LastSeen(*key, T0), LastSeen(*second, T0), LastSeen(*elsewhere, T0)]))
@@ -187,5 +193,13 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_forgotten(store: Store
         asked = [key, second, elsewhere, (message.id, 1, "another")]
         standings = Standings(store.database)
         assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {key: T0 + 5, second: T0, elsewhere: T0}
-        await store.opens.forget_seen(tx, message.id)
-        assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {elsewhere: T0}
+        await store.opens.unsee(tx, then(T0))
+        seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
+        assert seen == {key: T0 + 5, second: T0, elsewhere: T0}, "nobody was seen there for the last time then"
+        earlier = then(T0 + 1)
+        await tx.change(store.opens.added([(earlier, None)]))
+        await store.opens.unsee(tx, then(T0 + 5, repeat=True))
+        seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
+        assert seen == {key: T0 + 1, second: T0, elsewhere: T0}
+        await store.opens.unsee(tx, earlier)
+        assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {second: T0, elsewhere: T0}

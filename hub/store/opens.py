@@ -47,6 +47,12 @@ _CORRECT = (
     " counted = r.column5 FROM ({rows}) AS r WHERE id = r.column6"
 )
 
+_SEEN_THEN = "message_id = $1 AND position = $2 AND at = $3"
+_LAST_PERSON = (
+    "SELECT at FROM opens WHERE message_id = $1 AND position = $2 AND at < $3 AND verdict IN ('human', 'proxy')"
+    " ORDER BY id DESC LIMIT 1"
+)
+
 
 def columns(table: str) -> str:
     """The columns of an open, qualified, each under the name `open_from` expects."""
@@ -72,9 +78,18 @@ class Opens:
         """Who was taken for a person, and when."""
         return Change(_SEE, "text integer text bigint", [msgspec.structs.astuple(one) for one in seen])
 
-    async def forget_seen(self, tx: Held, message_id: str) -> None:
-        """Forget who was taken for a person on this message, so that the next one is no repeat."""
-        await tx.fetch("DELETE FROM last_seen WHERE message_id = $1", message_id)
+    async def unsee(self, tx: Held, open_: Open) -> None:
+        """Take back that a client was seen with this open, which was taken for a person's and is corrected by now.
+
+        If it was a repeat, they were seen on this pixel before, and no later than with the last open there that
+        is still a person's.
+        """
+        key = (open_.message_id, open_.position, open_.at)
+        before = open_.repeat and await tx.fetch_one(_LAST_PERSON, *key)
+        if before:
+            await tx.fetch(f"UPDATE last_seen SET at = $4 WHERE {_SEEN_THEN}", *key, before["at"])
+        else:
+            await tx.fetch(f"DELETE FROM last_seen WHERE {_SEEN_THEN}", *key)
 
     async def early(self, fetch: Fetch, message_id: str, position: int) -> list[tuple[Open, str]]:
         """The opens of one pixel that carry a client hash: those within the delivery window."""
