@@ -99,7 +99,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     users, credentials = Users(database), Credentials(database)
     messages, opens, events = Messages(database), Opens(database), Events(database)
 
-    renderer = Renderer(keys, config.public_url or f"http://localhost:{config.port or 80}")
+    renderer = Renderer(keys, config.public_url or f"http://127.0.0.1:{config.port or 80}")
     metrics = Metrics()
     connections = Connections(
         users,

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
+from hub.api.problems import nowhere
 from hub.logs import REQUEST_ID
 from hub.model import new_id
 from hub.tracking.pixel import PREFIX, SUFFIX
@@ -31,6 +33,8 @@ class Front(Starlette):
             await self.state.pixel(scope, receive, send)
         elif scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:
             await _with_id(self.state.socket, scope, receive, send)
+        elif scope["type"] == "websocket":
+            await _with_id(_refuse, scope, receive, send)
         elif scope["type"] == "lifespan":
             await super().__call__(scope, receive, send)
         else:
@@ -58,6 +62,10 @@ async def _with_id(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
         await app(scope, receive, send_with_id)
     finally:
         REQUEST_ID.reset(token)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await WebSocket(scope, receive, send).send_denial_response(nowhere().response())
 
 
 def _is_pixel(scope: Scope) -> bool:

@@ -32,7 +32,7 @@ DESIGN = (ROOT / "docs/design.md").read_text()
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
-NOT_SENT_BY_US = {1009, 1012}
+NOT_SENT_BY_US = {1007, 1009, 1012}
 """The close codes that the protocol names because uvicorn sends them."""
 
 

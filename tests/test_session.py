@@ -44,14 +44,14 @@ async def test_login_answers_who_it_is_and_sets_a_cookie_that_scripts_cannot_rea
     value = cookie.pop("value")
     assert len(value) >= 43
     assert value not in answer.text
-    assert cookie == {"httponly": "True", "samesite": "lax", "path": "/", "max-age": str(SESSION_MS // 1000)}
+    assert cookie == {"httponly": "True", "samesite": "Lax", "path": "/", "max-age": str(SESSION_MS // 1000)}
 
 
 async def test_login_over_https_sets_a_cookie_for_this_host_over_https_only(hub: Hub, sender: Sender) -> None:
     name, cookie = cookie_of(await log_in(hub, sender.email, PASSWORD, x_forwarded_proto="https"))
     assert name == "__Host-glimpse"
     assert cookie["secure"] == "True"
-    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == ("True", "lax", "/")
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == ("True", "Lax", "/")
     assert "domain" not in cookie
     https = {"x-forwarded-proto": "https"}
     shown = {"cookie": f"__Host-glimpse={cookie['value']}"}

@@ -84,6 +84,16 @@ async def test_cookie_with_a_foreign_origin_or_none_is_refused_before_the_upgrad
     assert json.loads(refused.value.response.body or b"")["status"] == 403
 
 
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/ws/", "/ws", "/"])
+async def test_socket_at_another_address_is_refused_as_any_request_there(hub: Hub, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://127.0.0.1:{hub.port}{path}"):
+            pass
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert json.loads(answer.body or b"")["detail"] == "There is nothing at this address."
+
+
 async def test_token_in_the_address_is_nobody(hub: Hub, sender: Sender) -> None:
     async with connect(f"{hub.ws_url}?token={sender.token}", subprotocols=["glimpse.v1"]) as connection:  # type: ignore[list-item]
         socket = Socket(connection)

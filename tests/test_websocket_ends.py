@@ -38,6 +38,15 @@ async def test_client_that_never_connects_is_closed_with_4408(strict_hub: Hub) -
         assert await socket.closed() == 4408
 
 
+async def test_error_frame_ends_a_silence(hub: Hub, sender: Sender) -> None:
+    async with sender.socket() as (socket, _):
+        [listener] = hub.app.state.socket._connections._all()
+        before = listener.spoke_at
+        await socket.connection.send("x")
+        assert (await socket.hear())["code"] == "bad_frame"
+        await eventually(lambda: listener.spoke_at > before)
+
+
 async def test_heartbeats_come_in_silence_and_say_where_the_log_stands(strict_hub: Hub) -> None:
     sender = await strict_hub.add_sender()
     async with sender.socket() as (socket, connected):

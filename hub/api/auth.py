@@ -158,7 +158,7 @@ class Auth:
             path="/",
             secure=self._scheme(request) == "https",
             httponly=True,
-            samesite="lax",
+            samesite="Lax",  # type: ignore[arg-type]  # As RFC 6265bis writes it.
         )
 
     def _used(self, credential: Credential | None) -> Credential | None:

@@ -89,6 +89,11 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not-found", f"There is no such {what}.")
 
 
+def nowhere() -> Problem:
+    """There is nothing at this address."""
+    return Problem(404, "not-found", "There is nothing at this address.")
+
+
 def unavailable(detail: str) -> Problem:
     """Something the answer needs is away for now."""
     return Problem(503, "unavailable", detail, headers={"retry-after": "2"})
@@ -109,14 +114,12 @@ async def on_database_away(_request: Request, error: Exception) -> Response:
 async def on_http_exception(_request: Request, error: Exception) -> Response:
     """Starlette's handler for what the router itself refuses."""
     assert isinstance(error, HTTPException)
-    kinds = {404: "not-found", 405: "method-not-allowed"}
-    details = {404: "There is nothing at this address.", 405: "This address does not take that method."}
-    return Problem(
-        error.status_code,
-        kinds.get(error.status_code, "refused"),
-        details.get(error.status_code, str(error.detail)),
-        headers=error.headers,
-    ).response()
+    if error.status_code == 404:
+        return nowhere().response()
+    kind, detail = "refused", str(error.detail)
+    if error.status_code == 405:
+        kind, detail = "method-not-allowed", "This address does not take that method."
+    return Problem(error.status_code, kind, detail, headers=error.headers).response()
 
 
 async def on_exception(_request: Request, _error: Exception) -> Response:

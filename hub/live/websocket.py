@@ -170,7 +170,7 @@ class Sockets:
             async with asyncio.TaskGroup() as group:
                 writer = Writer(socket, listener, self._connections, group, self._config.heartbeat_seconds)
                 try:
-                    await self._read(socket, listener.user_id)
+                    await self._read(socket, listener)
                 finally:
                     writer.stop()
         except ExceptionGroup as ended:
@@ -179,7 +179,7 @@ class Sockets:
         finally:
             self._connections.remove(listener)
 
-    async def _read(self, socket: Socket, user_id: str) -> None:
+    async def _read(self, socket: Socket, listener: Listener) -> None:
         budget, last = float(FRAMES_AT_ONCE), time.monotonic()
         while True:
             frame = await socket.receive()
@@ -188,9 +188,10 @@ class Sockets:
             budget -= 1
             if budget < 0:
                 raise CloseSocket(TOO_MANY_FRAMES, f"more than {FRAMES_PER_SECOND} frames a second")
-            error = await self._use(frame, user_id)
+            error = await self._use(frame, listener.user_id)
             if error is not None:
                 await socket.send(encode(error))
+                listener.spoke_at = asyncio.get_running_loop().time()
 
     async def _use(self, frame: str | None, user_id: str) -> Error | None:
         """Do what a frame asks; the error to answer, if it could not be used."""
