@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from bench.world import World, a_world, build
+from hub.model import DAY_MS
 from hub.store.database import Database
 from hub.tracking.rules import RULESET
 
@@ -25,7 +26,7 @@ SLICE = 100_000
 MESSAGES_SLICE = 10_000
 """Fewer, for PostgreSQL makes the trigrams of each, and an answer that takes longer than 10 s is given up."""
 
-LOG_MS = 60 * 86_400_000
+LOG_MS = 60 * DAY_MS
 TEMPLATES = 4
 """So few senders and templates that every page is full in the smallest database too, and as much is answered."""
 

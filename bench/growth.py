@@ -22,6 +22,7 @@ from bench.report import number
 from bench.servers import DurablePostgres, Server
 from bench.world import pixel_path
 from hub.config import Config
+from hub.model import DAY_MS
 from hub.store.database import Database
 
 NAME = "growth"
@@ -32,7 +33,6 @@ RETENTION_CONNECTIONS = 16
 SLICE_SECONDS = 3.0
 SWEEP_SECONDS = 4.0
 TURNS = 4
-DAY_MS = 86_400_000
 
 NOTHING_SEEN = "me, with nothing ever seen"
 

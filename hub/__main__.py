@@ -28,11 +28,13 @@ from rich.table import Table
 from hub import demo as demonstration
 from hub.accounts import AccountError, add_user, create_token
 from hub.api.auth import TOKEN_PREFIX, new_secret
+from hub.api.messages import MOST_ADDRESS, MOST_NAME
 from hub.api.passwords import password_problem
 from hub.app import create_app, now
 from hub.config import Config, ConfigError
 from hub.live.redis_bus import RedisBackend
 from hub.logs import configure_logging
+from hub.model import DAY_MS
 from hub.preparation import prepare
 from hub.server import address
 from hub.server import serve as run_server
@@ -47,7 +49,6 @@ from hub.tracking.explain import NoSuchHit
 from hub.tracking.explain import explain as explain_hit
 
 T = TypeVar("T")
-DAY_MS = 86_400_000
 
 logger = logging.getLogger(__name__)
 
@@ -119,10 +120,9 @@ def user() -> None:
 def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> None:
     """Make an account for EMAIL."""
     local, at, domain = email.rpartition("@")
-    if not (at and local and domain) or not email.isprintable() or " " in email or len(email) > 254:
+    if not (at and local and domain) or not email.isprintable() or " " in email or len(email) > MOST_ADDRESS:
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
-    if not name.strip() or not name.isprintable() or len(name) > 200:
-        raise click.UsageError("--name needs 1 to 200 printable characters")
+    _check_name(name)
     password = _read_password() if password_stdin else _ask_password()
     if problem := password_problem(password):
         raise click.UsageError(f"the password {problem}")
@@ -145,8 +145,7 @@ def new_token(email: str, name: str) -> None:
     """Print a new API token of EMAIL's. It is shown this once."""
     if not email.isprintable():
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
-    if not name.strip() or not name.isprintable() or len(name) > 200:
-        raise click.UsageError("--name needs 1 to 200 printable characters")
+    _check_name(name)
     config = _config()
     if config.embedded and not Path(sqlite_path(config.database_url)).exists():
         # To make one would answer the same, and leave the file of a hub that nobody runs.
@@ -290,6 +289,11 @@ async def _with_database(config: Config, work: Callable[[Database], Coroutine[An
 async def _demo_account(database: Database, password: str, token: str) -> None:
     await add_user(database, demonstration.EMAIL, "Demo Sender", "user", password)
     await create_token(database, demonstration.EMAIL, "the demo's own", token)
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
+        raise click.UsageError(f"--name needs 1 to {MOST_NAME} printable characters")
 
 
 def _read_password() -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from hub.api.auth import TOKEN_PREFIX, new_secret, secret_hash
 from hub.api.passwords import Passwords
+from hub.app import now
 from hub.store.credentials import Credentials
 from hub.store.database import Database
 from hub.store.users import EmailTaken, Users
@@ -19,7 +18,7 @@ async def add_user(database: Database, email: str, name: str, role: str, passwor
     """Make an account; `role` is "user" or "admin". Raises `AccountError` if there is one for `email` already."""
     passwords = Passwords()
     try:
-        await Users(database).add(email, name, role, await passwords.hash(password), _now())
+        await Users(database).add(email, name, role, await passwords.hash(password), now())
     except EmailTaken:
         raise AccountError(f"there is an account for {email} already") from None
     finally:
@@ -32,9 +31,5 @@ async def create_token(database: Database, email: str, name: str, token: str | N
     if found is None:
         raise AccountError(f"there is no account for {email}: make one with `glimpse user add`")
     token = token or new_secret(TOKEN_PREFIX)
-    await Credentials(database).add_token(found[0].id, name, secret_hash(token), _now())
+    await Credentials(database).add_token(found[0].id, name, secret_hash(token), now())
     return token
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -18,6 +18,8 @@ from msgspec import Struct
 Network: TypeAlias = IPv4Network | IPv6Network
 Clock: TypeAlias = Callable[[], int]
 
+DAY_MS = 86_400_000
+
 VerdictName = Literal["human", "proxy", "prefetch", "scanner", "bot", "self"]
 Confidence = Literal["high", "medium", "low"]
 DeviceType = Literal["desktop", "mobile", "tablet", "unknown"]

@@ -24,7 +24,7 @@ from hub.batch import Known
 from hub.commits import Commits, Draft, Measures
 from hub.config import Config
 from hub.live.bus import Bus, Notice
-from hub.model import Clock, Hit, Visit, new_id
+from hub.model import DAY_MS, Clock, Hit, Visit, new_id
 from hub.pipeline import BATCH, Pipeline
 from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway
@@ -43,7 +43,6 @@ REPLAY_SECONDS = 10.0
 STRANDED_LIMIT = 100_000
 """Hits kept in memory at the most while neither the database nor the spool takes them: about 60 MB."""
 SAY_AGAIN_SECONDS = 10.0
-DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)

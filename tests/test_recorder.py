@@ -13,8 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.live.bus import Item
-from hub.model import Message
-from hub.recorder import DAY_MS
+from hub.model import DAY_MS, Message
 from hub.spool import Spool
 from hub.store.urls import sqlite_path
 from tests.absence import times

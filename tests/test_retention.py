@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hub.model import Event, LastSeen, new_id
+from hub.model import DAY_MS, Event, LastSeen, new_id
 from hub.store.credentials import SESSION_MS
-from hub.store.retention import DAY_MS, VIEWINGS_MS, Retention
+from hub.store.retention import VIEWINGS_MS, Retention
 from tests.factories import T0, Store, a_recorder, a_visit, audit, open_store, together
 from tests.samples import an_open
 

@@ -10,9 +10,10 @@ from typing import cast
 import pytest
 
 from hub.live.connections import Connections
+from hub.model import DAY_MS
 from hub.spool import Spool
 from hub.store.database import DatabaseAway
-from hub.store.retention import DAY_MS, Retention
+from hub.store.retention import Retention
 from hub.tracking.datasets import Datasets
 from hub.upkeep import Upkeep
 from tests.factories import T0, Store, a_hit, a_recorder, open_store

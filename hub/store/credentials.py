@@ -13,11 +13,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from hub.model import User, new_id
+from hub.model import DAY_MS, User, new_id
 from hub.store.database import Change, Database, DatabaseAway, Row
 from hub.store.users import columns, user_from
 
-SESSION_MS = 30 * 86_400_000
+SESSION_MS = 30 * DAY_MS
 _USER = columns("u")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hub.model import DAY_MS
 from hub.store.database import Database, Held
 
-KEPT_MS = 86_400_000
+KEPT_MS = DAY_MS
 
 
 class KeyReused(ValueError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hub.model import DAY_MS
 from hub.store.database import Database
 from hub.store.events import TRIM_SLICE, Events
 from hub.store.idempotency import KEPT_MS
 
-DAY_MS = 86_400_000
 CLIENT_HASH_MS = DAY_MS
 VIEWINGS_MS = 7 * DAY_MS
 """Longer than a spool is likely to wait: a replayed hit is judged by the viewings of its own time."""
