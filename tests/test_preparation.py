@@ -54,7 +54,7 @@ async def test_prepare_migrates_an_embedded_database(sqlite_url: str) -> None:
 
 
 async def test_prepare_leaves_the_migration_of_a_shared_database_to_its_owner(postgresql_url: str) -> None:
-    with pytest.raises(ConfigError, match="python -m hub migrate"):
+    with pytest.raises(ConfigError, match="glimpse migrate"):
         await prepare(Config(database_url=postgresql_url))
     assert await revision(postgresql_url) is None
 
@@ -135,7 +135,7 @@ async def test_start_waits_for_a_schema_that_its_owner_has_yet_to_migrate(
         async with _away_at_first(monkeypatch):
             await preparation.keys()
         with caplog.at_level(logging.WARNING):
-            await eventually(lambda: "python -m hub migrate" in caplog.text)
+            await eventually(lambda: "glimpse migrate" in caplog.text)
         assert not await opened(database)
         await migrate(postgresql_url)
         await eventually(lambda: opened(database))
