@@ -120,10 +120,13 @@ class Actions:
                 columns["muted_set_sequence"] = user.sequence
             if not await self._messages.change(tx, user_id, message_id, columns):
                 raise NotFound(message_id)
+            turned: list[Event] = []
+            if (sent_at := values.get("sent_at")) is not None:
+                turned = await self._turn(tx, user, message_id, 0, sent_at - 1, (), now)
             message = await self._messages.read(tx, message_id)
             event = self._event(user, "message.updated", now, message=message)
             await tx.change(self._events.added([event]))
-        await self._publish([event], user, base_url)
+        await self._publish([event, *turned], user, base_url)
         return message, user.settings
 
     async def mute_all(self, user_id: str) -> Settings:
@@ -168,29 +171,31 @@ class Actions:
         async with self._database.write() as tx:
             user = (await self._users.lock_owners(tx, [message_id]))[user_id]
             await self._messages.add_viewing(tx, message_id, now)
-            events = await self._take_back(tx, user, message_id, now)
+            # A hit later than this look by another clock, or by the wait for the lock, may have been recorded before.
+            events = await self._turn(tx, user, message_id, now - VIEWING_MS, now + VIEWING_MS, (now,), now)
         await self._publish(events, user)
 
     async def revoke(self, credentials: Sequence[str]) -> None:
         """Have the sockets closed that were opened with these credentials, on every process."""
         await self._bus.publish([Revoked(key) for key in credentials])
 
-    async def _take_back(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
-        """Turn what was taken for people while the sender was looking into the sender's own."""
-        opens = {open_.id: open_ for open_ in await self._opens.between(tx, message_id, now - VIEWING_MS, now)}
+    async def _turn(
+        self, tx: Held, user: User, message_id: str, earliest: int, latest: int, viewings: Sequence[int], now: int
+    ) -> list[Event]:
+        """Correct what came in a time of which it is now known that the sender was looking, or had not sent it yet."""
+        before = {open_.id: open_ for open_ in await self._opens.between(tx, message_id, earliest, latest)}
         message = await self._messages.read(tx, message_id)
-        context = Context(sent_at=message.sent_at, viewings=(now,))
-        sightings = [Sighting(open_.id, open_.at, "", open_.verdict) for open_ in opens.values()]
-        changed = [corrected(opens[open_id], verdict) for open_id, verdict in reconsider(sightings, context)]
+        context = Context(sent_at=message.sent_at, viewings=viewings)
+        sightings = [Sighting(open_.id, open_.at, "", open_.verdict) for open_ in before.values()]
+        changed = [corrected(before[open_id], verdict) for open_id, verdict in reconsider(sightings, context)]
         if not changed:
             return []
         await tx.change(self._opens.corrected(changed))
         await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in changed})
-        for open_ in changed:
-            await self._opens.unsee(tx, open_)
+        await self._opens.unsee(tx, [before[open_.id] for open_ in changed])
         message = await self._messages.read(tx, message_id)
         events = [
-            self._reclassified(user, number, opens[open_.id], open_, message, now)
+            self._reclassified(user, number, before[open_.id], open_, message, now)
             for number, open_ in enumerate(changed, 1)
         ]
         await tx.change(self._events.added(events), self._users.advanced({user.id: user.sequence + len(events)}))

@@ -83,6 +83,7 @@ class Batch:
         self._before: dict[str, Open] = {}
         self._corrected: dict[str, Open] = {}
         self.seen: dict[tuple[str, int, str], LastSeen] = {}
+        self._unseen: set[tuple[str, int, str]] = set()
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
         """Judge hits by what is known. Their messages are none that hits judged before were on."""
@@ -115,6 +116,11 @@ class Batch:
             (open_ if self._withheld(open_) else replace(open_, told=True), self._client_hashes.get(open_.id))
             for open_ in self._opens.values()
         ]
+
+    @property
+    def unseen(self) -> set[tuple[str, int, str]]:
+        """Who was taken for a person, in this batch or before, and turns out to be none."""
+        return self._unseen - self.seen.keys()
 
     def verdicts(self) -> Mapping[str, int]:
         """How many of the new opens have each verdict."""
@@ -188,8 +194,11 @@ class Batch:
             self._last_seen[key] = (latest, hit.at)
             self.seen[key] = LastSeen(*key, latest)
         if is_early(message, hit.at):
-            self._client_hashes[hit.id] = hit.clients[0]
-            sightings.append(_sighting(open_, hit.clients[0]))
+            # Just after midnight a client goes by the name it had before, or it would be two of a burst.
+            known = {sighting.client for sighting in sightings}.intersection(hit.clients)
+            client = min(known, default=hit.clients[0])
+            self._client_hashes[hit.id] = client
+            sightings.append(_sighting(open_, client))
             self._reconsider(pixel, context)
 
     def _withheld(self, open_: Open) -> Withheld | None:
@@ -213,6 +222,11 @@ class Batch:
                 self._corrected[open_id] = corrected(self._before[open_id], verdict)
             place = next(place for place, sighting in enumerate(sightings) if sighting.id == open_id)
             sightings[place] = replace(sightings[place], verdict=verdict)
+            # Whoever was no person is repeated by nobody.
+            key = (*pixel, sightings[place].client)
+            self._last_seen.pop(key, None)
+            self.seen.pop(key, None)
+            self._unseen.add(key)
 
     def _event(self, type_: str, open_: Open, sequences: dict[str, int], opens: Mapping[str, int]) -> Event:
         user = self._known.users[open_.user_id]

@@ -151,7 +151,10 @@ class Commits:
         pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
         clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
         standing = await self._standings.read(fetch, messages, pixels, clients if self._repeat_ms else ())
-        known = Known(standing.users, standing.messages, standing.recipients, standing.last_seen)
+        # Who was seen later than now was seen before the clock was set back, which says nothing of what is a repeat.
+        latest = self._clock() + self._repeat_ms
+        seen = {client: at for client, at in standing.last_seen.items() if at <= latest}
+        known = Known(standing.users, standing.messages, standing.recipients, seen)
         early: set[tuple[str, int]] = set()
         viewed: dict[str, list[int]] = {}
         for hit in hits:
@@ -184,6 +187,7 @@ class Commits:
         tx.quick = False
         await tx.change(self._opens.corrected(batch.corrected))
         await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in batch.corrected})
+        await self._opens.forget_seen(tx, batch.unseen)
 
     def _told(self, batch: Batch, events: Sequence[Event], began: float) -> list[Notice]:
         self._measures.committed(batch.size, time.perf_counter() - began)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,17 @@ from hub import policy
 from hub.actions import Actions, BeyondTheLog, Claim, NotFound
 from hub.live.bus import Revoked
 from hub.model import Crm, Message, Open, Provider, Settings
-from hub.spool import Spool
 from hub.store.events import Events
 from hub.store.idempotency import KeyReused
-from hub.tracking.rules import VIEWING_MS
 from tests.factories import (
     BASE_URL,
-    CRAWLER,
     T0,
     Store,
     a_draft,
-    a_hit,
     a_recorder,
     a_visit,
     audit,
-    make_recorder,
     open_store,
-    seeded,
     together,
 )
 
@@ -264,132 +257,6 @@ async def test_seen_beyond_the_log_is_refused(store: Store, message: Message) ->
 async def test_seen_by_many_devices_at_once_is_told_once(store: Store, message: Message) -> None:
     await together(*(store.actions.mark_seen(message.user_id, 1) for _ in range(10)))
     assert (await store.user(message.user_id)).sequence == 2
-    await audit(store.database)
-
-
-# Viewing
-
-
-@pytest.mark.parametrize(
-    ("before", "own"), [(0, True), (1, True), (VIEWING_MS, True), (VIEWING_MS + 1, False), (60_000, False)]
-)
-async def test_viewing_takes_back_what_came_up_to_ten_seconds_before(
-    store: Store, message: Message, tmp_path: Path, before: int, own: bool
-) -> None:
-    async with a_recorder(store, tmp_path) as recorder:
-        await recorder.record(a_visit(message, at=T0 - before))
-        store.bus.items.clear()
-        await store.actions.view(message.user_id, message.id)
-    [open_] = await opens_of(store, message)
-    reloaded = await store.reload(message)
-    log = await store.log(await store.user(message.user_id), after=2)
-    if own:
-        assert (open_.verdict.verdict, open_.verdict.reasons, open_.counted) == ("self", ("viewing",), False)
-        assert (reloaded.opens, reloaded.hits, reloaded.first_opened_at) == (0, 1, None)
-        assert reloaded.recipients[0].opens == 0
-        assert [(event.type, event.was, event.notified, event.at) for event in log] == [
-            ("open.reclassified", "human", True, T0)
-        ]
-        assert log[0].recipient == msgspec.structs.replace(reloaded.recipients[0], opens=None)
-    else:
-        assert (open_.verdict.verdict, reloaded.opens) == ("human", 1)
-        assert log == []
-    assert len(store.bus.notices) == len(log)
-    await audit(store.database)
-
-
-@pytest.mark.parametrize(("after", "verdict"), [(0, "self"), (VIEWING_MS, "self"), (VIEWING_MS + 1, "human")])
-async def test_viewing_marks_what_comes_up_to_ten_seconds_after(
-    store: Store, message: Message, tmp_path: Path, after: int, verdict: str
-) -> None:
-    await store.actions.view(message.user_id, message.id)
-    async with a_recorder(store, tmp_path) as recorder:
-        await recorder.record(a_visit(message, at=T0 + after))
-    assert [open_.verdict.verdict for open_ in await opens_of(store, message)] == [verdict]
-    await audit(store.database)
-
-
-async def test_viewing_is_of_one_message_only(store: Store, message: Message, tmp_path: Path) -> None:
-    other = await store.message(await store.user(message.user_id))
-    async with a_recorder(store, tmp_path) as recorder:
-        await recorder.record(a_visit(other))
-        await store.actions.view(message.user_id, message.id)
-        await recorder.record(a_visit(other, at=T0 + 60_000))
-    assert [open_.verdict.verdict for open_ in await opens_of(store, other)] == ["human"] * 2
-
-
-async def test_viewing_tells_to_take_back_only_what_was_told(store: Store, message: Message, tmp_path: Path) -> None:
-    async with a_recorder(store, tmp_path) as recorder:
-        await recorder.record(a_visit(message))
-        await store.actions.change_message(message.user_id, message.id, {"muted": True}, BASE_URL)
-        await recorder.record(a_visit(message))
-        crawler = make_recorder(store, Spool(tmp_path / "other"))
-        await crawler._commits.record([a_hit(message, evidence=CRAWLER)])
-        await store.actions.view(message.user_id, message.id)
-    log = await store.log(await store.user(message.user_id))
-    back = [(event.was, event.notified) for event in log if event.type == "open.reclassified"]
-    assert sorted(back) == [("bot", False), ("human", False), ("human", True)]
-    await audit(store.database)
-
-
-async def test_viewing_makes_the_readers_next_hit_no_repeat_of_the_senders_own(
-    store: Store, message: Message, tmp_path: Path
-) -> None:
-    async with a_recorder(store, tmp_path) as recorder:
-        await recorder.record(a_visit(message, address="198.18.1.1"))
-        await store.actions.view(message.user_id, message.id)
-        await recorder.record(a_visit(message, address="198.18.1.1", at=T0 + 15_000))
-    assert [(open_.verdict.verdict, open_.counted) for open_ in await opens_of(store, message)] == [
-        ("self", False),
-        ("human", True),
-    ]
-
-
-@pytest.mark.parametrize("position", [1, 2])
-async def test_viewing_leaves_it_to_others_that_they_were_seen(store: Store, tmp_path: Path, position: int) -> None:
-    """The reader at position 1, whose open stands, is still the one who was there, and notifies once."""
-    message = await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"), shared=False)
-    async with a_recorder(store, tmp_path) as recorder:
-        await recorder.record(a_visit(message, 1, at=T0 - 11_000, address="198.18.1.1"))
-        await recorder.record(a_visit(message, position, at=T0 - 500, address=f"198.18.1.{position}"))
-        await store.actions.view(message.user_id, message.id)
-        await recorder.record(a_visit(message, 1, at=T0 + 11_000, address="198.18.1.1"))
-    opens = await opens_of(store, message)
-    assert [open_.verdict.verdict for open_ in opens] == ["human", "self", "human"]
-    assert [open_.counted for open_ in opens] == [True, False, False]
-    await audit(store.database)
-
-
-async def test_viewing_again_changes_nothing_more(store: Store, message: Message, tmp_path: Path) -> None:
-    async with a_recorder(store, tmp_path) as recorder:
-        await recorder.record(a_visit(message))
-    for _ in range(3):
-        await store.actions.view(message.user_id, message.id)
-        store.clock.forward(1000)
-    assert (await store.user(message.user_id)).sequence == 3
-    await audit(store.database)
-
-
-async def test_viewings_and_hits_at_once_leave_every_hit_the_senders_own(
-    store: Store, message: Message, tmp_path: Path
-) -> None:
-    """Whichever is first in the log, a hit this close to a viewing is never left a person's."""
-    chance = seeded()
-
-    async def hits() -> None:
-        for _ in range(10):
-            await asyncio.sleep(chance.random() / 100)
-            await recorder.record(a_visit(message))
-
-    async def views() -> None:
-        for _ in range(5):
-            await asyncio.sleep(chance.random() / 50)
-            await store.actions.view(message.user_id, message.id)
-
-    async with a_recorder(store, tmp_path) as recorder:
-        await together(*(hits() for _ in range(4)), *(views() for _ in range(2)))
-    assert {open_.verdict.verdict for open_ in await opens_of(store, message)} == {"self"}
-    assert (await store.reload(message)).opens == 0
     await audit(store.database)
 
 

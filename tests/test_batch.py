@@ -209,7 +209,17 @@ def test_one_client_by_two_hashes_at_midnight_is_no_burst() -> None:
         replace(a_hit(FRESH, at=T0 + 1), clients=("today", "yesterday")),
         a_hit(FRESH, at=T0 + 2, client="another"),
     ]
-    assert [verdict for verdict, _, _ in outcomes(judge(hits[:2], FRESH))] == ["human"] * 2
+    assert [verdict for verdict, _, _ in outcomes(judge(hits, FRESH))] == ["human"] * 3
+
+
+def test_client_of_a_burst_who_comes_back_repeats_nobody() -> None:
+    burst = [a_hit(FRESH, at=T0 + n, client=f"client {n}") for n in range(3)]
+    again = [a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1 + n, client=f"client {n}") for n in range(3)]
+    scanner = ("scanner", False, False)
+    assert [(verdict, counted) for verdict, counted, _ in outcomes(judge(burst, FRESH))] == [scanner[:2]] * 3
+    assert outcomes(judge([*burst, *again], FRESH))[3:] == [PERSON] * 3
+    assert judge(burst, FRESH).unseen == {(FRESH.id, 1, f"client {n}") for n in range(2)}
+    assert judge([*burst, *again], FRESH).unseen == set()
 
 
 def test_hits_after_the_delivery_window_are_no_burst() -> None:

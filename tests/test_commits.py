@@ -164,6 +164,9 @@ async def test_burst_judged_before_its_turn_takes_back_what_was_told(store: Stor
     await commits.commit(await draft_of(commits, hits[2:]))
     assert [event.type for event in await opens_told(store, fresh)] == ["open.recorded"] * 3 + ["open.reclassified"] * 2
     assert (await store.reload(fresh)).opens == 0
+    again = [a_hit(fresh, at=T0 + 20_000, client=f"client {n}") for n in range(3)]
+    await commits.commit(await draft_of(commits, again))
+    assert (await store.reload(fresh)).opens == 3, "nobody was a person before, and so none is a repeat"
     await audit(store.database)
 
 

@@ -139,12 +139,25 @@ async def test_client_hash_changes_at_midnight_and_is_bridged_just_after_it(stor
 
 
 async def test_repeat_across_midnight_is_seen(store: Store, message: Message, spool_dir: Path) -> None:
-    midnight = T0 // DAY_MS * DAY_MS + DAY_MS
+    midnight = store.clock.at = T0 // DAY_MS * DAY_MS + DAY_MS
     async with a_recorder(store, spool_dir) as recorder:
         for at in (-1000, 1000):
             await recorder.record(a_visit(message, address="198.18.1.1", at=midnight + at))
     rows = await store.database.fetch("SELECT repeat FROM opens ORDER BY at")
     assert [bool(row["repeat"]) for row in rows] == [False, True]
+
+
+async def test_reader_from_before_the_clock_was_set_back_is_told_of_once(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        await recorder.record(a_visit(message, address="198.18.1.1"))
+        store.clock.forward(-3_600_000)
+        for second in range(3):
+            await recorder.record(a_visit(message, address="198.18.1.1", at=store.clock.at + second * 1000))
+    rows = await store.database.fetch("SELECT repeat FROM opens ORDER BY id")
+    assert [bool(row["repeat"]) for row in rows] == [False, False, True, True]
+    await audit(store.database)
 
 
 async def test_burst_over_many_batches_takes_back_what_was_told_on_each_message(store: Store, spool_dir: Path) -> None:

@@ -149,6 +149,19 @@ async def test_early_opens_are_those_with_a_client_hash_on_that_pixel(store: Sto
         assert await store.opens.early(tx.fetch, message.id, 1) == [(open_, "a client") for open_ in early]
 
 
+async def test_opens_that_may_turn_are_not_hidden_behind_a_thousand_others(store: Store) -> None:
+    message = await store.message(await store.sender())
+    machines = opens_of(message, 1001, verdict=replace(SCANNER, verdict="bot"), counted=False)
+    [person] = opens_of(message, 1)
+    await add(store, [*machines, person], "a client")
+    async with store.database.write() as tx:
+        assert await store.opens.early(tx.fetch, message.id, 1) == [(person, "a client")]
+        found = await store.opens.between(tx, message.id, T0, T0 + 2000)
+    assert len(found) == 1000
+    assert found[-1] == person
+    assert found == sorted(found, key=lambda open_: open_.id)
+
+
 async def test_early_opens_are_found_without_looking_through_the_rest(
     migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,13 +206,13 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Stor
         asked = [key, second, elsewhere, (message.id, 1, "another")]
         standings = Standings(store.database)
         assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {key: T0 + 5, second: T0, elsewhere: T0}
-        await store.opens.unsee(tx, then(T0))
+        await store.opens.unsee(tx, [then(T0)])
         seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
         assert seen == {key: T0 + 5, second: T0, elsewhere: T0}, "nobody was seen there for the last time then"
         earlier = then(T0 + 1)
         await tx.change(store.opens.added([(earlier, None)]))
-        await store.opens.unsee(tx, then(T0 + 5, repeat=True))
+        await store.opens.unsee(tx, [then(T0 + 5, repeat=True)])
         seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
         assert seen == {key: T0 + 1, second: T0, elsewhere: T0}
-        await store.opens.unsee(tx, earlier)
+        await store.opens.unsee(tx, [earlier])
         assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {second: T0, elsewhere: T0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -47,7 +48,6 @@ _CORRECT = (
     " counted = r.column5 FROM ({rows}) AS r WHERE id = r.column6"
 )
 
-_SEEN_THEN = "message_id = $1 AND position = $2 AND at = $3"
 _LAST_PERSON = (
     "SELECT at FROM opens WHERE message_id = $1 AND position = $2 AND at < $3 AND verdict IN ('human', 'proxy')"
     " ORDER BY id DESC LIMIT 1"
@@ -78,36 +78,54 @@ class Opens:
         """Who was taken for a person, and when."""
         return Change(_SEE, "text integer text bigint", [msgspec.structs.astuple(one) for one in seen])
 
-    async def unsee(self, tx: Held, open_: Open) -> None:
-        """Take back that a client was seen with this open, which was taken for a person's and is corrected by now.
+    async def forget_seen(self, tx: Held, clients: Iterable[tuple[str, int, str]]) -> None:
+        """Forget that these clients (message id, position, keyed hash) were taken for people."""
+        for client in clients:
+            await tx.fetch("DELETE FROM last_seen WHERE message_id = $1 AND position = $2 AND client = $3", *client)
 
-        If it was a repeat, they were seen on this pixel before, and no later than with the last open there that
-        is still a person's.
+    async def unsee(self, tx: Held, opens: Iterable[Open]) -> None:
+        """Take back that clients were seen last with these opens of one message, given as before they were corrected.
+
+        Whose open counted was not seen before. Where more clients were seen than opens counted, it is not known which
+        of them were; none is then taken for seen later than with the last open before that is still a person's.
         """
-        key = (open_.message_id, open_.position, open_.at)
-        before = open_.repeat and await tx.fetch_one(_LAST_PERSON, *key)
-        if before:
-            await tx.fetch(f"UPDATE last_seen SET at = $4 WHERE {_SEEN_THEN}", *key, before["at"])
-        else:
-            await tx.fetch(f"DELETE FROM last_seen WHERE {_SEEN_THEN}", *key)
+        for position, turned in groupby(sorted(opens, key=lambda open_: open_.position), lambda open_: open_.position):
+            ours = list(turned)
+            times = json.dumps([{"at": open_.at} for open_ in ours])
+            rows = self._database.rows("$3", at="bigint")
+            then = f"message_id = $1 AND position = $2 AND at IN (SELECT r.at FROM {rows})"
+            pixel = (ours[0].message_id, position)
+            clients = await tx.fetch(f"SELECT client FROM last_seen WHERE {then}", *pixel, times)
+            before = None
+            if len(clients) > sum(open_.counted for open_ in ours):
+                before = await tx.fetch_one(_LAST_PERSON, *pixel, min(open_.at for open_ in ours))
+            if before is None:
+                await tx.fetch(f"DELETE FROM last_seen WHERE {then}", *pixel, times)
+            else:
+                await tx.fetch(f"UPDATE last_seen SET at = $4 WHERE {then}", *pixel, times, before["at"])
 
     async def early(self, fetch: Fetch, message_id: str, position: int) -> list[tuple[Open, str]]:
-        """The opens of one pixel that carry a client hash: those within the delivery window."""
+        """The opens of one pixel that a burst may be made of: with a client hash, so within the delivery window, and of
+        people or scanners. More than a thousand are one whatever the others are.
+        """
         rows = await fetch(
             f"SELECT {columns('o')}, o.client_hash FROM opens o WHERE o.message_id = $1 AND o.position = $2"
-            " AND o.client_hash IS NOT NULL ORDER BY o.id LIMIT 1000",
+            " AND o.client_hash IS NOT NULL AND o.verdict IN ('human', 'scanner') ORDER BY o.id LIMIT 1000",
             *(message_id, position),
         )
         return [(open_from(row), row["client_hash"]) for row in rows]
 
     async def between(self, tx: Held, message_id: str, earliest: int, latest: int) -> list[Open]:
-        """The opens of a message between two times, oldest first."""
+        """The opens of a message between two times that are not known for the sender's own, oldest first.
+
+        Of more than a thousand those that count, and then the newest: nobody hides one behind a thousand others.
+        """
         rows = await tx.fetch(
             f"SELECT {columns('o')} FROM opens o WHERE o.message_id = $1 AND o.at BETWEEN $2 AND $3"
-            " ORDER BY o.id LIMIT 1000",
+            " AND o.verdict <> 'self' ORDER BY o.counted DESC, o.id DESC LIMIT 1000",
             *(message_id, earliest, latest),
         )
-        return [open_from(row) for row in rows]
+        return sorted(map(open_from, rows), key=lambda open_: open_.id)
 
     def corrected(self, opens: Iterable[Open]) -> Change:
         """The new verdicts of opens."""

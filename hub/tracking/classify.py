@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from hub.model import Device, Evidence, Place, Verdict, Visit
+from hub.model import COUNTABLE, Device, Evidence, Place, Verdict, Visit
 from hub.tracking.datasets import Datasets
 from hub.tracking.device import read_device
 from hub.tracking.rules import (
@@ -136,9 +136,9 @@ def _burst_size(context: Context) -> int:
 def reconsider(sightings: Sequence[Sighting], context: Context) -> list[tuple[str, Verdict]]:
     """The opens on one pixel whose verdict has to change, each with its new one.
 
-    A viewing close by makes a hit the sender's own, whatever it was taken for; a burst inside the
-    delivery window turns what had been taken for people into a scanner. Of `context`, `others` and
-    `clients` are not looked at.
+    A viewing close by makes a hit the sender's own, whatever it was taken for; so does sending that turns out to have
+    been later, of what was taken for people; a burst inside the delivery window turns that into a scanner. Of
+    `context`, `others` and `clients` are not looked at.
     """
     changed: list[tuple[str, Verdict]] = []
     burst: list[Sighting] = []
@@ -146,6 +146,9 @@ def reconsider(sightings: Sequence[Sighting], context: Context) -> list[tuple[st
         if any(abs(sighting.at - viewed) <= VIEWING_MS for viewed in context.viewings):
             if sighting.verdict.verdict != "self":
                 changed.append((sighting.id, _verdict(BY_CODE["viewing"])))
+        elif context.sent_at is not None and sighting.at < context.sent_at:
+            if sighting.verdict.verdict in COUNTABLE:
+                changed.append((sighting.id, _verdict(BY_CODE["before_sent"])))
         elif context.sent_at is not None and _in_burst(sighting, context.sent_at):
             burst.append(sighting)
     if len({sighting.client for sighting in burst}) >= _burst_size(context):
