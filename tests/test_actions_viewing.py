@@ -124,6 +124,17 @@ async def test_viewing_makes_the_readers_next_hit_no_repeat_of_the_senders_own(
     ]
 
 
+async def test_viewing_leaves_it_to_others_on_a_shared_pixel_that_they_were_seen(store: Store, tmp_path: Path) -> None:
+    message = await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"))
+    async with a_recorder(store, tmp_path) as recorder:
+        await recorder.record(a_visit(message, 0, at=T0 - 11_000, address="198.18.1.1"))
+        await recorder.record(a_visit(message, 0, at=T0 - 500, address="198.18.1.2"))
+        await store.actions.view(message.user_id, message.id)
+        await recorder.record(a_visit(message, 0, at=T0 + 11_000, address="198.18.1.1"))
+    assert [open_.counted for open_ in await opens_of(store, message)] == [True, False, False]
+    await audit(store.database)
+
+
 @pytest.mark.parametrize("position", [1, 2])
 async def test_viewing_leaves_it_to_others_that_they_were_seen(store: Store, tmp_path: Path, position: int) -> None:
     """The reader at position 1, whose open stands, is still the one who was there, and notifies once."""
@@ -137,6 +148,19 @@ async def test_viewing_leaves_it_to_others_that_they_were_seen(store: Store, tmp
     assert [open_.verdict.verdict for open_ in opens] == ["human", "self", "human"]
     assert [open_.counted for open_ in opens] == [True, False, False]
     await audit(store.database)
+
+
+async def test_viewing_leaves_a_repeat_that_stands_for_the_next_to_repeat(
+    store: Store, message: Message, tmp_path: Path
+) -> None:
+    async with a_recorder(store, tmp_path) as recorder:
+        for at in (-40_000, -15_000, -2_000):
+            await recorder.record(a_visit(message, at=T0 + at, address="198.18.1.1"))
+        await store.actions.view(message.user_id, message.id)
+        await recorder.record(a_visit(message, at=T0 + 11_000, address="198.18.1.1"))
+    opens = await opens_of(store, message)
+    assert [open_.verdict.verdict for open_ in opens] == ["human", "human", "self", "human"]
+    assert [open_.counted for open_ in opens] == [True, False, False, False]
 
 
 async def test_viewing_does_not_make_the_reader_a_repeat_of_another(store: Store, tmp_path: Path) -> None:

@@ -209,8 +209,8 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Stor
         await store.opens.unsee(tx, [then(T0)])
         seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
         assert seen == {key: T0 + 5, second: T0, elsewhere: T0}, "nobody was seen there for the last time then"
-        earlier = then(T0 + 1)
-        await tx.change(store.opens.added([(earlier, None)]))
+        earlier, machine = then(T0 + 1), replace(then(T0 + 2), verdict=SCANNER, counted=False)
+        await tx.change(store.opens.added([(earlier, None), (machine, None)]))
         await store.opens.unsee(tx, [then(T0 + 5, repeat=True)])
         seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
         assert seen == {key: T0 + 1, second: T0, elsewhere: T0}

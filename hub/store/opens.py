@@ -48,9 +48,11 @@ _CORRECT = (
     " counted = r.column5 FROM ({rows}) AS r WHERE id = r.column6"
 )
 
-_LAST_PERSON = (
-    "SELECT at FROM opens WHERE message_id = $1 AND position = $2 AND at < $3 AND verdict IN ('human', 'proxy')"
-    " ORDER BY id DESC LIMIT 1"
+# Each kind in the order of its index, from the newest back: there may be a hundred thousand before.
+_LAST_PERSON = " UNION ALL ".join(
+    "SELECT * FROM (SELECT at FROM opens WHERE message_id = $1 AND position = $2 AND at < $3"
+    f" AND verdict IN ('human', 'proxy') AND counted = {counted} ORDER BY id DESC LIMIT 1) AS {kind}"
+    for counted, kind in (("true", "counted"), ("false", "repeated"))
 )
 
 
@@ -96,13 +98,14 @@ class Opens:
             then = f"message_id = $1 AND position = $2 AND at IN (SELECT r.at FROM {rows})"
             pixel = (ours[0].message_id, position)
             clients = await tx.fetch(f"SELECT client FROM last_seen WHERE {then}", *pixel, times)
-            before = None
+            before: list[int] = []
             if len(clients) > sum(open_.counted for open_ in ours):
-                before = await tx.fetch_one(_LAST_PERSON, *pixel, min(open_.at for open_ in ours))
-            if before is None:
-                await tx.fetch(f"DELETE FROM last_seen WHERE {then}", *pixel, times)
+                found = await tx.fetch(_LAST_PERSON, *pixel, min(open_.at for open_ in ours))
+                before = [row["at"] for row in found]
+            if before:
+                await tx.fetch(f"UPDATE last_seen SET at = $4 WHERE {then}", *pixel, times, max(before))
             else:
-                await tx.fetch(f"UPDATE last_seen SET at = $4 WHERE {then}", *pixel, times, before["at"])
+                await tx.fetch(f"DELETE FROM last_seen WHERE {then}", *pixel, times)
 
     async def early(self, fetch: Fetch, message_id: str, position: int) -> list[tuple[Open, str]]:
         """The opens of one pixel that a burst may be made of: with a client hash, so within the delivery window, and of
