@@ -53,6 +53,8 @@ class Spool:
     @property
     def depth(self) -> int:
         """How many hits wait here that this process has put or found here."""
+        # Another process may have taken what this one wrote, and be done with it.
+        self._waiting = {segment: hits for segment, hits in self._waiting.items() if segment.exists()}
         return sum(self._waiting.values())
 
     def pending(self) -> bool:
@@ -83,8 +85,6 @@ class Spool:
             async with self._appending:
                 self._close_active()
             taken = await asyncio.to_thread(self._take)
-        # Another process may have taken what this one wrote, and be done with it.
-        self._waiting = {segment: hits for segment, hits in self._waiting.items() if segment.exists()}
         if taken is not None:
             segment, spooled = taken
             self._waiting[segment] = len(spooled)

@@ -209,11 +209,17 @@ async def test_database_that_is_connected_twice_is_so_once_and_ends_it_all(sqlit
     await eventually(lambda: threading.active_count() <= before)
 
 
-async def test_file_is_whole_by_itself_once_it_is_closed(sqlite_url: str) -> None:
+@pytest.mark.parametrize("cut_off", [False, True])
+async def test_file_is_whole_by_itself_once_it_is_closed(sqlite_url: str, cut_off: bool) -> None:
     async with a_database(sqlite_url) as database:
         for number in range(3):
             await add(database, number)
         assert await numbers(database) == [0, 1, 2]
+        if cut_off:
+            asked = asyncio.create_task(database.fetch("SELECT count(*) FROM note a, note b"))
+            await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.wait([asked])
     file = sqlite_path(sqlite_url)
     with closing(sqlite3.connect(shutil.copy(file, f"{file}.copy"))) as copy:
         assert [id_ for (id_,) in copy.execute("SELECT id FROM note ORDER BY id")] == [0, 1, 2]

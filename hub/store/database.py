@@ -102,12 +102,13 @@ class Database:
             self._checkpointing.cancel()
             await asyncio.wait([self._checkpointing], timeout=3)
             self._checkpointing = None
+        # On SQLite the last one to be closed puts the log into the file, and one that was cut off would not.
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=3)
         held = [*self._shared.idle, *self._reserved.idle, *filter(None, [self._writer])]
         self._shared.idle, self._reserved.idle, self._writer = [], [], None
         for connection in held:
             await connection.close(idle=True)
-        if self._closing:
-            await asyncio.wait(self._closing, timeout=3)
         await self._databases.disconnect()
 
     @asynccontextmanager
