@@ -90,13 +90,14 @@ async def test_unseen_are_notifications_of_opens_that_still_count(store: Store, 
     async with a_recorder(store, tmp_path) as recorder:
         for at, to in ((T0, message), (T0 + 60_000, message), (T0 + 120_000, message), (T0, muted)):
             await recorder.record(a_visit(to, at=at))
-    assert await store.events.unseen(user.id, 0) == 3
+    assert await store.events.unseen(user.id, 0, 100) == 3
     first = next(event for event in await store.log(user) if event.type == "open.recorded")
-    assert await store.events.unseen(user.id, first.sequence) == 2
+    assert await store.events.unseen(user.id, 0, first.sequence) == 1, "what comes later is told later"
+    assert await store.events.unseen(user.id, first.sequence, 100) == 2
     store.clock.at = T0 + 121_000
     await store.actions.view(user.id, message.id)
-    assert await store.events.unseen(user.id, 0) == 2
-    assert await store.events.unseen("nobody", 0) == 0
+    assert await store.events.unseen(user.id, 0, 100) == 2
+    assert await store.events.unseen("nobody", 0, 100) == 0
 
 
 async def test_log_of_a_message_that_is_gone_can_still_be_read(store: Store) -> None:

@@ -86,7 +86,7 @@ class SessionApi:
         device = read_device(request.headers.get("user-agent", "")[:512])
         label = " on ".join(filter(None, (device.client, device.os))) or None
         await self._credentials.add_session(user.id, secret_hash(secret), label, self._clock())
-        response = answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence)))
+        response = answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence, user.sequence)))
         self._auth.set_cookie(request, response, secret)
         return response
 

@@ -216,7 +216,7 @@ class AccountApi:
 
     async def _me(self, credential: Credential) -> Response:
         user = credential.user
-        return answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence)))
+        return answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence, user.sequence)))
 
 
 def _token_view(row: TokenRow) -> TokenView:

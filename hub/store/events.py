@@ -68,12 +68,13 @@ class Events:
                 recipients.setdefault(row["message_id"], []).append(row)
         return [_event(row, recipients.get(row["message_id"], [])) for row in rows]
 
-    async def unseen(self, user_id: str, seen_sequence: int) -> int:
-        """How many notifications after `seen_sequence` tell of an open that still counts."""
+    async def unseen(self, user_id: str, seen_sequence: int, sequence: int) -> int:
+        """How many notifications after `seen_sequence`, and up to `sequence`, tell of an open that still counts."""
         row = await self._database.fetch_one(
             "SELECT count(*) AS n FROM events e JOIN opens o ON o.id = e.open_id"
-            " WHERE e.user_id = $1 AND e.sequence > $2 AND e.type = 'open.recorded' AND e.notified AND o.counted",
-            *(user_id, seen_sequence),
+            " WHERE e.user_id = $1 AND e.sequence > $2 AND e.sequence <= $3"
+            " AND e.type = 'open.recorded' AND e.notified AND o.counted",
+            *(user_id, seen_sequence, sequence),
         )
         return row["n"] if row else 0
 

@@ -229,4 +229,25 @@ def test_unseen_are_what_the_newest_answer_says_however_late_another_comes(desks
         # Whatever it asks because of that, it has asked when this is answered.
         page.evaluate("() => fetch('/healthz').then((answer) => answer.text())")
     held.release()
+    # What is asked once more is asked, and answered, by now.
+    page.evaluate("() => fetch('/api/v1/me').then((answer) => answer.text())")
     expect(page).to_have_title("(1) Settings · Glimpse")
+
+
+OVERTAKEN = """async () => {
+    const { createUnseen } = await import("/static/live/unseen.js");
+    const heard = {}, counts = [];
+    const live = { on: (name, listener) => (heard[name] = listener), sequence: 10, seen() {} };
+    const api = { me: async () => ({ unseen: 3, seen_sequence: 5, sequence: 11 }) };
+    const me = { unseen: 2, seen_sequence: 5, sequence: 10 };
+    createUnseen({ api, live, me, onChange: (count) => counts.push(count) });
+    await heard.corrected();
+    for (const sequence of [11, 12]) heard.opened({ notify: true, sequence });
+    return counts;
+}"""
+
+
+def test_unseen_opens_that_the_hub_has_counted_are_not_counted_again(desks: Desks, sender: Sender) -> None:
+    page = logged_in(desks, sender)
+    page.goto("/settings")
+    assert page.evaluate(OVERTAKEN) == [2, 3, 4]

@@ -17,6 +17,8 @@ import { oneAtATime } from "./readings.js";
 export function createUnseen({ api, live, me, onChange }) {
   let count = me.unseen;
   let seen = me.seen_sequence;
+  /** How far the hub's last answer goes. */
+  let counted = me.sequence;
   let asking = false;
 
   /** @param {number} next */
@@ -28,8 +30,9 @@ export function createUnseen({ api, live, me, onChange }) {
   async function ask() {
     asking = true;
     try {
-      const { unseen, seen_sequence } = await api.me();
+      const { unseen, seen_sequence, sequence } = await api.me();
       seen = Math.max(seen, seen_sequence);
+      counted = Math.max(counted, sequence);
       set(unseen);
     } catch {
       // Where it cannot be reached, the next event tries again.
@@ -41,7 +44,7 @@ export function createUnseen({ api, live, me, onChange }) {
   const refresh = oneAtATime(ask);
 
   live.on("opened", ({ notify, sequence }) => {
-    if (!notify || sequence <= seen) return;
+    if (!notify || sequence <= Math.max(seen, counted)) return;
     set(count + 1);
     // The answer may or may not count it.
     if (asking) void refresh();
