@@ -7,11 +7,11 @@ failure; never a traceback. What a program may want to read is alone on stdout.
 from __future__ import annotations
 
 import asyncio
-import errno
 import getpass
 import ipaddress
 import json
 import logging
+import os
 import sys
 import tempfile
 import threading
@@ -30,11 +30,11 @@ from hub.accounts import AccountError, add_user, create_token
 from hub.api.auth import TOKEN_PREFIX, new_secret
 from hub.api.messages import MOST_ADDRESS, MOST_NAME
 from hub.api.passwords import password_problem
-from hub.app import create_app, now
+from hub.app import create_app
 from hub.config import Config, ConfigError
 from hub.live.redis_bus import RedisBackend
 from hub.logs import configure_logging
-from hub.model import DAY_MS
+from hub.model import DAY_MS, now
 from hub.preparation import prepare
 from hub.server import address
 from hub.server import serve as run_server
@@ -268,7 +268,7 @@ def _serve(config: Config, host: str) -> None:
         Spool(config.spool_dir).open()
     except OSError as error:
         beside = config.embedded and config.spool_dir.parent == Path(sqlite_path(config.database_url)).parent
-        if beside and error.errno in (errno.EACCES, errno.EROFS):
+        if beside and not os.access(config.spool_dir.parent, os.W_OK):
             # The file could not be written there, either, and who set only that would look for the other in vain.
             raise DatabaseAway(why_not_opened(config.database_url, error)) from None
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hub.api.auth import TOKEN_PREFIX, new_secret, secret_hash
 from hub.api.passwords import Passwords
-from hub.app import now
+from hub.model import now
 from hub.store.credentials import Credentials
 from hub.store.database import Database
 from hub.store.users import EmailTaken, Users

@@ -6,7 +6,6 @@ stops, it is undone in the opposite order.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -39,6 +38,7 @@ from hub.live.log_pages import LogPages
 from hub.live.redis_bus import RedisBackend, connection_options
 from hub.live.sse import Streams
 from hub.live.websocket import Sockets
+from hub.model import now
 from hub.preparation import Preparation
 from hub.recorder import Recorder
 from hub.spool import Spool
@@ -58,11 +58,6 @@ from hub.upkeep import Upkeep
 from hub.wire import Renderer
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def now() -> int:
-    """The time in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def create_app(config: Config) -> Starlette:

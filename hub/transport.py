@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.http11 import Request
 
-from hub.live.frames import TRANSPORT_EXTENSION
+from hub.live.extension import TRANSPORT_EXTENSION
 
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 60.0

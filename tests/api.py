@@ -26,9 +26,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.api.auth import TOKEN_PREFIX, new_secret, secret_hash
-from hub.app import create_app, now
+from hub.app import create_app
 from hub.config import Config
-from hub.model import Event, Settings, new_id
+from hub.model import Event, Settings, new_id, now
 from hub.server import FRAME_BYTES
 from hub.store.credentials import Credentials
 from hub.store.database import Database

@@ -32,6 +32,7 @@ import hub.app
 from hub.batch import Batch
 from hub.commits import Commits
 from hub.live.bus import Bus
+from hub.model import now
 from hub.spool import Spool
 from hub.store import migrate
 from hub.store.database import Database, DatabaseAway, Held
@@ -167,12 +168,16 @@ class Switches:
         around(Held, "begin", before=self._pragmas)
         around(Held, "change_if", before=self._pragmas)
         around(Spool, "_write", before=self._read_only_spool)
-        now, uuid7 = hub.app.now, uuid_utils.uuid7
-        hub.app.now = lambda: now() + self._clock_shift()
+        uuid7 = uuid_utils.uuid7
+
+        def shifted() -> int:
+            return now() + self._clock_shift()
+
+        vars(hub.app)["now"] = shifted
 
         def dated(**_: Any) -> Any:
             # Given the time, it does not look at the ids it made before, as it would not after a restart.
-            return uuid7(nanoseconds=hub.app.now() * 1_000_000)
+            return uuid7(nanoseconds=shifted() * 1_000_000)
 
         uuid_utils.uuid7 = dated
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from hub.config import Config, ConfigError
-from hub.live.frames import TRANSPORT_EXTENSION
+from hub.live.extension import TRANSPORT_EXTENSION
 from hub.server import TICK_SECONDS, serve
 
 GOING_DOWN = 4001

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.app import now
+from hub.model import now
 from hub.tracking.rules import RULESET
 from tests.api import MACHINE, MAIL_PROGRAM, Sender, assert_problem, running_hub
 

@@ -21,12 +21,12 @@ class Listener:
     """What a process does with the bus: keeps what it is handed, counts the calls to catch up."""
 
     def __init__(self) -> None:
-        self.batches: list[tuple[Item, ...]] = []
+        self.parcels: list[tuple[Item, ...]] = []
         self.resyncs = 0
         self.broken = False
 
     def deliver(self, items: Sequence[Item]) -> None:
-        self.batches.append(tuple(items))
+        self.parcels.append(tuple(items))
         if self.broken:
             raise RuntimeError("a broken delivery")
 
@@ -55,13 +55,13 @@ def test_notice_is_framed_once_for_all_sockets() -> None:
     assert shown.sse is shown.sse
 
 
-async def test_batch_comes_back_once_and_in_order(bus: Bus, listener: Listener) -> None:
+async def test_parcel_comes_back_once_and_in_order(bus: Bus, listener: Listener) -> None:
     first = (notice(1), Revoked("token:a"), Notice("user-2", 9, "settings.updated", False, b"{}"))
     await bus.publish(first)
     await bus.publish([notice(2)])
     await bus.publish([notice(3)])
-    await eventually(lambda: len(listener.batches) >= 3)
-    assert listener.batches == [first, (notice(2),), (notice(3),)]
+    await eventually(lambda: len(listener.parcels) >= 3)
+    assert listener.parcels == [first, (notice(2),), (notice(3),)]
     assert listener.resyncs == 0
 
 
@@ -82,18 +82,18 @@ async def test_failing_delivery_does_not_stop_the_bus(
     listener.broken = True
     for sequence in (1, 2, 3):
         await bus.publish([notice(sequence)])
-    await eventually(lambda: len(listener.batches) == 3)
+    await eventually(lambda: len(listener.parcels) == 3)
     assert bus.up
     assert [record.getMessage() for record in caplog.records] == [
-        "handing over a batch from the bus failed; the log will tell it"
+        "handing over a parcel from the bus failed; the log will tell it"
     ]
 
 
 async def test_publishing_nothing_says_nothing(bus: Bus, listener: Listener) -> None:
     await bus.publish([])
     await bus.publish([notice(1)])
-    await eventually(lambda: listener.batches)
-    assert listener.batches == [(notice(1),)]
+    await eventually(lambda: listener.parcels)
+    assert listener.parcels == [(notice(1),)]
 
 
 async def test_publishing_before_start_and_after_stop_does_not_raise(listener: Listener) -> None:
@@ -102,7 +102,7 @@ async def test_publishing_before_start_and_after_stop_does_not_raise(listener: L
     await bus.start(listener.deliver, listener.resync)
     await bus.stop()
     await bus.publish([notice(2)])
-    assert [batch[0] for batch in listener.batches] in ([], [notice(2)])
+    assert [parcel[0] for parcel in listener.parcels] in ([], [notice(2)])
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])

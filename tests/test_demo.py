@@ -53,30 +53,30 @@ def test_open_is_told_in_words(event: dict[str, Any], line: str) -> None:
     assert in_words(event) == line
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_demo_shows_opens_and_leaves_nothing_behind(tmp_path: Path, end: signal.Signals) -> None:
+@pytest.mark.parametrize(("host", "end"), [("127.0.0.1", signal.SIGINT), ("127.0.0.2", signal.SIGTERM)])
+def test_demo_shows_opens_and_leaves_nothing_behind(tmp_path: Path, host: str, end: signal.Signals) -> None:
     port = free_port()
     here, temporary, printed = tmp_path / "here", tmp_path / "temporary", tmp_path / "printed"
     here.mkdir()
     temporary.mkdir()
     environ = {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
     with printed.open("wb") as out:
-        command = [sys.executable, "-m", "hub", "demo", "--port", str(port)]
+        command = [sys.executable, "-m", "hub", "demo", "--host", host, "--port", str(port)]
         process = start_process(command, cwd=here, env=environ, stdout=out, stderr=out)
     try:
         wait_until(lambda: printed.read_text().count("“") >= 3 or process.poll() is not None, 30, "opens are shown")
         said = printed.read_text()
         assert process.poll() is None, said
-        assert f"http://127.0.0.1:{port}" in said
+        assert f"http://{host}:{port}" in said
         password = re.search(r"with the password (\S+)\.", said)
         assert password is not None, said
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", verify=False) as browser:
+        with httpx.Client(base_url=f"http://{host}:{port}/api/v1", verify=False) as browser:
             login = browser.post("/session", json={"email": EMAIL, "password": password[1]})
             assert login.status_code == 200
             messages = browser.get("/messages").json()["items"]
             assert {message["subject"] for message in messages} == {subject for subject, _ in SUBJECTS}
             wait_until(lambda: browser.get("/opens", params={"all": "true"}).json()["items"], what="an open")
-        assert httpx.get(f"http://127.0.0.1:{port}/", verify=False).status_code == 200
+        assert httpx.get(f"http://{host}:{port}/", verify=False).status_code == 200
         assert list(temporary.iterdir())
     finally:
         process.send_signal(end)

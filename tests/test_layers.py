@@ -21,7 +21,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("hub.wire", "hub.batch"),
     ("hub.store.*", "hub.spool"),
-    (*(f"hub.live.{name}" for name in ("bus", "redis_bus", "log_pages", "connections", "frames", "socket")),),
+    (
+        *(
+            f"hub.live.{name}"
+            for name in ("bus", "redis_bus", "log_pages", "connections", "extension", "frames", "socket")
+        ),
+    ),
     ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),
     ("hub.app", "hub.front", "hub.preparation"),

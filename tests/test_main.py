@@ -264,8 +264,10 @@ def test_database_beside_which_nothing_can_be_written_is_named(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Spool, "open", refuse)
-    done = command("serve", HUB_SPOOL_DIR="", DATABASE_URL="sqlite:///hub.db")
-    assert_refused(done, 1, "DATABASE_URL", "Permission denied")
+    beside = {"HUB_SPOOL_DIR": "", "DATABASE_URL": "sqlite:///hub.db"}
+    assert_refused(command("serve", **beside), 1, "HUB_SPOOL_DIR", "Permission denied")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert_refused(command("serve", **beside), 1, "DATABASE_URL", "Permission denied")
     assert_refused(command("serve", HUB_SPOOL_DIR="/elsewhere"), 1, "HUB_SPOOL_DIR", "Permission denied")
 
 

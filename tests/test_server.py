@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.config import Config, ConfigError
-from hub.server import serve
+from hub.server import address, serve
 from tests import served
 from tests.processes import eventually, start_process, wait_until
 from tests.servers import ROOT, HubProcess
@@ -280,6 +280,17 @@ def test_port_is_free_as_soon_as_the_supervisor_is_killed(start: Start) -> None:
     successor = start(port=port).wait_ready()
     assert successor.port == port
     assert not server.journal("stopped")
+
+
+@pytest.mark.parametrize(
+    ("host", "found_at"),
+    [
+        *(("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://[::1]:8000")),
+        *(("::1", "http://[::1]:8000"), ("192.0.2.7", "http://192.0.2.7:8000"), ("localhost", "http://localhost:8000")),
+    ],
+)
+def test_address_is_where_the_own_machine_finds_it(host: str, found_at: str) -> None:
+    assert address(host, 8000) == found_at
 
 
 def test_clients_who_come_all_at_once_find_room_to_wait(

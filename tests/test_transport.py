@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from hub import transport
-from hub.live.frames import TRANSPORT_EXTENSION
+from hub.live.extension import TRANSPORT_EXTENSION
 from hub.transport import HEAD_BYTES, HubHttp, HubState, HubWebSocket
 from tests.processes import eventually
 

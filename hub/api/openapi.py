@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.api.asked import MAX_LIMIT, MAX_NUMBER
-from hub.api.messages import MessageBody, MessagePage, MessagePatch
+from hub.api.messages import MOST_SUBJECT, MessageBody, MessagePage, MessagePatch
 from hub.api.opens import EventPage, OpenPage
 from hub.api.problems import MEDIA_TYPE, ProblemView
 from hub.api.session import LoginBody
@@ -53,15 +53,29 @@ OPERATIONS = (
     Operation("post", "/session", "Log in", MeView, body=LoginBody),
     Operation("delete", "/session", "Log out", status=204),
     Operation("post", "/messages", "Register a message", MessageView, 201, MessageBody),
-    Operation(*("get", "/messages", "Messages, newest first", MessagePage), query=(*LISTED, "q", "opened", "template")),
+    Operation(
+        "get",
+        "/messages",
+        "Messages, newest first",
+        MessagePage,
+        query=(*LISTED, "q", "opened", "template"),
+    ),
     Operation("get", "/messages/{id}", "One message", MessageView),
     Operation(
-        *("patch", "/messages/{id}", "Mute a message, or set what is learned later", MessageView), body=MessagePatch
+        "patch",
+        "/messages/{id}",
+        "Mute a message, or set what is learned later",
+        MessageView,
+        body=MessagePatch,
     ),
     Operation("post", "/messages/mute-all", "Silence everything registered so far", MutedData),
     Operation("post", "/messages/{id}/viewing", "The sender is looking at this message", status=204),
     Operation(
-        *("get", "/messages/{id}/opens", "The opens of a message, newest first", OpenPage), query=(*LISTED, "all")
+        "get",
+        "/messages/{id}/opens",
+        "The opens of a message, newest first",
+        OpenPage,
+        query=(*LISTED, "all"),
     ),
     Operation("get", "/opens", "The opens of all messages, newest first", OpenPage, query=(*LISTED, "all")),
     Operation("get", "/events", "The log after a sequence", EventPage, query=("after", "limit")),
@@ -117,6 +131,10 @@ def document() -> dict[str, Any]:
     types += [type_ for type_ in extra if type_ not in types]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     refs = dict(zip(types, schemas, strict=True))
+    for names in ("Provider", "Crm"):
+        for value in components[names]["properties"].values():
+            for text in value.get("anyOf", [value]):
+                text |= {"minLength": 1, "maxLength": MOST_SUBJECT} if text["type"] == "string" else {}
     components["EventView"]["properties"]["data"] = {"anyOf": [refs[type_] for type_ in EVENT_DATA]}
     paths: dict[str, dict[str, Any]] = {}
     for each in OPERATIONS:

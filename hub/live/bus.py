@@ -1,8 +1,8 @@
 """The bus: what one process did, told to every process, itself included.
 
-Promise: a hint, never the truth. Each batch reaches each process that can be reached once, in the order
+Promise: a hint, never the truth. Each parcel reaches each process that can be reached once, in the order
 it was published; when some may have been lost, `resync` is called and the log tells the rest. Publishing
-never raises and never waits for a network. While the link to the others is down a batch is still handed
+never raises and never waits for a network. While the link to the others is down a parcel is still handed
 to this process at once.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hub.live.redis_bus import RedisBackend
 
 CHANNEL = "glimpse:v1"
-"""The one channel. Processes that cannot read each other's batches must not share its name."""
+"""The one channel. Processes that cannot read each other's parcels must not share its name."""
 
 FAILURE_LOG_SECONDS = 10.0
 RUN = 32
@@ -132,7 +132,7 @@ class Bus:
     """Broadcaster's bus with one subscription for the whole process.
 
     Without a backend it is the in-process bus: always up, generation 1. With one, `generation` counts
-    the links there have been; each new one means that some batches may have been missed.
+    the links there have been; each new one means that some parcels may have been missed.
     """
 
     def __init__(self, backend: RedisBackend | None = None) -> None:
@@ -167,10 +167,10 @@ class Bus:
         return self._backend is not None or self._wants(user_id)
 
     async def start(self, deliver: Deliver, resync: Resync, wants: Wants | None = None) -> None:
-        """Begin to hand over batches. Returns at once, whether or not the link is up yet.
+        """Begin to hand over parcels. Returns at once, whether or not the link is up yet.
 
-        `deliver` gets the items of one batch; `resync` is called after each new generation and
-        wherever else a batch may have been lost. Both are called on the event loop, must not block, and
+        `deliver` gets the items of one parcel; `resync` is called after each new generation and
+        wherever else a parcel may have been lost. Both are called on the event loop, must not block, and
         an exception from either is logged and goes no further. `wants` tells whether a user has a listener in
         this process.
         """
@@ -192,16 +192,16 @@ class Bus:
             await reader
 
     async def publish(self, items: Sequence[Item]) -> None:
-        """Send `items` to every process as one batch. Never raises; never waits for the network."""
+        """Send `items` to every process as one parcel. Never raises; never waits for the network."""
         if not items:
             return
-        batch = Parcel(tuple(items)) if self.up else Parcel(tuple(items), known_to=self._name)
-        if batch.known_to:
-            self._hand_over(batch.items)
+        parcel = Parcel(tuple(items)) if self.up else Parcel(tuple(items), known_to=self._name)
+        if parcel.known_to:
+            self._hand_over(parcel.items)
         try:
-            await self._broadcast.publish(CHANNEL, self._encode(batch))
+            await self._broadcast.publish(CHANNEL, self._encode(parcel))
         except Exception:
-            self._log_failure("the bus could not take a batch; the log will tell it")
+            self._log_failure("the bus could not take a parcel; the log will tell it")
 
     async def _read(self, subscribed: asyncio.Event) -> None:
         async with self._broadcast.subscribe(CHANNEL) as subscriber:
@@ -215,12 +215,12 @@ class Bus:
         """Take one message off the bus. An empty one says that others before it may have been lost."""
         if message:
             try:
-                batch = self._decode(message)
+                parcel = self._decode(message)
             except msgspec.DecodeError:
-                self._log_failure("the bus carried a batch that cannot be read; reading the log instead")
+                self._log_failure("the bus carried a parcel that cannot be read; reading the log instead")
             else:
-                if batch.known_to != self._name:
-                    self._hand_over(batch.items)
+                if parcel.known_to != self._name:
+                    self._hand_over(parcel.items)
                 return
         if self._resync is not None:
             try:
@@ -234,7 +234,7 @@ class Bus:
         try:
             self._deliver(items)
         except Exception:
-            self._log_failure("handing over a batch from the bus failed; the log will tell it")
+            self._log_failure("handing over a parcel from the bus failed; the log will tell it")
 
     def _log_failure(self, text: str) -> None:
         """Log the exception being handled, at most once in FAILURE_LOG_SECONDS."""

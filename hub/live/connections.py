@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hub import policy
 from hub.live.bus import Item, Notice, Revoked, Run, runs
-from hub.live.frames import extension
 from hub.live.log_pages import PAGE, LogPages
 from hub.model import Clock, Stream, User
 from hub.store.credentials import Credentials
@@ -358,13 +356,3 @@ class Connections:
 
     def _all(self) -> list[Listener]:
         return [listener for listeners in self._by_user.values() for listener in listeners]
-
-
-def drop(scope: Mapping[str, Any]) -> None:
-    """Cut off the client of an ASGI `scope` at once, with what waits in its connection, where the server lets us.
-
-    A close in order waits until all of it is read, which a client that does not read never does.
-    """
-    transport = extension(scope).get("transport")
-    if transport is not None:
-        transport.abort()

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from hub.model import Stream
 from hub.wire import SettingsView
-
-TRANSPORT_EXTENSION = "glimpse.transport"
-"""In every `scope["extensions"]` under our own server: `{"transport": asyncio.Transport}`, to measure and to abort.
-
-For a WebSocket also `"frame"`: called with a frame as it goes over the wire it writes it at once and returns True, or
-it returns False, and the application has to send as ever. One that is encoded once for a thousand sockets
-costs each of them a write; uvicorn's way decodes it and encodes it again for each.
-"""
 
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -69,9 +61,3 @@ class Error(Struct, tag_field="type", tag="error"):
 Said: TypeAlias = Connect | Viewing | Seen
 
 decode: Callable[[str], Said] = msgspec.json.Decoder(Said).decode
-
-
-def extension(scope: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the server has put under `TRANSPORT_EXTENSION`; empty under a server that is not ours."""
-    found: Mapping[str, Any] = scope.get("extensions", {}).get(TRANSPORT_EXTENSION, {})
-    return found

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.live.bus import text_frame
-from hub.live.connections import Connections, Listener, drop
-from hub.live.frames import Heartbeat, extension
+from hub.live.connections import Connections, Listener
+from hub.live.extension import drop, extension
+from hub.live.frames import Heartbeat
 from hub.store.database import DatabaseAway
 from hub.wire import encode
 

@@ -21,7 +21,8 @@ from hub.api.asked import MAX_NUMBER, Query
 from hub.api.auth import Auth
 from hub.api.problems import Problem, invalid, unavailable
 from hub.config import Config
-from hub.live.connections import Connections, Listener, TooManyListeners, drop
+from hub.live.connections import Connections, Listener, TooManyListeners
+from hub.live.extension import drop
 from hub.live.socket import RETRY_SECONDS
 from hub.model import Stream
 from hub.store.database import DatabaseAway
