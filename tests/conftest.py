@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.workermanage import WorkerController
 
+from hub.model import Message
+from tests.factories import Store, open_store
 from tests.servers import HubProcess, Postgres, Valkey
 
 pytest_plugins = ("tests.api",)
@@ -201,3 +203,16 @@ def start_hub(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
     yield start
     for hub in hubs:
         hub.kill()
+
+
+@pytest.fixture
+async def store(migrated_url: str) -> AsyncIterator[Store]:
+    """Every store on a database with the current schema and no rows; the test runs on each kind."""
+    async with open_store(migrated_url) as store:
+        yield store
+
+
+@pytest.fixture
+async def message(store: Store) -> Message:
+    """A message that a sender registered, to one reader, sent an hour before."""
+    return await store.message(await store.sender())

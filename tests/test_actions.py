@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,6 @@ VERBS: dict[str, tuple[Verb, str]] = {
     "realtime off": (lambda actions, m: actions.set_realtime(m.user_id, False), "settings.updated"),
     "seen": (lambda actions, m: actions.mark_seen(m.user_id, 1), "notifications.seen"),
 }
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def message(store: Store) -> Message:
-    return await store.message(await store.sender())
 
 
 async def is_muted(store: Store, message: Message) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -22,21 +21,9 @@ from tests.factories import (
     a_visit,
     audit,
     make_recorder,
-    open_store,
     seeded,
     together,
 )
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def message(store: Store) -> Message:
-    return await store.message(await store.sender())
 
 
 async def opens_of(store: Store, message: Message) -> list[Open]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,15 +11,9 @@ from hub.commits import Commits, Draft, Measures
 from hub.live.bus import Notice
 from hub.model import Event, Hit, Message
 from hub.store.database import Database, DatabaseAway
-from tests.factories import BASE_URL, T0, Store, a_hit, audit, open_store
+from tests.factories import BASE_URL, T0, Store, a_hit, audit
 
 REPEAT_MS = 30_000
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 @pytest.fixture

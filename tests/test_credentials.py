@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from hub.store.credentials import SESSION_MS, Credential
 from hub.store.database import Database, DatabaseAway
-from tests.factories import T0, Store, open_store
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
+from tests.factories import T0, Store
 
 
 async def test_token_says_whose_it_is_until_it_is_removed(store: Store) -> None:

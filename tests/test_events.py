@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,8 @@ from msgspec.structs import replace
 
 from hub.model import Event, Message, Recipient, Settings
 from hub.recorder import Recorder
-from tests.factories import T0, Store, a_recorder, a_visit, audit, open_store, seeded, together
+from tests.factories import T0, Store, a_recorder, a_visit, audit, seeded, together
 from tests.samples import a_message, an_event, an_open
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 async def append(store: Store, *events: Event) -> None:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from hub.store.idempotency import KEPT_MS, KeyReused
 from tests.factories import T0, Store, open_store, together
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 async def ask(store: Store, user_id: str, key: str, body: str, answer: str, at: int = T0) -> str:

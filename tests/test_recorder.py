@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,22 +25,10 @@ from tests.factories import (
     a_visit,
     audit,
     make_recorder,
-    open_store,
     together,
 )
 from tests.processes import eventually
 from tests.servers import Postgres
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def message(store: Store) -> Message:
-    return await store.message(await store.sender())
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -28,17 +27,6 @@ from tests.factories import (
     together,
 )
 from tests.processes import eventually
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def message(store: Store) -> Message:
-    return await store.message(await store.sender())
 
 
 @pytest.fixture

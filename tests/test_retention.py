@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,8 @@ import pytest
 from hub.model import DAY_MS, Event, LastSeen, new_id
 from hub.store.credentials import SESSION_MS
 from hub.store.retention import VIEWINGS_MS, Retention
-from tests.factories import T0, Store, a_recorder, a_visit, audit, open_store, together
+from tests.factories import T0, Store, a_recorder, a_visit, audit, together
 from tests.samples import an_open
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 async def number(store: Store, what: str) -> int:

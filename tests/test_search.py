@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,12 +20,6 @@ from tests.factories import T0, Store, open_store, seeded
 
 LETTERS = "aAbß%_\\'\" *^(-:🙂é\n\ufffe"
 TEMPLATES = (None, "t1", "t2")
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 @pytest.fixture

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import msgspec
-import pytest
 from msgspec.structs import replace
 
 from hub.model import Crm, LastSeen, Message, MessageState, Recipient
 from hub.store.standing import Standings
-from tests.factories import T0, Store, open_store
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
+from tests.factories import T0, Store
 
 
 def state_of(message: Message) -> dict[str, object]:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from hub.model import Count, Crm, Message, Provider, Recipient
-from tests.factories import BASE_URL, T0, Store, a_draft, open_store
+from tests.factories import BASE_URL, T0, Store, a_draft
 
 PROVIDER = Provider("gmail", "<1@example.com>", "thread'1\"")
 CRM = Crm("salesforce", "006", "https://crm.example.com/006?a=1&b=%20")
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 async def count(store: Store, *counts: Count) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,12 +14,6 @@ from tests.factories import T0, Store, open_store
 from tests.samples import an_open
 
 SCANNER = Verdict("scanner", "high", ("burst", "named:it's a 100% \\ 🙂"), "test")
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 def opens_of(message: Message, number: int, **changes: object) -> list[Open]:

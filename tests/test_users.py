@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from hub.model import Settings, User
 from hub.store.users import EmailTaken
 from tests.factories import T0, Store, open_store, together
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 async def test_account_is_found_by_id_and_by_address_in_any_case(store: Store) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -31,7 +30,7 @@ from hub.wire import (
     rfc3339_or_none,
     settings_view,
 )
-from tests.factories import BASE_URL, KEYS, T0, Store, a_recorder, a_visit, open_store
+from tests.factories import BASE_URL, KEYS, T0, Store, a_recorder, a_visit
 from tests.processes import eventually
 from tests.samples import a_message, an_event, an_open
 
@@ -235,12 +234,6 @@ def test_events_pixels_are_where_the_asker_sees_the_hub() -> None:
 
 
 # Live, replayed and over REST
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 def decoded(event: bytes) -> Any:

@@ -13,13 +13,6 @@ from tests.ledger import SECRET
 
 
 @pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    """The stores on the hub's database; the test runs on each kind."""
-    async with open_store(migrated_url) as store:
-        yield store
-
-
-@pytest.fixture
 async def embedded(migrated_sqlite_url: str) -> AsyncIterator[Store]:
     """The stores on the hub's SQLite file."""
     async with open_store(migrated_sqlite_url) as store:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-import pytest
 
-from tests.factories import READER, Store, open_store
+from tests.factories import READER, Store
 from tests.ledger import LEDGER_KEYS, SECRET, Start, a_ledger, asking
 from tests.processes import eventually
 
 PERSON = {"user-agent": READER}
-
-
-@pytest.fixture
-async def store(migrated_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_url) as store:
-        yield store
 
 
 async def test_burst_over_many_connections_is_recorded_whole(store: Store, start_hub: Start) -> None:
