@@ -11,10 +11,10 @@ import base64
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import uuid_utils
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Clock: TypeAlias = Callable[[], int]
@@ -229,20 +229,25 @@ class Recipient(Struct, frozen=True):
     last_opened_at: int | None = None
 
 
+MOST_GIVEN = 1000
+Given: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MOST_GIVEN})]
+"""What another system calls something. The API sees to its length, and tells of all fields at once."""
+
+
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
     """The mail provider's own names for a message."""
 
-    name: str
-    message_id: str
-    thread_id: str | None = None
+    name: Given
+    message_id: Given
+    thread_id: Given | None = None
 
 
 class Crm(Struct, frozen=True, forbid_unknown_fields=True):
     """The record a message belongs to in a customer database."""
 
-    system: str
-    record_id: str
-    url: str | None = None
+    system: Given
+    record_id: Given
+    url: Given | None = None
 
 
 class MessageState(Struct, frozen=True):

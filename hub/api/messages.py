@@ -16,7 +16,7 @@ from hub.actions import Actions, Claim, NewMessage, NotFound
 from hub.api.asked import Checks, Query, answer, decode_body, length, read_body, read_bytes, read_nothing
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
-from hub.model import Clock, Crm, Message, Provider, Recipient, Settings, is_id
+from hub.model import MOST_GIVEN, Clock, Crm, Message, Provider, Recipient, Settings, is_id
 from hub.store.idempotency import KeyReused
 from hub.store.messages import Messages
 from hub.tracking.token import Keys
@@ -228,7 +228,7 @@ def _check_address(checks: Checks, field: str, address: str) -> None:
 def _check_names(checks: Checks, provider: Provider | None, crm: Crm | None) -> None:
     for where, names in (("provider", provider), ("crm", crm)):
         for field, value in (msgspec.structs.asdict(names) if names else {}).items():
-            checks.text(f"{where}.{field}", value, MOST_SUBJECT, 1)
+            checks.text(f"{where}.{field}", value, MOST_GIVEN, 1)
     if crm is not None and crm.url is not None and not _is_web_address(crm.url):
         checks.wrong("crm.url", "must be an http or https address")
 

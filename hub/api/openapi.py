@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.api.asked import MAX_LIMIT, MAX_NUMBER
-from hub.api.messages import MOST_SUBJECT, MessageBody, MessagePage, MessagePatch
+from hub.api.messages import MessageBody, MessagePage, MessagePatch
 from hub.api.opens import EventPage, OpenPage
 from hub.api.problems import MEDIA_TYPE, ProblemView
 from hub.api.session import LoginBody
@@ -131,10 +131,6 @@ def document() -> dict[str, Any]:
     types += [type_ for type_ in extra if type_ not in types]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     refs = dict(zip(types, schemas, strict=True))
-    for names in ("Provider", "Crm"):
-        for value in components[names]["properties"].values():
-            for text in value.get("anyOf", [value]):
-                text |= {"minLength": 1, "maxLength": MOST_SUBJECT} if text["type"] == "string" else {}
     components["EventView"]["properties"]["data"] = {"anyOf": [refs[type_] for type_ in EVENT_DATA]}
     paths: dict[str, dict[str, Any]] = {}
     for each in OPERATIONS:
