@@ -201,7 +201,7 @@ def a_hit(message: Message, position: int = 1, at: int = T0, client: str | None 
 async def audit(database: Database) -> None:
     """Check every promise that can be read off the tables; raises AssertionError with what is broken.
 
-    Counters equal a recount; every open has exactly one `open.recorded`; every log is gapless up to its
+    Counters equal a recount; every open has its message and exactly one `open.recorded`; every log is gapless up to its
     user's sequence (if nothing was trimmed); what is counted follows from the verdict.
     """
     opens = await database.fetch("SELECT * FROM opens")
@@ -211,7 +211,9 @@ async def audit(database: Database) -> None:
         assert bool(open_["counted"]) == (open_["verdict"] in COUNTABLE and not open_["repeat"]), dict(open_)
         by_pixel.setdefault((open_["message_id"], open_["position"]), []).append(open_)
         by_message.setdefault(open_["message_id"], []).append(open_)
-    for message in await database.fetch("SELECT * FROM messages"):
+    messages = await database.fetch("SELECT * FROM messages")
+    assert by_message.keys() <= {message["id"] for message in messages}, "opens of messages that are gone"
+    for message in messages:
         ours = by_message.get(message["id"], [])
         assert message["hits"] == len(ours), message["id"]
         _check_figures(message, ours)
