@@ -138,8 +138,8 @@ def test_texts_are_the_same_for_nearly_any_number_of_rows(most: int) -> None:
     assert len(singles) <= 7
 
 
-def test_all_in_one_numbers_its_parameters_in_the_order_of_the_rows() -> None:
+def test_all_in_one_numbers_its_parameters_in_the_order_of_the_changes() -> None:
     sql = all_in_one(SHAPES[:2], (ASKED, "bigint text"))
-    places = [sql.index(f"${number}::") for number in range(1, 7)]
+    places = [sql.index(f"jsonb_array_elements(${number}::jsonb)") for number in range(1, 4)]
     assert places == sorted(places)
-    assert "$7" not in sql
+    assert "$4" not in sql

@@ -10,13 +10,12 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import chain
 from threading import Event
 from typing import Any, TypeAlias
 
 from databases.core import Connection
 
-from hub.store.statements import Change, Shape, View, all_in_one, one_by_one
+from hub.store.statements import Change, Shape, View, all_in_one, as_json, one_by_one
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ class Held:
                 await self._run(sql, values)
         elif changes:
             sql = all_in_one(tuple(change.shape for change in changes))
-            await self._raw.fetch(sql, *chain.from_iterable(zip(*change.rows, strict=True) for change in changes))
+            await self._raw.fetch(sql, *map(as_json, changes))
 
     async def change_if(self, unmoved: Change, *changes: Change) -> bool:
         """Make changes if the query `unmoved` finds all of its rows, or else none; whether it did.
@@ -108,8 +107,7 @@ class Held:
             return bool(await self._run(*view.insertion(unmoved, changes), self._changed_beside))
         changes = tuple(change for change in changes if change.rows)
         sql = all_in_one(tuple(change.shape for change in changes), unmoved.shape)
-        given = chain.from_iterable(zip(*change.rows, strict=True) for change in (unmoved, *changes))
-        [row] = await self._raw.fetch(sql, *given)
+        [row] = await self._raw.fetch(sql, *map(as_json, (unmoved, *changes)))
         return bool(row["found"] == len(unmoved.rows))
 
     @property
@@ -188,7 +186,8 @@ class Held:
                 # Each statement is planned once. A planner that does not know how many keys it will be given would
                 # look through a small table instead, and that of the users is large with rows that were changed.
                 await self.fetch("SET plan_cache_mode = force_generic_plan")
-                await self.fetch("SET enable_seqscan = off")
+                for other_way in ("seqscan", "hashjoin", "mergejoin"):
+                    await self.fetch(f"SET enable_{other_way} = off")
 
     async def close(self, *, idle: bool = False) -> None:
         """Give the connection up, whatever state it is in, without waiting for a server that hangs.
