@@ -30,6 +30,7 @@ from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway
 from hub.tracking.classify import examine
 from hub.tracking.datasets import Datasets
+from hub.tracking.rules import DELIVERY_WINDOW_MS
 from hub.tracking.token import Keys
 from hub.wire import Renderer
 
@@ -143,17 +144,26 @@ class Recorder:
 
     def hit(self, visit: Visit) -> Hit:
         """The hit to record for a visit. Here the address and the User-Agent are let go."""
-        day, since_midnight = divmod(visit.at, DAY_MS)
-        # Just after midnight a client may repeat what it did under yesterday's key.
-        days = (day, day - 1) if since_midnight <= self._repeat_ms else (day,)
+        evidence = examine(visit, self._datasets)
+        # One reading comes through several addresses of a provider's. Who shares a pixel may share the provider, too.
+        hidden_by = evidence.place.hidden_by if visit.position else None
+        who = hidden_by or visit.address
         return Hit(
             id=new_id(),
             message_id=visit.message_id,
             position=visit.position,
             at=visit.at,
-            clients=tuple(self._keys.client_hash(visit.address, visit.user_agent, d) for d in days),
-            evidence=examine(visit, self._datasets),
+            clients=tuple(self._keys.client_hash(who, visit.user_agent, day) for day in self._days(visit.at)),
+            evidence=evidence,
         )
+
+    def _days(self, at: int) -> list[int]:
+        """The days by whose keys a client may be known at a time: its own, and near midnight the one beside it. What
+        came before may be a repeat's first, or one of a burst, and a spool brings what came before last.
+        """
+        near = max(self._repeat_ms, DELIVERY_WINDOW_MS)
+        own = at // DAY_MS
+        return list(dict.fromkeys((own, (at - near) // DAY_MS, (at + near) // DAY_MS)))
 
     def adopt(self) -> None:
         """Replay what is in the spool, of this process or of one that is gone."""

@@ -111,7 +111,7 @@ async def test_repeat_is_seen_in_another_batch_by_client_and_not_by_network_addr
     await audit(store.database)
 
 
-async def test_client_hash_changes_at_midnight_and_is_bridged_just_after_it(store: Store, spool_dir: Path) -> None:
+async def test_client_hash_changes_at_midnight_and_is_bridged_near_it(store: Store, spool_dir: Path) -> None:
     recorder = make_recorder(store, Spool(spool_dir))
     midnight = T0 // DAY_MS * DAY_MS
     message = await store.message(await store.sender())
@@ -119,20 +119,52 @@ async def test_client_hash_changes_at_midnight_and_is_bridged_just_after_it(stor
     def clients(at: int) -> tuple[str, ...]:
         return recorder.hit(a_visit(message, address="198.18.1.1", at=midnight + at)).clients
 
-    [before] = clients(-1)
-    today, yesterday = clients(0)
-    assert yesterday == before != today
-    assert clients(30_000) == (today, before)
-    assert clients(30_001) == (today,)
+    [noon] = clients(DAY_MS // 2)
+    [noon_before] = clients(-DAY_MS // 2)
+    assert noon != noon_before
+    assert clients(0) == clients(29_999) == (noon, noon_before)
+    assert clients(30_000) == (noon,)
+    assert clients(-30_001) == (noon_before,)
+    assert clients(-30_000) == clients(-1) == (noon_before, noon)
 
 
-async def test_repeat_across_midnight_is_seen(store: Store, message: Message, spool_dir: Path) -> None:
+@pytest.mark.parametrize("moments", [(-1000, 1000), (1000, -1000)])
+async def test_repeat_across_midnight_is_seen_in_whatever_order(
+    store: Store, message: Message, spool_dir: Path, moments: tuple[int, int]
+) -> None:
     midnight = store.clock.at = T0 // DAY_MS * DAY_MS + DAY_MS
     async with a_recorder(store, spool_dir) as recorder:
-        for at in (-1000, 1000):
+        for at in moments:
             await recorder.record(a_visit(message, address="198.18.1.1", at=midnight + at))
-    rows = await store.database.fetch("SELECT repeat FROM opens ORDER BY at")
+    rows = await store.database.fetch("SELECT repeat FROM opens ORDER BY id")
     assert [bool(row["repeat"]) for row in rows] == [False, True]
+
+
+async def test_burst_across_midnight_is_of_different_clients_though_no_repeats_are_looked_for(
+    store: Store, spool_dir: Path
+) -> None:
+    midnight = store.clock.at = T0 // DAY_MS * DAY_MS + DAY_MS
+    fresh = await store.message(await store.sender(), sent_at=midnight - 3000)
+    async with a_recorder(store, spool_dir, repeat_seconds=0) as recorder:
+        for address, at in (("198.18.1.1", -2000), ("198.18.1.2", -1000), ("198.18.1.1", 6000)):
+            await recorder.record(a_visit(fresh, address=address, at=midnight + at))
+    assert (await store.reload(fresh)).opens == 3
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_reader_behind_a_providers_proxy_is_known_again_at_another_of_its_addresses(
+    store: Store, spool_dir: Path, shared: bool
+) -> None:
+    """But where a pixel is shared, two readers may be behind the same provider."""
+    proxy = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+    message = await store.message(
+        await store.sender(), recipients=("a@example.com", "b@example.com"), shared=shared, sent_at=T0 - DAY_MS
+    )
+    async with a_recorder(store, spool_dir) as recorder:
+        for second, last in enumerate((84, 86)):
+            visit = a_visit(message, 0 if shared else 1, address=f"66.249.93.{last}", at=T0 + second * 1000)
+            await recorder.record(replace(visit, user_agent=proxy))
+    assert (await store.reload(message)).opens == (2 if shared else 1)
 
 
 async def test_reader_from_before_the_clock_was_set_back_is_told_of_once(
