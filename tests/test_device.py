@@ -69,6 +69,14 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
             Device("tablet", "Android", "Chrome"),
         ),
         (
+            "Mozilla/5.0 (Android 15; Tablet; rv:145.0) Gecko/145.0 Firefox/145.0",
+            Device("tablet", "Android", "Firefox"),
+        ),
+        (
+            "Mozilla/5.0 (X11; FreeBSD amd64; rv:128.0) Gecko/20100101 Thunderbird/128.2.0",
+            Device("desktop", "FreeBSD", "Thunderbird"),
+        ),
+        (
             f"Mozilla/5.0 (Linux; Android 13) {CHROME} Chrome/116 Mobile DuckDuckGo/5 Safari/537.36",
             Device("mobile", "Android", "DuckDuckGo Mobile"),
         ),

@@ -26,7 +26,7 @@ from hub.tracking.rules import (
     decide,
 )
 from hub.tracking.rules_agents import identify
-from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
+from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, CLOUDS, SCANNERS
 
 __all__ = ["RULESET", "Context", "Sighting", "classify", "examine", "explain_reason", "reconsider"]
 
@@ -62,6 +62,8 @@ PROXIES = {
     "yahoo_proxy": (Place(hidden_by="yahoo"), Device(client="Yahoo Mail")),
     "apple_prefetch": (Place(hidden_by="apple"), Device(client="Apple Mail")),
     "apple_fetcher": (Place(hidden_by="apple"), Device()),
+    "fastmail_proxy": (Place(), Device(client="Fastmail")),
+    "hey_proxy": (Place(), Device(client="HEY")),
     "mail_proxy": (Place(), Device()),
 }
 """Agents that stand between us and the reader: what they hide, and the mail program where it is certain."""
@@ -78,18 +80,22 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
     notes: tuple[str, ...] = (f"named:{name}",) if name else ()
     if network in (APPLE_RELAY_ROUGHLY, None) and agent == "apple_prefetch" and not data.relay_known:
         notes = (NO_RELAY_LIST,)
-    if agent in PROXIES:
+    if network in SCANNERS:
+        # Whatever it calls itself is a disguise, and where it stands is no reader's place.
+        place, device = Place(), Device()
+    elif agent in PROXIES:
         place, device = PROXIES[agent]
     elif agent == "edge_12" and network in ("gmail", "google"):
         place, device = PROXIES["gmail_prefetch"]
     elif agent == "bare_webkit" and network in ("microsoft", "microsoft_filter"):
         place, device = OUTLOOK_WEB
     else:
-        relayed = network in (APPLE_RELAY, APPLE_RELAY_ROUGHLY)
-        place = Place(hidden_by="apple") if relayed else data.place(visit.address)
-        # A scanner's browser is a disguise, and a tool has none: neither is anybody's device.
-        machine = agent in MACHINES or network in SCANNERS
-        device = Device() if machine else read_device(visit.user_agent)
+        if network in (APPLE_RELAY, APPLE_RELAY_ROUGHLY):
+            place = Place(hidden_by="apple")
+        else:
+            # In a data centre nobody reads.
+            place = Place() if network in CLOUDS else data.place(visit.address)
+        device = Device() if agent in MACHINES else read_device(visit.user_agent)
     return Evidence(agent, network, visit.prefetch, place, device, notes)
 
 

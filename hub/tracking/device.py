@@ -98,12 +98,12 @@ def _kind(parsed: _Parsed, lowered: str) -> DeviceType:
     """
     if parsed.os.family == "Android":
         browser = lowered.startswith("mozilla/") and "mobile" not in lowered
-        return "tablet" if browser and parsed.is_tablet else "mobile"
+        return "tablet" if browser and (parsed.is_tablet or "; tablet;" in lowered) else "mobile"
     if parsed.is_tablet:
         return "tablet"
     if parsed.is_mobile:
         return "mobile"
-    return "desktop" if parsed.is_pc else "unknown"
+    return "desktop" if parsed.is_pc or "(x11;" in lowered else "unknown"
 
 
 def _name(family: str | None) -> str | None:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
-RULESET = "2026-11.10"
+RULESET = "2026-11.11"
 """Stored with each verdict. Change it with any rule."""
 
 DELIVERY_WINDOW_MS = 15_000
@@ -128,7 +128,7 @@ RULES: tuple[Rule, ...] = (
     Rule("yahoo_proxy", "proxy", "high", "Yahoo's image proxy fetched it, as it does when a person opens",
          "help.yahoo.com/kb/SLN28749", "2026-11", _of("yahoo_proxy")),
     Rule("mail_proxy", "proxy", "medium", "A mail provider's image proxy fetched it",
-         "rules_agents, mail_proxy", "2026-11", _of("mail_proxy")),
+         "rules_agents.PEOPLE", "2026-11", _of("fastmail_proxy hey_proxy mail_proxy")),
 
     # Microsoft: the same company filters mail and fetches for its readers.
     Rule("microsoft_scan", "scanner", "medium", "It came from Microsoft's network within seconds of sending",

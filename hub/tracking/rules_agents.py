@@ -52,7 +52,8 @@ MACHINES: tuple[Agent, ...] = (
           r"|inky/|greathorn|ironscales|perception ?point|tessian|vade ?secure|zix/|zixcorp|mcafee (?:email|saas)"
           r"|forti(?:guard|mail|sandbox)|kaspersky (?:secure|anti)|bitdefender|clamav|spamassassin|rspamd"
           r"|virustotal|urlscan|url ?scan|link ?scan|checkpoint|check point|sonicwall|opendns|umbrella|tmufe|cofense"
-          r"|google-safety|paloaltonetworks|palo alto|scmguard|email ?security|sandbox",
+          r"|google-safety|paloaltonetworks|palo alto|scmguard"
+          r"|mail[ -]?(?:security|guard|cleaner|control|assure|protection|verif)|sandbox",
           "the vendors' own names", "2026-11"),
     Agent("preview",
           r"slackbot|slack-imgproxy|skypeuripreview|skype-url-preview|microsoftpreview|bingpreview|whatsapp"
@@ -97,8 +98,10 @@ MACHINES: tuple[Agent, ...] = (
 )  # fmt: skip
 
 PEOPLE: tuple[Agent, ...] = (
-    Agent("mail_proxy", r"fastmailua|\bhey/\d|mail[ _-]?proxy|image[ _-]?proxy|img[ _-]?proxy",
-          "warmbly mailclient.go; never call a mail provider's proxy a bot", "2026-11"),
+    Agent("fastmail_proxy", r"fastmailua", "warmbly mailclient.go", "2026-11"),
+    Agent("hey_proxy", r"\bhey/\d", "warmbly mailclient.go", "2026-11"),
+    Agent("mail_proxy", r"mail[ _-]?proxy|image[ _-]?proxy|img[ _-]?proxy",
+          "never call a mail provider's proxy a bot", "2026-11"),
     Agent("bare_webkit", BARE_WEBKIT, "rules_programs.BARE_WEBKIT", "2026-11"),
     Agent("mail_program", AT_THE_START, "rules_programs.PROGRAMS", "2026-11"),
     Agent("mail_program", ANYWHERE, "rules_programs.PROGRAMS", "2026-11"),
@@ -112,7 +115,7 @@ PEOPLE: tuple[Agent, ...] = (
     Agent("vague",
           r"^mozilla/\d\.\d \((?:compatible;?\)|.*(?:windows|macintosh|linux|x11|iphone|ipad|android))",
           "scripts that imitate a browser; web filters that cut a User-Agent short", "2026-11"),
-    Agent("mail_program", r"mail(?!er|to|man\b|hog|trap|check|scan)", "calls itself a mail program", "2026-11"),
+    Agent("app", r"mail(?!er|to|man\b|hog|trap|check|scan)", "has to do with mail, and names no machine", "2026-11"),
     Agent("app", r"android|iphone|ipad|\bios\b|macintosh|mac ?os|\bwindows[/ ]|linux|symbian|midp|blackberry",
           "names a system that a person uses", "2026-11"),
     Agent("unknown", "", "names nothing that a person reads mail with", "2026-11"),

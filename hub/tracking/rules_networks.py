@@ -75,11 +75,19 @@ OWNERS: tuple[Owner, ...] = (
     ),
     Owner(
         "mimecast",
-        "41.74.203.0/24 51.163.158.0/23 62.140.7.0/24 62.140.10.0/24 63.128.21.0/24 91.220.42.0/24 "
-        "103.15.44.0/22 146.101.78.0/24 147.28.34.0/23 170.10.128.0/19 185.58.84.0/22 193.7.204.0/23 "
-        "194.104.108.0/22 195.130.217.0/24 205.139.110.0/23 207.82.80.0/24 207.211.30.0/23 216.35.243.0/24 "
-        "216.35.244.0/24 216.145.218.0/23 216.145.222.0/24 216.205.24.0/24",
-        "AS30031, AS39588, AS42427 by Medium1992/MikroTik_IPlist",
+        "41.74.192.0/21 41.74.200.0/22 41.74.204.0/22 51.163.158.0/23 62.140.7.0/24 62.140.10.0/24 63.128.21.0/24 "
+        "91.220.42.0/24 103.13.69.0/24 103.15.44.0/22 103.96.20.0/22 124.47.150.0/24 124.47.189.0/24 "
+        "146.101.78.0/24 147.28.34.0/23 147.28.36.0/24 170.10.128.0/19 180.189.28.0/24 185.58.84.0/22 "
+        "193.7.204.0/22 194.104.108.0/22 195.130.217.0/24 205.139.110.0/23 207.82.80.0/24 207.211.30.0/23 "
+        "213.167.75.0/24 213.167.81.0/24 216.35.243.0/24 216.35.244.0/24 216.145.216.0/22 216.145.221.0/24 "
+        "216.145.222.0/24 216.205.24.0/24",
+        "AS30031, AS37235, AS39588, AS42427, AS60492, AS136792 by Medium1992/MikroTik_IPlist; its own SPF records",
+        "2026-11",
+    ),
+    Owner(
+        "hornetsecurity",
+        "83.246.65.0/24 94.100.128.0/20 173.45.18.0/24 185.140.204.0/22",
+        "support.hornetsecurity.com, article 45997388779537",
         "2026-11",
     ),
     Owner(
@@ -117,6 +125,9 @@ OWNERS: tuple[Owner, ...] = (
     ),
 )
 
-SCANNERS = frozenset({"proofpoint", "mimecast", "barracuda", "cisco", "symantec", "trend_micro"})
+SCANNERS = frozenset({"proofpoint", "mimecast", "barracuda", "cisco", "symantec", "trend_micro", "hornetsecurity"})
 """Mail security products' own networks. Filters for a company's whole web traffic are left out: those
 carry people."""
+
+CLOUDS = frozenset({"gmail", "google", "microsoft", "microsoft_filter"})
+"""Networks of data centres: where an address of theirs is says nothing of where a reader is."""

@@ -125,9 +125,11 @@ def _walk(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> tuple[st
 
 
 def _listed(headers: Headers, name: bytes) -> list[str]:
-    """The comma-separated values of a header, over all its lines, from left to right."""
+    """The comma-separated values of a header, over all its lines, from left to right; empty ones are none (RFC 9110,
+    5.6.1.2).
+    """
     values = [value for key, value in headers if key == name]
-    return [item.strip() for item in b",".join(values).decode("latin-1").split(",")] if values else []
+    return [item for item in map(str.strip, b",".join(values).decode("latin-1").split(",")) if item] if values else []
 
 
 def parse_address(text: str) -> str | None:
