@@ -119,11 +119,6 @@ message_trigrams = sa.Table(
 )
 """On PostgreSQL only. Apart from the messages, or every open counted on one might write its trigrams anew."""
 
-ADDED_BY_HITS = ("opens", "last_seen", "events")
-"""On PostgreSQL these have no foreign keys, for each asked for every row's owner anew; there triggers delete rows with
-their owner. Migration 0005 says why that is enough.
-"""
-
 VIRTUAL = "message_search"
 """The virtual table on SQLite, and how the names of those that it keeps its rows in begin."""
 
@@ -237,8 +232,6 @@ def compared(dialect: str) -> Callable[..., bool]:
     """For alembic's `include_object`: whether a database of this dialect shows a thing as `metadata` does."""
 
     def is_compared(thing: Any, name: str | None, kind: str, *_: Any) -> bool:
-        if kind == "foreign_key_constraint" and dialect == "postgresql":
-            return thing.table.name not in ADDED_BY_HITS
         if kind != "table" or dialect != "sqlite":
             return True
         return thing is not message_trigrams and not str(name).startswith(VIRTUAL)
