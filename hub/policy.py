@@ -41,12 +41,15 @@ def withheld(*, counted: bool, message: MessageState, settings: Settings) -> Wit
 def as_told_now(event: Event, settings: Settings) -> Event:
     """A logged event as it is to be told now: what would not notify any more does not notify.
 
-    The other way round it stays as it was: what was withheld then is not announced late.
+    The other way round it stays as it was: what was withheld then is not announced late. It says why that was, unless
+    the open has turned out not to count.
     """
-    if event.type != "open.recorded" or not event.notified or event.open is None or event.message is None:
+    if event.type != "open.recorded" or event.open is None or event.message is None:
         return event
     reason = withheld(counted=event.open.counted, message=event.message, settings=settings)
-    return event if reason is None else replace(event, notified=False, withheld=reason)
+    if reason is None or not (event.notified or reason == "not_counted"):
+        return event
+    return replace(event, notified=False, withheld=reason)
 
 
 def streamed(notified: bool, stream: Stream) -> bool:

@@ -120,6 +120,11 @@ def test_event_withheld_then_is_not_announced_late() -> None:
     assert as_told_now(event, Settings(realtime_notifications=False)) == event
 
 
+def test_event_withheld_then_says_so_if_its_open_does_not_count_any_more() -> None:
+    event = an_event(notified=False, withheld="muted", open=an_open(counted=False))
+    assert as_told_now(event, Settings(realtime_notifications=False)).withheld == "not_counted"
+
+
 @pytest.mark.parametrize("kind", ["open.reclassified", "message.updated", "messages.muted", "settings.updated"])
 def test_event_of_another_type_is_told_as_it_was(kind: EventType) -> None:
     event = an_event(type=kind)
