@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hub.model import Count, Message, User
 from hub.store import search
 from hub.store.database import Database
 from hub.store.messages import search_text
-from hub.store.search import ASKED, MOST_TRIGRAMS, rarest
+from hub.store.search import ASKED, MOST_TRIGRAMS, folded, rarest
 from hub.store.urls import sqlite_path
 from tests.factories import T0, Store, open_store, seeded
 
@@ -95,7 +96,7 @@ async def check_answers(store: Store) -> None:
             message.id
             for message in sorted(messages, key=lambda each: each.id, reverse=True)
             if message.user_id == user.id
-            and wanted.casefold() in search_text(message)
+            and folded(wanted) in search_text(message)
             and (before is None or message.id < before)
             and opened in (None, message.opens > 0)
             and template in (None, message.template)
@@ -166,6 +167,24 @@ async def test_long_text_is_looked_at_to_its_end(store: Store) -> None:
     await store.message(user, subject="x" * 150 + "two")
     await store.message(user)
     assert await found(store, user, "x" * 100 + "one") == [long.id]
+
+
+@pytest.mark.usefixtures("by_index")
+async def test_text_is_found_however_its_accents_are_written(store: Store) -> None:
+    user = await store.sender()
+    both = [await store.message(user, subject=normalize(form, "Éclair à l'été")) for form in ("NFC", "NFD")]
+    await store.message(user)
+    for form in ("NFC", "NFD"):
+        assert await found(store, user, normalize(form, "éclair À")) == [message.id for message in reversed(both)]
+
+
+@pytest.mark.usefixtures("by_index")
+async def test_last_of_many_recipients_is_found(store: Store) -> None:
+    user = await store.sender()
+    many = [f"a.person.with.a.long.name.{number:03}@customer.example" for number in range(500)]
+    message = await store.message(user, recipients=many)
+    await store.message(user)
+    assert await found(store, user, "name.499@") == [message.id]
 
 
 @pytest.mark.usefixtures("by_index")

@@ -10,9 +10,8 @@ import msgspec
 
 from hub.model import Count, Crm, Message, Provider, Recipient
 from hub.store.database import Change, Database, Fetch, Held, Row
-from hub.store.search import Search
+from hub.store.search import Search, folded
 
-MAX_SEARCH_CHARACTERS = 20_000
 COLUMNS = (
     *("id", "user_id", "created_at", "registered_sequence", "subject", "template", "format", "shared", "sent_at"),
     *("provider", "crm", "muted", "muted_set_sequence", "opens", "hits", "first_opened_at", "last_opened_at"),
@@ -233,8 +232,8 @@ def encode_or_none(value: Provider | Crm | None) -> str | None:
 
 
 def search_text(message: Message) -> str:
-    """What a search looks through: subject, addresses and names, without regard to case in any script."""
+    """What a search looks through: subject, addresses and names, folded."""
     words = [message.subject]
     for recipient in message.recipients:
         words += [recipient.address, recipient.name or ""]
-    return "\n".join(words).casefold()[:MAX_SEARCH_CHARACTERS]
+    return folded("\n".join(words))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 from hub.store.database import Database, Row
 
@@ -49,7 +50,7 @@ class Search:
         `keyed` are the conditions that an index of the messages serves, `others` those that it does not; their
         parameters are `args`, of which the first is the user's id.
         """
-        text = text.casefold()
+        text = folded(text)
         escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         matching = (*others, f"m.search LIKE ${len(args) + 1} ESCAPE '\\'")
 
@@ -114,6 +115,11 @@ class Search:
         if not self._database.embedded:
             return json.dumps(trigrams)
         return " AND ".join('"' + each.replace('"', '""') + '"' for each in (owner_mark(user_id), *trigrams))
+
+
+def folded(text: str) -> str:
+    """`text` without regard to case in any script, nor to how its accents are written (Unicode's form C)."""
+    return normalize("NFC", normalize("NFC", text).casefold())
 
 
 def owner_mark(user_id: str) -> str:
