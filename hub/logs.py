@@ -6,6 +6,7 @@ the record: what the hub's own code never logs is struck out of what libraries a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -71,8 +72,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def is_not_noise(record: logging.LogRecord) -> bool:
-    """A filter for uvicorn's logger, which tells each WebSocket with its address, and each bad request."""
-    return not ('"WebSocket ' in str(record.msg) or str(record.msg).startswith(UVICORN_NOISE))
+    """A filter for uvicorn's logger, which tells each WebSocket with its address, each bad request, and with all of its
+    stack each request that the end of the process cut off, after saying how many there are.
+    """
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not (cut_off or '"WebSocket ' in str(record.msg) or str(record.msg).startswith(UVICORN_NOISE))
 
 
 def configure_logging(config: Config, stream: TextIO | None = None) -> None:

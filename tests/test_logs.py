@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ipaddress
 import json
@@ -109,5 +110,6 @@ def test_level_lets_through_what_it_should(output: io.StringIO, level: str, expe
     uvicorn.info("uvicorn info")
     uvicorn.info('%s - "WebSocket %s" [accepted]', "192.0.2.7:1", "/ws?token=secret")
     uvicorn.warning("Invalid HTTP request received.")
+    uvicorn.error("Exception in ASGI application", exc_info=asyncio.CancelledError("it took too long to end"))
     uvicorn.error("uvicorn error")
     assert [line["message"] for line in lines(output)] == expected
