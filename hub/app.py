@@ -95,7 +95,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     messages, opens, events = Messages(database), Opens(database), Events(database)
 
     renderer = Renderer(keys, config.public_url or f"http://127.0.0.1:{config.port or 80}")
-    metrics = Metrics()
+    metrics = Metrics(of_several=config.workers > 1)
     connections = Connections(
         users,
         credentials,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hub.api.health import Metrics
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
 from tests.processes import eventually, wait_until
 from tests.servers import HubProcess, Postgres, Valkey
@@ -129,6 +131,18 @@ async def test_metrics_count_what_happened(fresh_hub: Hub) -> None:
     assert (counted["glimpse_bus_up"], counted["glimpse_bus_generation"]) == (1, 1)
     assert (counted["glimpse_queue_bytes"], counted["glimpse_spool_hits"]) == (0, 0)
     await eventually(lambda: has_closed(fresh_hub), what="the socket's end is counted")
+
+
+def test_metrics_of_one_of_several_processes_say_which_it_is() -> None:
+    metrics = Metrics(of_several=True)
+    metrics.hit("safe")
+    metrics.watch("glimpse_sockets", "Open sockets.", lambda: 3)
+    shown = {
+        sample.name: sample for f in text_string_to_metric_families(metrics.shown().decode()) for sample in f.samples
+    }
+    assert shown["glimpse_hits_total"].labels.keys() == {"process", "result"}
+    assert shown["glimpse_sockets"].labels == {"process": str(os.getpid())}
+    assert shown["glimpse_sockets"].value == 3
 
 
 async def has_closed(hub: Hub) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,10 +31,11 @@ PROBE_SECONDS = 2.0
 
 
 class Metrics:
-    """The counters of one process, in a registry of their own."""
+    """The counters of one process, in a registry of their own. One `of_several` says which process it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_several: bool = False) -> None:
         self.registry = CollectorRegistry()
+        self._labels = {"process": str(os.getpid())} if of_several else {}
         self.opens = Counter("glimpse_opens_total", "Hits recorded, by verdict.", ["verdict"], registry=self.registry)
         self.hits = Counter(
             "glimpse_hits_total",
@@ -63,6 +66,10 @@ class Metrics:
             "glimpse_socket_closes_total", "WebSockets ended, by close code.", ["code"], registry=self.registry
         )
 
+    def shown(self) -> bytes:
+        """All of them, as Prometheus reads them."""
+        return generate_latest(_Labelled(self.registry, self._labels))
+
     def measures(self) -> Measures:
         """What the recorder calls."""
 
@@ -87,6 +94,20 @@ class Metrics:
     def watch(self, name: str, help_: str, read: Callable[[], float]) -> None:
         """Show what `read` returns, whenever somebody asks."""
         Gauge(name, help_, registry=self.registry).set_function(read)
+
+
+class _Labelled(CollectorRegistry):
+    """The metrics of another registry, each sample with these labels before its own."""
+
+    def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+        super().__init__()
+        self._registry = registry
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [each._replace(labels={**self._labels, **each.labels}) for each in metric.samples]
+            yield metric
 
 
 class HealthApi:
@@ -138,7 +159,7 @@ class HealthApi:
             user = (await self._auth.require(request)).user
             if user.role != "admin":
                 raise Problem(403, "forbidden", "Metrics are for admins and for the machine itself.")
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(self._metrics.shown(), media_type=CONTENT_TYPE_LATEST)
 
     def _server_trouble(self) -> str | None:
         if self._connections.draining:
