@@ -27,8 +27,9 @@ from rich.table import Table
 
 from hub import demo as demonstration
 from hub.accounts import AccountError, add_user, create_token
+from hub.api.asked import MOST_NAME, is_name
 from hub.api.auth import TOKEN_PREFIX, new_secret
-from hub.api.messages import MOST_ADDRESS, MOST_NAME
+from hub.api.messages import MOST_ADDRESS
 from hub.api.passwords import password_problem
 from hub.app import create_app
 from hub.config import Config, ConfigError
@@ -292,7 +293,7 @@ async def _demo_account(database: Database, password: str, token: str) -> None:
 
 
 def _check_name(name: str) -> None:
-    if not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
+    if not is_name(name):
         raise click.UsageError(f"--name needs 1 to {MOST_NAME} printable characters")
 
 

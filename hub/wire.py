@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hub import policy
 from hub.model import (
@@ -71,9 +71,13 @@ def from_rfc3339(text: str) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
+Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A time as `rfc3339` gives it."""
+
+
 class SettingsView(Struct):
     realtime_notifications: bool
-    muted_all_at: str | None
+    muted_all_at: Time | None
 
 
 class PersonView(Struct):
@@ -85,8 +89,8 @@ class RecipientView(Struct):
     address: str
     name: str | None
     opens: int | None
-    first_opened_at: str | None
-    last_opened_at: str | None
+    first_opened_at: Time | None
+    last_opened_at: Time | None
 
 
 class PixelView(Struct):
@@ -97,12 +101,12 @@ class PixelView(Struct):
 
 class MessageView(Struct):
     id: str
-    created_at: str
+    created_at: Time
     subject: str
     recipients: list[RecipientView]
     template: str | None
     format: Literal["html", "plain"]
-    sent_at: str | None
+    sent_at: Time | None
     provider: Provider | None
     crm: Crm | None
     tracked: bool
@@ -110,15 +114,15 @@ class MessageView(Struct):
     muted: bool
     opens: int
     hits: int
-    first_opened_at: str | None
-    last_opened_at: str | None
+    first_opened_at: Time | None
+    last_opened_at: Time | None
     pixels: list[PixelView]
 
 
 class OpenView(Struct):
     id: str
     message_id: str
-    at: str
+    at: Time
     recipient: PersonView | None
     verdict: VerdictName
     confidence: Confidence
@@ -152,7 +156,7 @@ class MessageData(Struct):
 
 
 class MutedData(Struct):
-    muted_all_at: str
+    muted_all_at: Time
 
 
 class SettingsData(Struct):
@@ -175,7 +179,7 @@ class EventView(Struct, kw_only=True):
     source: str
     type: EventType
     subject: str | UnsetType = UNSET
-    time: str
+    time: Time
     sequence: str
     sequencetype: Literal["Integer"]
     datacontenttype: Literal["application/json"]

@@ -232,6 +232,34 @@ async def test_body_of_a_call_that_takes_none_is_refused(
     assert await sender.head() == head
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/messages", {"subject": "x", "recipients": [{"address": "a@example.com"}]}),
+        ("PATCH", "/messages/{id}", {"muted": True}),
+        ("POST", "/messages/{id}/viewing", None),
+        ("POST", "/messages/mute-all", None),
+        ("PATCH", "/settings", {"realtime_notifications": False}),
+        ("PATCH", "/me", {"name": "x"}),
+        ("POST", "/seen", {"sequence": 1}),
+        ("POST", "/tokens", {"name": "x"}),
+        ("DELETE", "/tokens/{token}", None),
+        ("DELETE", "/sessions/{id}", None),
+        ("POST", "/session", {"email": "a@example.com", "password": "x"}),
+    ],
+)
+async def test_call_that_changes_something_takes_no_parameters(
+    sender: Sender, method: str, path: str, body: object
+) -> None:
+    message = await sender.register()
+    before = await sender.get("/me"), await sender.get("/tokens"), await sender.get(f"/messages/{message['id']}")
+    path = path.format(id=message["id"], token=sender.token_id)
+    answer = await sender.http.request(method, path, params={"dry_run": "true"}, json=body)
+    assert [error["field"] for error in assert_problem(answer, 422)["errors"]] == ["dry_run"]
+    after = await sender.get("/me"), await sender.get("/tokens"), await sender.get(f"/messages/{message['id']}")
+    assert after == before
+
+
 @pytest.mark.parametrize("body", [b"", b"{}"])
 async def test_call_that_takes_no_body_does_its_work(sender: Sender, body: bytes) -> None:
     message = await sender.register()

@@ -115,6 +115,7 @@ def test_origin_that_is_foreign_is_a_403(headers: dict[str, str]) -> None:
 def test_origin_of_the_public_url_is_ours_whatever_the_host_says() -> None:
     auth = an_auth("https://hub.example.com")
     auth.check_origin(a_request(host="10.0.0.7:8000", origin="https://hub.example.com"))
+    an_auth("https://hub.example.com/glimpse").check_origin(a_request(host="x", origin="https://hub.example.com"))
     auth.check_origin(a_request(host="10.0.0.7:8000", origin="http://10.0.0.7:8000"))
     with pytest.raises(Problem):
         auth.check_origin(a_request(host="10.0.0.7:8000", origin="http://hub.example.com"))

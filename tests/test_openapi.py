@@ -88,7 +88,7 @@ async def test_document_has_every_route_and_no_other(hub: Hub) -> None:
         for method in route.methods or ()
         if method != "HEAD"
     } | {("get", route.path) for route in api.app.routes if isinstance(route, WebSocketRoute)}
-    assert routed - {("get", "/openapi.json"), ("get", "/asyncapi.json")} == set(OPERATIONS)
+    assert routed == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "get" and path not in STREAMS])
@@ -159,6 +159,8 @@ async def test_real_answers_are_as_documented(hub: Hub, sender: Sender) -> None:
     await ask("delete", "/sessions/{id}", id=session["id"])
     token = await ask("post", "/tokens", {"name": "plugin"})
     await ask("delete", "/tokens/{id}", id=token["id"])
+    for path in ("/openapi.json", "/asyncapi.json"):
+        await ask("get", path)
     seen.add(("get", "/stream"))
     assert_documented(await sender.http.head("/stream"), "get", "/stream")
     seen.add(("get", "/ws"))

@@ -80,9 +80,15 @@ async def test_name_is_changed(sender: Sender) -> None:
     assert (await sender.patch("/me"))["name"] == "Ünïcode 🕊"
 
 
-@pytest.mark.parametrize("name", ["", "x" * 201, "\0"])
+@pytest.mark.parametrize("name", ["", " ", "x" * 201, "\0", "two\nlines", "a\tb", "\u200b", "\u202edrawkcab"])
 async def test_name_that_is_wrong_is_a_422(sender: Sender, name: str) -> None:
-    assert_problem(await sender.http.patch("/me", json={"name": name}), 422)
+    for asked in (sender.http.patch("/me", json={"name": name}), sender.http.post("/tokens", json={"name": name})):
+        assert [error["field"] for error in assert_problem(await asked, 422)["errors"]] == ["name"]
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "علی\u200cرضا", "👩\u200d💻", "O'Neil (Sales)"])
+async def test_name_in_any_language_is_taken(sender: Sender, name: str) -> None:
+    assert (await sender.patch("/me", name=name))["name"] == name
 
 
 # Tokens

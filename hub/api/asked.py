@@ -21,9 +21,14 @@ from hub.model import is_id
 MAX_BODY_BYTES = 256 * 1024
 DRAINED_BYTES = 16 * 1024 * 1024
 BODY_SECONDS = 30.0
+LIMIT = 50
 MAX_LIMIT = 1000
+"""How many items a page has, and may have."""
+MOST_NAME = 200
+"""Characters of a name, be it a person's, a token's or a template's."""
 MAX_NUMBER = 2**53
 
+_JOINERS = {ord(joiner): "_" for joiner in "\u200c\u200d"}
 _AT = re.compile(r"^(?P<what>.*) - at `(?P<path>[^`]*)`$", re.DOTALL)
 _NAMED = re.compile(r"(unknown|missing required) field `(?P<name>[^`]*)`")
 
@@ -67,7 +72,8 @@ async def refuse_too_much(request: Request) -> None:
 
 
 async def read_body(request: Request, type_: type[T]) -> T:
-    """The body as a `type_`. Raises a 413 or 422 `Problem`."""
+    """The body as a `type_`, of a call that takes no parameters. Raises a 413 or 422 `Problem`."""
+    Query(request)
     return decode_body(await read_bytes(request), type_)
 
 
@@ -76,7 +82,10 @@ class Nothing(Struct, forbid_unknown_fields=True):
 
 
 async def read_nothing(request: Request) -> None:
-    """See that a call that takes no body has none, or an empty object. Raises a 413 or 422 `Problem`."""
+    """See that a call that takes neither body nor parameters has none, or an empty object. Raises a 413 or 422
+    `Problem`.
+    """
+    Query(request)
     if body := await read_bytes(request):
         decode_body(body, Nothing)
 
@@ -99,6 +108,14 @@ def _field_and_detail(text: str) -> tuple[str, str]:
     return path or "body", detail
 
 
+def is_name(text: str) -> bool:
+    """Whether something can be called so: 1 to 200 characters, of which something is to be seen and all can be shown.
+
+    The joiners belong to words of Persian and of India's languages, and to emoji.
+    """
+    return 0 < len(text) <= MOST_NAME and not text.isspace() and text.translate(_JOINERS).isprintable()
+
+
 def length(most: int, least: int = 0) -> Meta:
     """What the document says of how long a text may be. `Checks` sees to it, and tells of all fields at once."""
     return Meta(extra_json_schema={"minLength": least, "maxLength": most})
@@ -118,6 +135,11 @@ class Checks:
             self.wrong(field, f"has {len(value)} characters; it may have {least} to {most}")
         elif "\0" in value:
             self.wrong(field, "has a NUL character")
+
+    def name(self, field: str, value: str) -> None:
+        """`value` must be a name: see `is_name`."""
+        if not is_name(value):
+            self.wrong(field, f"must have 1 to {MOST_NAME} printable characters")
 
     def wrong(self, field: str, detail: str) -> None:
         """Note an error."""
@@ -152,7 +174,7 @@ class Query:
             raise invalid(name, f"must be a whole number from {least} to {most}")
         return int(text)
 
-    def limit(self, default: int = 50) -> int:
+    def limit(self, default: int = LIMIT) -> int:
         """How many items a page is to have."""
         return self.whole("limit", default, least=1, most=MAX_LIMIT)
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hub.api.asked import Query
 from hub.api.openapi import VERSION
 from hub.live.connections import (
     GOING_DOWN,
@@ -68,8 +69,9 @@ class AsyncApi:
     def __init__(self) -> None:
         self._document = msgspec.json.encode(document())
 
-    async def document(self, _request: Request) -> Response:
+    async def document(self, request: Request) -> Response:
         """`GET /asyncapi.json`."""
+        Query(request)
         return Response(self._document, media_type="application/json", headers={"cache-control": "no-cache"})
 
 

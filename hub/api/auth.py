@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -47,6 +47,7 @@ class Auth:
     ) -> None:
         self._credentials = credentials
         self._public_url = public_url
+        self._public_origin = None if public_url is None else _origin(urljoin(public_url, "/"))
         self._trusted_proxies = trusted_proxies
         self._clock = clock
 
@@ -138,9 +139,8 @@ class Auth:
         return forwarded_proto(connection.scope, self._trusted_proxies)
 
     def _is_ours(self, origin: str | None, connection: HTTPConnection) -> bool:
-        ours = {_origin(f"{self._scheme(connection)}://{connection.headers.get('host', '')}")}
-        if self._public_url is not None:
-            ours.add(_origin(self._public_url))
+        own = _origin(f"{self._scheme(connection)}://{connection.headers.get('host', '')}")
+        ours = {own, self._public_origin}
         return origin is not None and _origin(origin) in ours - {None}
 
     def _cookie_name(self, connection: HTTPConnection) -> str:

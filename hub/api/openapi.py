@@ -12,9 +12,9 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hub.api.asked import MAX_LIMIT, MAX_NUMBER
+from hub.api.asked import LIMIT, MAX_LIMIT, MAX_NUMBER, Query
 from hub.api.messages import MessageBody, MessagePage, MessagePatch
-from hub.api.opens import EventPage, OpenPage
+from hub.api.opens import EVENTS_LIMIT, EventPage, OpenPage
 from hub.api.problems import MEDIA_TYPE, ProblemView
 from hub.api.session import LoginBody
 from hub.api.settings import (
@@ -88,7 +88,7 @@ OPERATIONS = (
 )
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT},
     "cursor": {"type": "string", "minLength": ID_CHARACTERS, "maxLength": ID_CHARACTERS},
     "q": {"type": "string", "maxLength": 200},
     "template": {"type": "string", "maxLength": 200},
@@ -97,6 +97,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "after": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0},
     "stream": {"type": "string", "enum": ["notifications", "history"], "default": "notifications"},
     "last_event_id": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
+}
+DOCUMENTS = {
+    "openapi": "This document",
+    "asyncapi": "What is said on the WebSocket, in AsyncAPI 3",
 }
 PROBLEMS = {
     400: "A body that ended early",
@@ -117,8 +121,9 @@ class OpenApi:
     def __init__(self) -> None:
         self._document = msgspec.json.encode(document())
 
-    async def document(self, _request: Request) -> Response:
+    async def document(self, request: Request) -> Response:
         """`GET /openapi.json`."""
+        Query(request)
         return Response(self._document, media_type="application/json", headers={"cache-control": "no-cache"})
 
 
@@ -137,6 +142,8 @@ def document() -> dict[str, Any]:
         paths.setdefault(each.path, {})[each.method] = _operation(each, refs)
     paths["/stream"] = {"get": _stream(refs)}
     paths["/ws"] = {"get": _socket(refs)}
+    for name, summary in DOCUMENTS.items():
+        paths[f"/{name}.json"] = {"get": _document(name, summary, refs)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -162,6 +169,8 @@ def _operation(asked: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "query", "schema": PARAMETERS[name]} for name in asked.query
     ]
+    if asked.path == "/events":
+        parameters[-1]["schema"] = {**PARAMETERS["limit"], "default": EVENTS_LIMIT}
     if "{id}" in asked.path:
         own: dict[str, Any] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
         parameters.insert(0, own)
@@ -230,6 +239,17 @@ def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
             "404": {**problems["404"], "description": "A request that asks for no WebSocket"},
             "503": {**problems["503"], "description": "The database is away or the server is going down; try again"},
         },
+    }
+
+
+def _document(name: str, summary: str, refs: dict[Any, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "operationId": f"get{name.title()}",
+        "summary": summary,
+        "parameters": [],
+        "security": [],
+        "responses": {"200": {"description": summary, "content": content}, **_problems(refs)},
     }
 
 

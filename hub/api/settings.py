@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, BeyondTheLog
-from hub.api.asked import MAX_NUMBER, Checks, Query, answer, length, read_body, read_nothing
+from hub.api.asked import MAX_NUMBER, MOST_NAME, Checks, Query, answer, length, read_body, read_nothing
 from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
-from hub.api.messages import MOST_NAME, path_id
+from hub.api.messages import path_id
 from hub.api.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, Passwords, password_problem
 from hub.api.problems import Problem, invalid, not_found
 from hub.api.session import ACCOUNT_ATTEMPTS
@@ -20,7 +20,7 @@ from hub.model import Clock
 from hub.store.credentials import Credential, Credentials, SessionRow, TokenRow
 from hub.store.events import Events
 from hub.store.users import Users
-from hub.wire import me_view, rfc3339, rfc3339_or_none, settings_view
+from hub.wire import Time, me_view, rfc3339, rfc3339_or_none, settings_view
 
 
 class SettingsPatch(Struct, forbid_unknown_fields=True):
@@ -60,8 +60,8 @@ class TokenView(Struct):
 
     id: str
     name: str
-    created_at: str
-    last_used_at: str | None
+    created_at: Time
+    last_used_at: Time | None
     token: str | UnsetType = UNSET
 
 
@@ -69,8 +69,8 @@ class SessionView(Struct):
     """A place where the user is logged in; `current` is the one asking."""
 
     id: str
-    created_at: str
-    last_used_at: str
+    created_at: Time
+    last_used_at: Time
     device: str | None
     current: bool
 
@@ -122,7 +122,7 @@ class AccountApi:
         body = await read_body(request, MePatch)
         checks = Checks()
         if body.name is not UNSET:
-            checks.text("name", body.name, MOST_NAME, 1)
+            checks.name("name", body.name)
         if body.password is not UNSET and (problem := password_problem(body.password.new)):
             checks.wrong("password.new", problem)
         checks.done()
@@ -165,7 +165,7 @@ class AccountApi:
         user = (await self._auth.require(request)).user
         body = await read_body(request, TokenBody)
         checks = Checks()
-        checks.text("name", body.name, MOST_NAME, 1)
+        checks.name("name", body.name)
         checks.done()
         token = new_secret(TOKEN_PREFIX)
         row = await self._credentials.add_token(user.id, body.name, secret_hash(token), self._clock())
