@@ -12,14 +12,16 @@ next, takes only what nobody writes any more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import logging
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -29,7 +31,12 @@ logger = logging.getLogger(__name__)
 
 REJECTED = "rejected.jsonl"
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+SEGMENT_BYTES = 4 * 1024 * 1024
+"""How long a segment gets, or little more: some 8,000 hits. It is read whole."""
+
 _decode = msgspec.json.Decoder(Hit).decode
+
+T = TypeVar("T")
 
 
 class Spool:
@@ -40,8 +47,17 @@ class Spool:
         self._active: BinaryIO | None = None
         self._path = directory
         self._appending = asyncio.Lock()
+        self._thread: ThreadPoolExecutor | None = None
         self._waiting: dict[Path, int] = {}
         """How many hits are in each segment that this process has written or taken."""
+        self._over: set[Path] = set()
+        """Segments whose hits are all committed, and that cannot be removed."""
+        self._complained: set[Path] = set()
+
+    def start(self) -> None:
+        """Begin the thread that all is done in: when it is needed, there may be none to be had."""
+        self._thread = self._thread or ThreadPoolExecutor(1, "spool")
+        self._thread.submit(int).result()
 
     def open(self) -> None:
         """Make the folder and see that it can be written. Raises OSError."""
@@ -62,7 +78,7 @@ class Spool:
         if self._appending.locked() or self._active is not None:
             return True
         try:
-            return any(map(_is_free, self._segments()))
+            return any(_is_free(segment) for segment in self._segments() if segment not in self._over)
         except OSError:
             # There is no descriptor left to look with: better to look again than to say that there is nothing.
             return True
@@ -71,20 +87,21 @@ class Spool:
         """Put hits on disk, all of them or, if it raises OSError, none that will be answered for."""
         lines = b"".join(_line(hit) for hit in hits)
         async with self._appending:
-            await asyncio.to_thread(self._write, lines)
+            await self._run(self._write, lines)
             self._waiting[self._path] = self._waiting.get(self._path, 0) + len(hits)
 
     async def take(self) -> tuple[Path, list[Hit]] | None:
-        """The oldest segment that nobody writes, and its hits; None if there is none. Raises OSError.
+        """The oldest segment that nobody writes, and its hits; None if there is none. Raises OSError if there is no
+        descriptor left to look with; what cannot be read for another reason is left out, and told.
 
         Only when there is no other is it the one being written; what is appended from then on goes to a new one.
         """
         # Were each take to end the segment being written, a busy hub would begin one for each it has replayed.
-        taken = await asyncio.to_thread(self._take)
+        taken = await self._run(self._take)
         if taken is None:
             async with self._appending:
                 self._close_active()
-            taken = await asyncio.to_thread(self._take)
+            taken = await self._run(self._take)
         if taken is not None:
             segment, spooled = taken
             self._waiting[segment] = len(spooled)
@@ -92,29 +109,49 @@ class Spool:
 
     async def done(self, segment: Path) -> None:
         """Forget a segment whose hits are all committed."""
-        await asyncio.to_thread(segment.unlink, missing_ok=True)
         self._waiting.pop(segment, None)
+        try:
+            await self._run(segment.unlink, True)
+        except OSError as error:
+            # Whoever finds it after the next start finds nothing new in it.
+            self._over.add(segment)
+            logger.error("the spool segment %s is replayed and cannot be removed: %s", segment.name, error)
 
     async def reject(self, hit: Hit) -> None:
         """Put aside a hit that the database will not take for a reason of its own, for a person to see."""
-        await asyncio.to_thread(self._append_rejected, msgspec.json.encode(hit) + b"\n")
+        await self._run(self._append_rejected, msgspec.json.encode(hit) + b"\n")
 
     def close(self) -> None:
         """Let go of the segment being written; what is in it stays for the next start."""
         self._close_active()
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        self._thread = self._thread or ThreadPoolExecutor(1, "spool")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
     def _segments(self) -> list[Path]:
         """Every segment, oldest first. Raises OSError if there is no descriptor left to look with."""
         try:
             return sorted(path for path in self._directory.iterdir() if path.suffix == ".spool")
+        except FileNotFoundError:
+            return []
         except OSError as error:
             if error.errno in NO_DESCRIPTOR:
                 raise
+            self._complain(self._directory, error)
             return []
 
+    def _complain(self, path: Path, error: OSError) -> None:
+        if path not in self._complained:
+            self._complained.add(path)
+            logger.error("%s cannot be read, and what was spooled there waits: %s", path.name, error)
+
     def _write(self, lines: bytes) -> None:
-        if self._active is None:
-            self._active = self._new_segment()
+        self._let_go_if_removed()
+        self._active = self._active or self._new_segment()
         start = self._active.tell()
         try:
             rest = memoryview(lines)
@@ -122,9 +159,24 @@ class Spool:
                 # A full disk may take some at first; only the next try says why it took no more.
                 rest = rest[self._active.write(rest) :]
             os.fsync(self._active.fileno())
+            if self._let_go_if_removed():
+                raise FileNotFoundError(errno.ENOENT, "the segment was removed while it was written")
         except OSError:
             self._abandon(start)
             raise
+        if self._active.tell() >= SEGMENT_BYTES:
+            self._close_active()
+
+    def _let_go_if_removed(self) -> bool:
+        """Whether the segment being written was not to be found by its name any more; it is another's from now on."""
+        if self._active is None:
+            return False
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if os.path.samestat(os.fstat(self._active.fileno()), self._path.stat()):
+                return False
+        logger.critical("the spool segment %s was removed, and with it hits that were answered", self._path.name)
+        self._close_active()
+        return True
 
     def _new_segment(self) -> BinaryIO:
         """A segment that is locked before it has the name by which others look for it."""
@@ -152,7 +204,7 @@ class Spool:
             self._active.truncate(start)
             if start == 0:
                 # A disk that stays full would be littered with one for every attempt.
-                self._path.unlink()
+                self._path.unlink(missing_ok=True)
         except OSError as error:
             logger.error("a spool segment could not be cut back: %s", error)
         self._close_active()
@@ -164,12 +216,18 @@ class Spool:
 
     def _take(self) -> tuple[Path, list[Hit]] | None:
         for path in self._segments():
+            if path in self._over:
+                continue
             try:
                 with path.open("rb") as segment:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return path, list(_hits(path, segment))
             except (FileNotFoundError, BlockingIOError):
                 continue
+            except OSError as error:
+                if error.errno in NO_DESCRIPTOR:
+                    raise
+                self._complain(path, error)
         return None
 
     def _append_rejected(self, line: bytes) -> None:
