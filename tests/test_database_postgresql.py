@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from hub.store.database import READERS, Database, DatabaseAway
@@ -283,3 +284,50 @@ async def test_frozen_server_is_used_again_when_it_thaws(
     await add(remote, 4)
     found = await numbers(remote)
     assert {1, 4} <= set(found)
+
+
+async def test_transactions_see_what_others_commit_whatever_the_servers_default(
+    postgres: Postgres, postgresql_url: str
+) -> None:
+    """Where they do not, one that waited for a lock fails."""
+    name = urlsplit(postgresql_url).path[1:]
+    await asyncio.to_thread(
+        postgres.run, f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"
+    )
+    database = Database(postgresql_url)
+    await database.connect()
+    async with database.write() as tx:
+        [row] = await tx.fetch("SHOW transaction_isolation")
+    await database.disconnect()
+    assert row["transaction_isolation"] == "read committed"
+
+
+@pytest.mark.parametrize("error", [asyncpg.SerializationError, asyncpg.DeadlockDetectedError])
+async def test_transaction_that_lost_to_another_is_away(remote: Database, error: type[Exception]) -> None:
+    """It may be asked again; as a fault of its own it would cost the hits in it."""
+
+    async def lost() -> None:
+        async with remote.write():
+            raise error("could not serialize access due to concurrent update")
+
+    with pytest.raises(DatabaseAway):
+        await lost()
+
+
+async def test_statement_prepared_before_its_table_changed_is_away_and_then_works(remote: Database) -> None:
+    other = Database(remote._url)
+    await other.connect()
+    for _ in range(2):
+        async with remote.write() as tx:
+            await tx.fetch("SELECT * FROM note")
+    async with other.write() as tx:
+        await tx.fetch("ALTER TABLE note ADD COLUMN more TEXT")
+
+    async def read() -> None:
+        async with remote.write() as tx:
+            await tx.fetch("SELECT * FROM note")
+
+    with pytest.raises(DatabaseAway):
+        await read()
+    await read()
+    await other.disconnect()

@@ -19,7 +19,8 @@ _PG_AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.DeadlockDetectedError,
+    # A deadlock, or a server that isolates transactions more than was asked of it.
+    asyncpg.TransactionRollbackError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -27,6 +28,8 @@ _PG_AWAY = (
     asyncpg.InternalServerError,
     # A table, a column or a right that is not there (yet); the drivers tell it from wrong SQL by words alone.
     asyncpg.SyntaxOrAccessError,
+    # A table that has another column since a statement was prepared.
+    asyncpg.InvalidCachedStatementError,
     # What asyncpg says between a terminated session's farewell and the end of its connection.
     asyncpg.InternalClientError,
 )

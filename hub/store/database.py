@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,14 @@ def require_folder(url: str) -> None:
             raise DatabaseAway(why_not_opened(url, f"{str(file)!r} is a folder"), lasting=True)
 
 
+def _file(url: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(sqlite_path(url))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class _Readers:
     """Connections to read on: `idle` ones, and whose `turn` it is."""
 
@@ -78,6 +87,8 @@ class Database:
         self._shared = _Readers(READERS)
         self._reserved = _Readers(1)
         self._closing: set[asyncio.Task[None]] = set()
+        self._file: tuple[int, int] | None = None
+        """Which file an SQLite database was in when it was opened: its device and number."""
         self._checkpoints = Checkpoints(self.fetch_reserved, lambda: self._writing(begin=False))
         self._checkpointing: asyncio.Task[None] | None = None
 
@@ -142,6 +153,7 @@ class Database:
         async with AsyncExitStack() as turn:
             async with _patient():
                 await turn.enter_async_context(self._write_lock)
+                self._require_same_file()
                 writer = await self._begin(quick, begin)
             try:
                 yield writer
@@ -270,6 +282,8 @@ class Database:
         except BaseException:
             await held.close()
             raise
+        if self.embedded and self._file is None:
+            self._file = _file(self._url)
         return held
 
     async def _begin(self, quick: bool, begin: bool) -> Held:
@@ -300,6 +314,13 @@ class Database:
             # A connection that is thrown away rolls back by itself; what went wrong first is what counts.
             if not isinstance(error, Exception):
                 raise
+
+    def _require_same_file(self) -> None:
+        # SQLite itself would go on writing to what nobody will find again.
+        if self._file is not None and _file(self._url) != self._file:
+            raise DatabaseAway(
+                "its file was removed or replaced while it was in use: stop the hub, put the file back and start it again"
+            )
 
     def _drop_writer(self) -> None:
         if self._writer is not None:

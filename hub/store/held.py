@@ -182,6 +182,8 @@ class Held:
                 await self.fetch(pragma)
         else:
             await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")
+            # Locks are taken by reading what others have committed meanwhile.
+            await self.fetch("SET default_transaction_isolation = 'read committed'")
             if by_keys:
                 # Each statement is planned once. A planner that does not know how many keys it will be given would
                 # look through a small table instead, and that of the users is large with rows that were changed.
