@@ -95,6 +95,10 @@ class Batch:
         for hit in hits:
             self._judge(hit)
 
+    def __contains__(self, hit_id: str) -> bool:
+        """Whether the hit with this id was judged."""
+        return hit_id in self._opens
+
     @property
     def size(self) -> int:
         """How many hits were judged."""

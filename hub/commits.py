@@ -122,8 +122,15 @@ class Commits:
             return None
         return events
 
-    async def record(self, hits: Sequence[Hit], *, again: bool = False) -> list[Notice]:
-        """Judge and commit under the lock of the hits' users. With `again`, those recorded already are left out."""
+    async def record(self, hits: Sequence[Hit]) -> list[Notice]:
+        """Judge and commit under the lock of the hits' users. Raises `DatabaseAway`."""
+        return (await self._record(hits))[0]
+
+    async def replay(self, hits: Sequence[Hit]) -> tuple[list[Notice], list[Hit]]:
+        """As `record`, but those recorded already are left out. Also returned are those whose message is not there."""
+        return await self._record(hits, again=True)
+
+    async def _record(self, hits: Sequence[Hit], *, again: bool = False) -> tuple[list[Notice], list[Hit]]:
         began = time.perf_counter()
         async with self._database.write(quick=True) as tx:
             if not self._database.embedded:  # There the transaction itself is the lock.
@@ -131,13 +138,14 @@ class Commits:
             recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
             hits = [hit for hit in hits if hit.id not in recorded]
             batch = await self._judged(tx.fetch, hits)
+            gone = [hit for hit in hits if hit.id not in batch]
             events = batch.events(self._clock())
             if not events:
-                return []
+                return [], gone
             await tx.change(*self._changes(batch, events))
             if batch.corrected:
                 await self._correct(tx, batch)
-        return self._told(batch, events, began)
+        return self._told(batch, events, began), gone
 
     async def _judged(self, fetch: Fetch, hits: Sequence[Hit]) -> Batch:
         known = await self._known(fetch, hits)

@@ -90,6 +90,7 @@ class Recorder:
         self._stranded: deque[Hit] = deque()
         self._lost = 0
         self._spool_failure = ""
+        self._replay_failure = ""
         self._quiet_until: dict[str, float] = {}
 
     @property
@@ -106,6 +107,8 @@ class Recorder:
             return f"the spool cannot be written ({self._spool_failure}): {len(self._stranded)} hits are in memory only"
         if not self.spooling:
             return None
+        if self._replay_failure:
+            return f"the spool cannot be replayed ({self._replay_failure}); hits go to the spool"
         reason = f" ({self._away})" if self._away else ""
         return f"the database is away{reason}; hits go to the spool"
 
@@ -116,6 +119,7 @@ class Recorder:
 
     async def start(self) -> None:
         """Begin to record; what an earlier process left in the spool is replayed first."""
+        self._spool.start()
         self._loop = asyncio.create_task(self._pipeline.run(), name="recorder")
         self.adopt()
 
@@ -207,9 +211,9 @@ class Recorder:
                 self._forget_stranded(before)
             if hits:
                 await self._spool.append(hits)
-        except OSError as error:
+        except Exception as error:
             # Nothing is left to make the promise on but memory; readyz says so.
-            self._spool_failure = error.strerror or str(error)
+            self._spool_failure = _why(error)
             room = STRANDED_LIMIT - len(self._stranded)
             self._stranded.extend(hits[:room])
             self._lost += max(0, len(hits) - room)
@@ -243,16 +247,22 @@ class Recorder:
                         await self._replay_step(SMALL_BATCH)
                 else:
                     await self._replay_step(BATCH)
-                delay, answering = 0.1, True
-            except (DatabaseAway, TimeoutError, OSError) as error:
+                delay, answering, self._replay_failure = 0.1, True, ""
+            except Exception as error:
                 answering = False
-                if self._may_say("waiting"):
-                    logger.warning("the spool waits for the database: %s", str(error) or "it does not answer")
+                if isinstance(error, (DatabaseAway, TimeoutError)):
+                    self._replay_failure = ""
+                    if self._may_say("waiting"):
+                        logger.warning("the spool waits for the database: %s", str(error) or "it does not answer")
+                else:
+                    self._replay_failure = _why(error)
+                    if self._may_say("failing"):
+                        logger.error("the spool cannot be replayed: %s", error, exc_info=error)
                 async with self._gate:
                     await self._save(())
                 await asyncio.sleep(random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
-        self._replaying = None
+        self._replaying, self._replay_failure = None, ""
         self._quiet_until.clear()
         logger.info("the spool is replayed; hits go to the database again")
 
@@ -278,7 +288,7 @@ class Recorder:
     async def _replay_batch(self, hits: Sequence[Hit]) -> None:
         try:
             async with asyncio.timeout(REPLAY_SECONDS):
-                notices = await self._commits.record(hits, again=True)
+                notices, gone = await self._commits.replay(hits)
         except (DatabaseAway, TimeoutError):
             raise
         except Exception:
@@ -290,3 +300,11 @@ class Recorder:
             await self._spool.reject(hits[0])
             return
         await self._bus.publish(notices)
+        for hit in gone:
+            # Deleted, or of another database that is asked for in this one's place.
+            await self._spool.reject(hit)
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, without the names of files."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

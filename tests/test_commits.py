@@ -187,7 +187,7 @@ async def test_failure_of_a_draft_is_raised_when_it_is_committed(store: Store, m
 async def test_replay_leaves_out_what_is_recorded(store: Store, message: Message) -> None:
     commits = commits_of(store)
     hits = [a_hit(message, at=T0 + n) for n in range(3)]
-    await commits.record(hits[:2], again=True)
-    notices = await commits.record(hits, again=True)
+    await commits.replay(hits[:2])
+    notices, _ = await commits.replay(hits)
     assert [notice.sequence for notice in notices] == [4]
     await audit(store.database)

@@ -1,0 +1,106 @@
+"""The recorder whose spool, or whose database's file, is meddled with: what it answers from then on is safe."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from hub.model import Hit, Message
+from hub.spool import REJECTED, Spool
+from hub.store.urls import sqlite_path
+from tests.absence import times
+from tests.factories import T0, Store, a_hit, a_recorder, a_visit, audit, open_store
+from tests.processes import eventually
+
+
+@pytest.fixture
+def spool_dir(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def fail_for_want_of_a_thread(*_: object) -> Any:
+    raise RuntimeError("can't start new thread")
+
+
+async def spooled(spool_dir: Path, *hits: Hit) -> None:
+    """Hits that a process which is gone left in the spool."""
+    dead = Spool(spool_dir)
+    await dead.append(hits)
+    dead.close()
+
+
+async def test_replay_that_fails_for_any_reason_is_tried_again_and_says_so(
+    store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await spooled(spool_dir, a_hit(message, at=T0))
+    with monkeypatch.context() as out_of_threads:
+        out_of_threads.setattr(Spool, "_take", fail_for_want_of_a_thread)
+        async with a_recorder(store, spool_dir) as recorder:
+            reason = "the spool cannot be replayed (can't start new thread); hits go to the spool"
+            await eventually(lambda: recorder.trouble == reason)
+            await recorder.record(a_visit(message, at=T0 + 1))
+            out_of_threads.undo()
+            await eventually(lambda: not recorder.spooling)
+            assert recorder.trouble is None
+    assert await times(store) == [T0, T0 + 1]
+    await audit(store.database)
+
+
+async def test_hit_that_is_spooled_in_vain_for_any_reason_is_kept_in_memory(
+    store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_recorder(store, spool_dir) as recorder:
+        monkeypatch.setattr(Spool, "_write", fail_for_want_of_a_thread)
+        monkeypatch.setattr(recorder._commits, "commit", fail_for_want_of_a_thread)
+        await recorder.record(a_visit(message, at=T0))
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0]
+
+
+async def test_replayed_hits_on_a_message_that_is_not_there_are_put_aside(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    """It may have been deleted; or the database is not the one that the spool is of."""
+    gone = await store.message(await store.sender())
+    await spooled(spool_dir, a_hit(gone, at=T0), a_hit(message, at=T0 + 1), a_hit(gone, at=T0 + 2))
+    async with store.database.write() as tx:
+        await tx.fetch("DELETE FROM messages WHERE id = $1", gone.id)
+    async with a_recorder(store, spool_dir) as recorder:
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [T0 + 1]
+    aside = [msgspec.json.decode(line, type=Hit).at for line in (spool_dir / REJECTED).read_bytes().splitlines()]
+    assert aside == [T0, T0 + 2]
+
+
+def put_away(file: Path, another: bytes | None) -> None:
+    file.rename(file.with_suffix(".kept"))
+    if another is not None:
+        file.write_bytes(another)
+
+
+def put_back(file: Path) -> None:
+    file.with_suffix(".kept").replace(file)
+
+
+@pytest.mark.parametrize("another", [None, b""])
+async def test_hits_while_the_databases_file_is_not_where_it_was_go_to_the_spool(
+    migrated_sqlite_url: str, spool_dir: Path, caplog: pytest.LogCaptureFixture, another: bytes | None
+) -> None:
+    file = Path(sqlite_path(migrated_sqlite_url))
+    caplog.set_level(logging.ERROR)
+    async with open_store(migrated_sqlite_url) as store, a_recorder(store, spool_dir) as recorder:
+        message = await store.message(await store.sender())
+        await recorder.record(a_visit(message, at=T0))
+        put_away(file, another)
+        await recorder.record(a_visit(message, at=T0 + 1))
+        assert recorder.trouble is not None
+        assert "its file was removed or replaced" in recorder.trouble
+        assert "put the file back" in caplog.text
+        put_back(file)
+        await eventually(lambda: not recorder.spooling)
+        assert await times(store) == [T0, T0 + 1]
+        await audit(store.database)
