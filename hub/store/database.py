@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -60,7 +59,7 @@ def require_folder(url: str) -> None:
 
 def _file(url: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(sqlite_path(url))
+        found = Path(sqlite_path(url)).stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -319,7 +318,7 @@ class Database:
         # SQLite itself would go on writing to what nobody will find again.
         if self._file is not None and _file(self._url) != self._file:
             raise DatabaseAway(
-                "its file was removed or replaced while it was in use: stop the hub, put the file back and start it again"
+                "its file was removed or replaced while in use: stop the hub, put the file back and start it again"
             )
 
     def _drop_writer(self) -> None:
