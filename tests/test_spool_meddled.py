@@ -1,0 +1,83 @@
+"""The spool whose folder is meddled with: what is put there afterwards comes back, and the rest hinders nothing."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from hub.spool import Spool
+from tests.test_spool import drain, hits, segments
+
+
+@pytest.mark.parametrize("remove", ["segment", "folder", "name"])
+async def test_segment_that_was_removed_takes_nothing_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, remove: str
+) -> None:
+    directory = tmp_path / "spool"
+    spool, [before, *after] = Spool(directory), hits(3)
+    await spool.append([before])
+    if remove == "name":
+        directory.rename(tmp_path / "elsewhere")
+    else:
+        segments(directory)[0].unlink()
+    if remove == "folder":
+        directory.rmdir()
+    await spool.append(after)
+    assert await drain(spool) == after
+    assert "was removed, and with it hits that were answered" in caplog.text
+
+
+async def test_append_to_a_segment_that_is_removed_meanwhile_raises_and_the_next_goes_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, put = Spool(tmp_path), hits(1)
+
+    def sync_and_remove(_: int) -> None:
+        for segment in segments(tmp_path):
+            segment.unlink()
+
+    with monkeypatch.context() as meddling:
+        meddling.setattr("hub.spool.os.fsync", sync_and_remove)
+        with pytest.raises(FileNotFoundError):
+            await spool.append(put)
+    await spool.append(put)
+    assert await drain(spool) == put
+
+
+async def test_long_spool_is_many_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.spool.SEGMENT_BYTES", 1000)
+    spool, put = Spool(tmp_path), hits(20)
+    for hit in put:
+        await spool.append([hit])
+    assert len(segments(tmp_path)) > 5
+    assert await drain(spool) == put
+
+
+async def test_what_cannot_be_read_is_told_once_and_hinders_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "00000000-alien.spool").mkdir()
+    spool, put = Spool(tmp_path), hits(2)
+    await spool.append(put)
+    assert await drain(spool) == put
+    assert not spool.pending()
+    assert await spool.take() is None
+    assert caplog.text.count("00000000-alien.spool cannot be read") == 1
+
+
+async def test_segment_that_cannot_be_removed_is_taken_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool, put = Spool(tmp_path), hits(2)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "not allowed")
+
+    await spool.append(put)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert await drain(spool) == put
+    assert not spool.pending()
+    assert spool.depth == 0
+    assert "cannot be removed" in caplog.text
