@@ -41,6 +41,18 @@ async def test_message_is_read_back_as_it_was_registered(store: Store) -> None:
         assert await store.messages.read(tx, message.id) == message
 
 
+async def test_message_is_read_in_a_transaction_after_a_newer_release_added_columns(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user, recipients=("first@example.com", "second@example.com"))
+    for table in ("messages", "recipients"):
+        async with store.database.write() as tx:
+            assert await store.messages.read(tx, message.id) == message
+        async with store.database.write() as tx:
+            await tx.fetch(f"ALTER TABLE {table} ADD COLUMN newer text")
+        async with store.database.write() as tx:
+            assert await store.messages.read(tx, message.id) == message
+
+
 async def test_message_of_five_hundred_recipients_keeps_their_order(store: Store) -> None:
     user = await store.sender()
     recipients = [Recipient(f"r{n}@example.com", f"Reader {n}" if n % 2 else None) for n in range(500)]

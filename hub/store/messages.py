@@ -19,6 +19,10 @@ COLUMNS = (
 )
 
 
+RECIPIENTS = "SELECT message_id, address, name, opens, first_opened_at, last_opened_at FROM recipients"
+"""What `with_recipients` has to be given; by name, for a prepared `*` fails once a newer release adds a column."""
+
+
 def columns(table: str) -> str:
     """The columns of a message, qualified, each under the name `message_from` expects."""
     return ", ".join(f"{table}.{name} AS m_{name}" for name in COLUMNS)
@@ -154,7 +158,7 @@ class Messages:
         row = await tx.fetch_one(f"SELECT {columns('m')} FROM messages m WHERE m.id = $1", message_id)
         if row is None:
             raise LookupError(f"no message {message_id}")
-        rows = await tx.fetch("SELECT * FROM recipients WHERE message_id = $1 ORDER BY position", message_id)
+        rows = await tx.fetch(f"{RECIPIENTS} WHERE message_id = $1 ORDER BY position", message_id)
         return with_recipients(message_from(row), rows)
 
     async def add_viewing(self, tx: Held, message_id: str, at: int) -> None:
@@ -178,7 +182,7 @@ class Messages:
 
     async def _with_recipients(self, messages: list[Message]) -> list[Message]:
         rows = await self._database.fetch(
-            f"SELECT * FROM recipients WHERE message_id IN {self._database.texts('$1')} ORDER BY position",
+            f"{RECIPIENTS} WHERE message_id IN {self._database.texts('$1')} ORDER BY position",
             json.dumps([message.id for message in messages]),
         )
         by_message: dict[str, list[Row]] = {}
