@@ -148,6 +148,27 @@ async def test_frozen_server_is_noticed_and_survived(
     assert one.got(1) == 1
 
 
+async def test_server_that_falls_silent_holds_nothing_up_that_a_process_did_itself(
+    valkey: Valkey, start: Start
+) -> None:
+    one, two = await start(), await start()
+    await one.commit(1)
+    await eventually(lambda: one.got(1))
+    valkey.freeze()
+    try:
+        await one.commit(2)
+        await one.commit(3)
+        await eventually(lambda: one.got(3))
+        await one.commit(4)
+        assert one.got(4) == 1
+    finally:
+        valkey.thaw()
+    await eventually(lambda: one.bus.up and two.bus.up and two.known >= {2, 3, 4})
+    await one.commit(5)
+    await eventually(lambda: one.got(5) and two.got(5))
+    assert one.items == [notice(sequence) for sequence in range(1, 6)]
+
+
 async def test_publishing_while_down_is_fast_and_reaches_the_others_later(proxy: ToxicProxy, start: Start) -> None:
     one, two = await start(through(proxy)), await start()
     proxy.refuse()

@@ -2,8 +2,8 @@
 
 Promise: a hint, never the truth. Each parcel reaches each process that can be reached once, in the order
 it was published; when some may have been lost, `resync` is called and the log tells the rest. Publishing
-never raises and never waits for a network. While the link to the others is down a parcel is still handed
-to this process at once.
+never raises and never waits for a network. A parcel takes the same way back to this process, so that it comes
+in the order in which the others have it; while the link is down, or has fallen silent, it is handed over here at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import msgspec
 from broadcaster import Broadcast
@@ -30,6 +30,8 @@ CHANNEL = "glimpse:v1"
 """The one channel. Processes that cannot read each other's parcels must not share its name."""
 
 FAILURE_LOG_SECONDS = 10.0
+BACK_SECONDS = 0.25
+"""How long a parcel may take there and back until it is handed over here without that. The way takes a millisecond."""
 RUN = 32
 """Events written to a socket at once, about 32 KB; what a slow client then leaves is queued, and bounded."""
 
@@ -122,10 +124,18 @@ Wants: TypeAlias = Callable[[str], bool]
 
 
 class Parcel(Struct, frozen=True, array_like=True):
-    """What travels: the items, and the process that has handed them over already, if any."""
+    """What travels: the items, and the process that they are from, with its own number for them."""
 
     items: tuple[Item, ...]
-    known_to: str = ""
+    sender: str = ""
+    number: int = 0
+
+
+class _Awaited(NamedTuple):
+    """What is in a parcel on its way back, and until when it has time, on the event loop's clock."""
+
+    items: Sequence[Item]
+    until: float
 
 
 class Bus:
@@ -145,6 +155,12 @@ class Bus:
         self._resync: Resync | None = None
         self._wants: Wants = lambda _user_id: True
         self._reader: asyncio.Task[None] | None = None
+        self._number = 0
+        self._awaited: dict[int, _Awaited] = {}
+        """By their numbers, and so from the oldest on. What is not here was handed over."""
+        self._is_silent = False
+        """Whether a parcel did not come back in time, and none has since."""
+        self._timer: asyncio.TimerHandle | None = None
         self._quiet_until = 0.0
 
     @property
@@ -190,18 +206,51 @@ class Bus:
         reader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reader
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._awaited.clear()
 
     async def publish(self, items: Sequence[Item]) -> None:
         """Send `items` to every process as one parcel. Never raises; never waits for the network."""
         if not items:
             return
-        parcel = Parcel(tuple(items)) if self.up else Parcel(tuple(items), known_to=self._name)
-        if parcel.known_to:
+        self._number += 1
+        parcel = Parcel(tuple(items), self._name, self._number)
+        if self.up and not self._is_silent:
+            self._await(parcel)
+        else:
+            self._hand_over_awaited()
             self._hand_over(parcel.items)
         try:
             await self._broadcast.publish(CHANNEL, self._encode(parcel))
         except Exception:
             self._log_failure("the bus could not take a parcel; the log will tell it")
+
+    def _await(self, parcel: Parcel) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BACK_SECONDS
+        self._awaited[parcel.number] = _Awaited(parcel.items, until)
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._look)
+
+    def _look(self) -> None:
+        """Hand over what has not come back in time, and, so that it stays in order, what was sent after it."""
+        self._timer = None
+        if not self._awaited:
+            return
+        loop = asyncio.get_running_loop()
+        oldest = next(iter(self._awaited.values()))
+        if oldest.until > loop.time():
+            self._timer = loop.call_at(oldest.until, self._look)
+        else:
+            self._is_silent = True
+            self._hand_over_awaited()
+
+    def _hand_over_awaited(self) -> None:
+        awaited, self._awaited = self._awaited, {}
+        for each in awaited.values():
+            self._hand_over(each.items)
 
     async def _read(self, subscribed: asyncio.Event) -> None:
         async with self._broadcast.subscribe(CHANNEL) as subscriber:
@@ -219,8 +268,7 @@ class Bus:
             except msgspec.DecodeError:
                 self._log_failure("the bus carried a parcel that cannot be read; reading the log instead")
             else:
-                if parcel.known_to != self._name:
-                    self._hand_over(parcel.items)
+                self._take(parcel)
                 return
         if self._resync is not None:
             try:
@@ -228,7 +276,15 @@ class Bus:
             except Exception:
                 self._log_failure("catching up after a gap on the bus failed")
 
-    def _hand_over(self, items: tuple[Item, ...]) -> None:
+    def _take(self, parcel: Parcel) -> None:
+        if parcel.sender != self._name:
+            self._hand_over(parcel.items)
+            return
+        self._is_silent = False
+        if (own := self._awaited.pop(parcel.number, None)) is not None:
+            self._hand_over(own.items)
+
+    def _hand_over(self, items: Sequence[Item]) -> None:
         if self._deliver is None:
             return
         try:
