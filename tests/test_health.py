@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hub.api.health import Metrics
+from hub.store.urls import sqlite_path
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
 from tests.processes import eventually, wait_until
 from tests.servers import HubProcess, Postgres, Valkey
@@ -56,6 +59,17 @@ def test_readyz_is_503_while_the_database_is_away(
     assert hub.terminate() == 0
     # asyncpg's pool tells of connections that it fails to restore with a traceback; ours is to restore none.
     assert not [line for line in hub.output().splitlines() if '"exception"' in line or "asyncpg" in line]
+
+
+async def test_readyz_is_503_while_nothing_can_be_written_and_nobody_has_come(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        with closing(sqlite3.connect(sqlite_path(migrated_sqlite_url), isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            answer = await hub.http.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["database"] == "the database cannot be written (database is locked)"
 
 
 def test_readyz_is_503_while_the_bus_is_away(

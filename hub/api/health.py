@@ -6,7 +6,6 @@ when it is not. `/metrics` is shown to the machine itself and to admins only.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -24,10 +23,9 @@ from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.machine import out_of_descriptors
 from hub.recorder import Recorder
-from hub.store.database import Database, DatabaseAway
+from hub.store.database import Database
+from hub.store.probe import Probe
 from hub.tracking.visit import TrustedProxies, client_address
-
-PROBE_SECONDS = 2.0
 
 
 class Metrics:
@@ -125,7 +123,7 @@ class HealthApi:
         trusted_proxies: TrustedProxies,
     ) -> None:
         self._auth = auth
-        self._database = database
+        self._probe = Probe(database)
         self._recorder = recorder
         self._bus = bus
         self._metrics = metrics
@@ -144,7 +142,7 @@ class HealthApi:
     async def ready(self, _request: Request) -> Response:
         """`GET /readyz`."""
         checks = {
-            "database": await self._database_trouble(),
+            "database": await self._probe.trouble(),
             "recorder": self._recorder.trouble,
             "bus": None if self._bus.up else "the bus is not connected",
             "server": self._server_trouble(),
@@ -166,14 +164,6 @@ class HealthApi:
             return "the server is going down"
         # Only who has a connection already hears it, as a router may; anybody else is refused one.
         return "no file descriptors are left: new connections are refused" if out_of_descriptors() else None
-
-    async def _database_trouble(self) -> str | None:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                await self._database.fetch("SELECT 1 AS one")
-        except (DatabaseAway, TimeoutError):
-            return "the database does not answer"
-        return None
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,0 +1,55 @@
+"""A probe: whether the database does what a hit that comes now needs of it.
+
+Promise: it changes nothing, is as patient with another process's lock as the recorder, and is no load, however
+often somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from hub.store.database import Database, DatabaseAway
+
+PROBE_SECONDS = 2.0
+FRESH_SECONDS = 1.0
+"""How long it is known from the last time whether the database can be written."""
+
+NO_ANSWER = "the database does not answer"
+CHANGE_NOTHING = "UPDATE users SET name = name WHERE false"
+"""Refused where nothing can be changed. Within BEGIN IMMEDIATE alone SQLite only reads a file that is read-only."""
+
+
+class Probe:
+    """Asks one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asking = asyncio.Lock()
+        self._trouble: str | None = None
+        self._fresh_until = 0.0
+
+    async def trouble(self) -> str | None:
+        """What keeps a hit that comes now from being committed, or None."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._database.fetch("SELECT 1 AS one")
+        except (DatabaseAway, TimeoutError):
+            return NO_ANSWER
+        async with self._asking:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._fresh_until:
+                self._trouble = await self._writing()
+                self._fresh_until = loop.time() + FRESH_SECONDS
+            return self._trouble
+
+    async def _writing(self) -> str | None:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS), self._database.write(quick=True) as tx:
+                await tx.fetch(CHANGE_NOTHING)
+        except DatabaseAway as error:
+            # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
+            reason = f" ({error})" if self._database.embedded else ""
+            return f"the database cannot be written{reason}"
+        except TimeoutError:
+            return NO_ANSWER
+        return None
