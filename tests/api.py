@@ -240,6 +240,12 @@ class Hub:
             await tx.change(Events(self.database).added(made))
             await tx.fetch("UPDATE users SET sequence = $1 WHERE id = $2", head + count, sender.id)
 
+    async def cut_log(self, sender: Sender, head: int) -> None:
+        """Have a sender's log end at `head`, as in an older copy of the database."""
+        async with self.database.write() as tx:
+            await tx.fetch("DELETE FROM events WHERE user_id = $1 AND sequence > $2", sender.id, head)
+            await tx.fetch("UPDATE users SET sequence = $1 WHERE id = $2", head, sender.id)
+
     async def drain(self) -> None:
         """Close all sockets as the server does before it ends."""
         await self.app.state.drain(0)

@@ -143,6 +143,17 @@ async def test_reset_says_where_the_log_stands_when_the_rest_cannot_be_replayed(
         assert (await stream.event())["id"] == str(REPLAY_LIMIT + 2)
 
 
+async def test_stream_that_has_more_than_the_log_ends_and_is_reset(hub: Hub, sender: Sender) -> None:
+    await hub.fill_log(sender, 30)
+    async with streamed(sender.http) as stream:
+        await hub.cut_log(sender, 10)
+        await sender.register()
+        assert await stream.ended()
+    async with streamed(sender.http, {"last-event-id": "30"}) as stream:
+        reset = await stream.event()
+        assert (reset["event"], reset["id"]) == ("reset", "11")
+
+
 @pytest.mark.parametrize(
     ("query", "headers", "field"),
     [

@@ -47,6 +47,18 @@ async def test_error_frame_ends_a_silence(hub: Hub, sender: Sender) -> None:
         await eventually(lambda: listener.spoke_at > before)
 
 
+async def test_client_that_has_more_than_the_log_is_closed_with_4001_and_told_so(hub: Hub, sender: Sender) -> None:
+    await hub.fill_log(sender, 30)
+    async with sender.socket() as (socket, _):
+        await hub.cut_log(sender, 10)
+        await sender.register()
+        assert await socket.closed() == 4001
+    async with sender.socket(after=30) as (socket, connected):
+        assert (connected["recovered"], connected["sequence"]) == (False, 11)
+        await sender.register()
+        assert (await socket.event())["sequence"] == "12"
+
+
 async def test_heartbeats_come_in_silence_and_say_where_the_log_stands(strict_hub: Hub) -> None:
     sender = await strict_hub.add_sender()
     async with sender.socket() as (socket, connected):

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hub import policy
 from hub.live.bus import Item, Notice, Revoked, Run, runs
@@ -39,6 +40,9 @@ TOO_SLOW = 4008
 NOT_THE_PROTOCOL = 4400
 NOT_AUTHENTICATED = 4401
 TOO_MANY_SOCKETS = 4409
+
+LOG_WENT_BACK = "the log went back behind what you have: come back"
+"""The database is an older copy, restored or taken over. What it says from now on has numbers that were used before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +116,14 @@ class Listener:
         """Bytes of events waiting to be sent."""
         return self._bytes
 
-    def offer(self, run: Run) -> None:
-        """Take live events, but for old ones; a gap before them means reading the log first."""
-        if self.closing is None and not self._sends(run):
-            for notice in run.notices:
-                self._offer_one(notice)
+    def offer(self, run: Run) -> bool:
+        """Take live events, but for old ones; a gap before them means reading the log first. Whether some were old."""
+        if self.closing is not None or self._sends(run):
+            return False
+        is_old = not self.behind and run.notices[0].sequence <= self.position
+        for notice in run.notices:
+            self._offer_one(notice)
+        return is_old
 
     def _sends(self, run: Run) -> bool:
         """Send live events at once, if they are the next and nothing waits before them; whether that was done."""
@@ -241,6 +248,8 @@ class Connections:
         self.draining = False
         """Whether the server is going down: who comes now is sent away."""
         self._checks: set[asyncio.Task[None]] = set()
+        self._doubted: set[str] = set()
+        """The users whose logs are being asked for where they stand."""
 
     def wants(self, user_id: str) -> bool:
         """Whether a user has a listener here."""
@@ -286,7 +295,8 @@ class Connections:
         for run in runs(items):
             if listeners := self._by_user.get(run.notices[0].user_id):
                 for listener in listeners:
-                    listener.offer(run)
+                    if listener.offer(run):
+                        self._doubt(listener.user_id)
                 now = self._clock()
                 for notice in run.notices:
                     if notice.committed_at:
@@ -296,23 +306,48 @@ class Connections:
         """The bus may have lost something: everybody reads the log, and every credential is looked at again."""
         for listener in self._all():
             listener.fall_behind()
-        task = asyncio.create_task(self.check())
-        self._checks.add(task)
-        task.add_done_callback(self._checks.discard)
+        self._begin(self.check())
 
     async def check(self) -> None:
-        """Compare every listener with the database: who lacks something reads the log, who is revoked ends."""
+        """Compare every listener with the database: who is revoked ends, and so does who has more than the log, to come
+        back and be told that it cannot be resumed; who lacks something reads the log.
+        """
         listeners = self._all()
-        try:
-            heads = await self._users.heads(self._by_user.keys())
+        with contextlib.suppress(DatabaseAway):
             valid = await self._credentials.valid({each.credential for each in listeners}, self._clock())
-        except DatabaseAway:
-            return
-        for listener in listeners:
-            if listener.credential not in valid:
-                listener.close(NOT_AUTHENTICATED, "the credential was revoked or has expired")
-            elif listener.position < heads.get(listener.user_id, 0):
+            for listener in listeners:
+                if listener.credential not in valid:
+                    listener.close(NOT_AUTHENTICATED, "the credential was revoked or has expired")
+            await self._compare(listeners)
+
+    def _doubt(self, user_id: str) -> None:
+        """Something old came live: it came twice, or an older copy of the log goes on, and will soon have caught up."""
+        if user_id not in self._doubted:
+            self._doubted.add(user_id)
+            self._begin(self._compare_again(user_id))
+
+    async def _compare_again(self, user_id: str) -> None:
+        try:
+            with contextlib.suppress(DatabaseAway):
+                await self._compare(list(self._by_user.get(user_id, ())))
+        finally:
+            self._doubted.discard(user_id)
+
+    async def _compare(self, listeners: Sequence[Listener]) -> None:
+        # Before the log is asked: what is delivered meanwhile may be newer than what it then says.
+        stood = [listener.position for listener in listeners]
+        heads = await self._users.heads({listener.user_id for listener in listeners})
+        for listener, position in zip(listeners, stood, strict=True):
+            head = heads.get(listener.user_id, position)
+            if position > head:
+                listener.close(GOING_DOWN, LOG_WENT_BACK)
+            elif listener.position < head:
                 listener.fall_behind()
+
+    def _begin(self, comparison: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(comparison)
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
 
     async def start(self, listener: Listener, user: User, after: int | None) -> bool:
         """Begin where the client left off, or now; returns whether everything since `after` will come.
@@ -333,9 +368,13 @@ class Connections:
     async def catch_up(self, listener: Listener) -> None:
         """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
         await self._turns.passed()
+        # While it is behind, only this moves it.
         user = await self._users.get(listener.user_id)
         if user is None:
             listener.close(NOT_AUTHENTICATED, "the account is gone")
+            return
+        if listener.position > user.sequence:
+            listener.close(GOING_DOWN, LOG_WENT_BACK)
             return
         self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
 

@@ -1,0 +1,96 @@
+"""Connections whose database becomes an older copy of itself: nobody is left deaf, and nobody is closed in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from hub.live.connections import GOING_DOWN, LOG_WENT_BACK, Closing, Listener
+from tests.processes import eventually
+from tests.test_connections import ME, Desk, Log, a_notice
+
+WENT_BACK = Closing(GOING_DOWN, LOG_WENT_BACK)
+
+
+async def ahead_of_the_log(desk: Desk, head: int) -> Listener:
+    """A listener that has had all of a log, of which then only what is up to `head` is left."""
+    listener = await desk.started()
+    desk.log.head = head
+    return listener
+
+
+async def test_check_closes_who_has_more_than_the_log() -> None:
+    desk = Desk(Log(head=30))
+    listener = await ahead_of_the_log(desk, 10)
+    await desk.connections.check()
+    assert listener.closing == WENT_BACK
+    back = desk.listener()
+    assert not await desk.connections.start(back, desk.log.user(), after=30)
+    desk.log.head = 11
+    desk.deliver(a_notice(11))
+    assert await desk.all_sent(back) == [11]
+
+
+async def test_gap_on_the_bus_closes_who_has_more_than_the_log() -> None:
+    desk = Desk(Log(head=30))
+    listener = await ahead_of_the_log(desk, 10)
+    desk.connections.resync()
+    assert await desk.all_sent(listener) == []
+    assert listener.closing == WENT_BACK
+
+
+async def test_first_event_of_a_log_that_went_back_closes_who_has_more() -> None:
+    desk = Desk(Log(head=30))
+    listener = await ahead_of_the_log(desk, 11)
+    desk.deliver(a_notice(11))
+    await eventually(lambda: listener.closing == WENT_BACK)
+    assert listener.take() == []
+
+
+async def test_event_that_comes_twice_closes_nobody() -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started()
+    for _ in range(3):
+        desk.log.head += 1
+        desk.deliver(a_notice(desk.log.head), a_notice(desk.log.head))
+        await eventually(lambda: not desk.connections._doubted)
+    assert listener.closing is None
+    assert await desk.all_sent(listener) == [8, 9, 10]
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_event_that_comes_while_the_log_is_asked_closes_nobody(twice: bool) -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started()
+    asked = []
+
+    async def heads(user_ids: Sequence[str]) -> dict[str, int]:
+        answer = dict.fromkeys(user_ids, desk.log.head)
+        asked.append(answer)
+        desk.log.head += 1
+        desk.deliver(a_notice(desk.log.head))
+        return answer
+
+    cast(Any, desk.log).heads = heads
+    if twice:
+        desk.deliver(a_notice(7))
+    else:
+        await desk.connections.check()
+    await eventually(lambda: asked and not desk.connections._doubted)
+    assert asked == [{ME: 7}]
+    assert listener.closing is None
+    assert await desk.all_sent(listener) == [8]
+
+
+async def test_doubt_about_a_database_that_is_away_is_put_off() -> None:
+    desk = Desk(Log(head=30))
+    listener = await ahead_of_the_log(desk, 11)
+    desk.log.is_away = True
+    desk.deliver(a_notice(11))
+    await eventually(lambda: not desk.connections._doubted)
+    assert listener.closing is None
+    desk.log.is_away = False
+    desk.deliver(a_notice(12))
+    await eventually(lambda: listener.closing == WENT_BACK)
