@@ -115,6 +115,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     stack.push_async_callback(recorder.stop)
     upkeep = Upkeep(
         connections,
+        bus,
         recorder,
         Retention(database, config.log_days),
         datasets,

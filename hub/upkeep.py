@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.machine import Machine
 from hub.model import Clock
@@ -26,6 +27,8 @@ DATASETS_SECONDS = 60.0
 SWEEP_SECONDS = 600.0
 ADOPT_SECONDS = 30.0
 USES_SECONDS = 2.0
+BUS_DOWN_SECONDS = 5.0
+"""How often the log is asked for what other processes did while they cannot tell it."""
 
 
 class Upkeep:
@@ -34,6 +37,7 @@ class Upkeep:
     def __init__(
         self,
         connections: Connections,
+        bus: Bus,
         recorder: Recorder,
         retention: Retention,
         datasets: Datasets,
@@ -54,6 +58,10 @@ class Upkeep:
             if removed:
                 logger.info("%d rows whose time was over were deleted", removed)
 
+        async def stand_in() -> None:
+            if not bus.up:
+                await connections.check()
+
         self._credentials = credentials
         machine = Machine(clock)
 
@@ -62,6 +70,7 @@ class Upkeep:
 
         self._turns: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("the check of the log", log_check_seconds, connections.check),
+            ("the check of the log while the bus is down", BUS_DOWN_SECONDS, stand_in),
             ("the note of what was used", USES_SECONDS, credentials.keep_uses),
             ("the look for spools left behind", ADOPT_SECONDS, adopt),
             ("the look at the machine", MACHINE_SECONDS, look),

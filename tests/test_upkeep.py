@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.model import DAY_MS
 from hub.spool import Spool
@@ -38,29 +39,44 @@ class Checked:
         return self.changed
 
 
+class Link:
+    """Stands for the bus."""
+
+    up = True
+
+
 class Kept:
     """An upkeep whose turns come every few milliseconds, and the parts it keeps up."""
 
-    def __init__(self, store: Store, upkeep: Upkeep, connections: Checked, datasets: Checked) -> None:
-        self.store, self.upkeep, self.connections, self.datasets = store, upkeep, connections, datasets
+    def __init__(self, store: Store, upkeep: Upkeep, connections: Checked, datasets: Checked, bus: Link) -> None:
+        self.store, self.upkeep, self.connections, self.datasets, self.bus = store, upkeep, connections, datasets, bus
 
 
 @pytest.fixture
-async def kept(migrated_sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kept]:
-    for name in ("DATASETS", "SWEEP", "ADOPT"):
+def log_check_seconds() -> float:
+    """How often the log is checked."""
+    return 0.005
+
+
+@pytest.fixture
+async def kept(
+    migrated_sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_check_seconds: float
+) -> AsyncIterator[Kept]:
+    for name in ("DATASETS", "SWEEP", "ADOPT", "BUS_DOWN"):
         monkeypatch.setattr(f"hub.upkeep.{name}_SECONDS", 0.005)
-    connections, datasets = Checked(), Checked()
+    connections, datasets, bus = Checked(), Checked(), Link()
     async with open_store(migrated_sqlite_url) as store, a_recorder(store, tmp_path / "spool") as recorder:
         upkeep = Upkeep(
             cast(Connections, connections),
+            cast(Bus, bus),
             recorder,
             Retention(store.database, 30),
             cast(Datasets, datasets),
             store.credentials,
-            log_check_seconds=0.005,
+            log_check_seconds=log_check_seconds,
             clock=store.clock,
         )
-        yield Kept(store, upkeep, connections, datasets)
+        yield Kept(store, upkeep, connections, datasets, bus)
 
 
 async def test_use_of_a_credential_is_written_down_by_the_end(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +134,15 @@ async def test_task_that_fails_says_so_and_is_tried_again_at_its_next_turn(
     assert len(said) > 1
     assert {record.levelno for record in said} == {level}
     assert all((record.exc_info is None) == (level == logging.WARNING) for record in said)
+
+
+@pytest.mark.parametrize("log_check_seconds", [3600.0])
+async def test_log_is_checked_sooner_while_the_bus_is_down(kept: Kept) -> None:
+    async with kept.upkeep:
+        await eventually(lambda: kept.datasets.turns > 2)
+        assert kept.connections.turns == 0
+        kept.bus.up = False
+        await eventually(lambda: kept.connections.turns > 2)
 
 
 async def test_nothing_has_a_turn_before_or_after(kept: Kept) -> None:
