@@ -52,7 +52,7 @@
  * @property {string} sequence a whole number, as text
  * @property {any} data
  */
-/** @typedef {number | null | undefined} Cursor */
+/** @typedef {number | string | null | undefined} Cursor */
 /** @typedef {{ get: () => Cursor | Promise<Cursor>, set: (sequence: number) => unknown }} CursorStore Either may be asynchronous, as `chrome.storage.local` is. */
 /**
  * @typedef {object} Options
@@ -94,6 +94,12 @@ export function memoryCursor(sequence = null) {
   return { get: () => sequence, set: (next) => (sequence = next) };
 }
 
+/** The sequence a store has kept, be it as text; null if that is none. @param {Cursor} kept */
+function toSequence(kept) {
+  const sequence = Number.parseInt(String(kept), 10);
+  return Number.isSafeInteger(sequence) ? sequence : null;
+}
+
 export class GlimpseClient extends EventTarget {
   /** @type {State} */
   #state = "idle";
@@ -124,17 +130,10 @@ export class GlimpseClient extends EventTarget {
   #options;
 
   /** @param {Options} options */
-  constructor(options) {
+  constructor({ url, token, stream = "notifications", cursor = memoryCursor(), random = Math.random, ...given }) {
     super();
-    this.#options = {
-      stream: /** @type {Stream} */ ("notifications"),
-      cursor: memoryCursor(),
-      WebSocket: globalThis.WebSocket,
-      fetch: globalThis.fetch.bind(globalThis),
-      random: Math.random,
-      ...options,
-      url: options.url.replace(/\/+$/, ""),
-    };
+    const { WebSocket = globalThis.WebSocket, fetch = globalThis.fetch.bind(globalThis) } = given;
+    this.#options = { url: url.replace(/\/+$/, ""), token, stream, cursor, random, WebSocket, fetch };
   }
 
   get state() {
@@ -204,15 +203,16 @@ export class GlimpseClient extends EventTarget {
   async #connect() {
     this.#drop(1000);
     this.#become("connecting");
-    const stored = this.#last ?? (await this.#options.cursor.get()) ?? null;
-    if (this.#state !== "connecting" || this.#socket) return;
-    this.#last = stored;
+    const isOver = () => this.#state !== "connecting" || this.#socket;
     /** @type {WebSocket} */
     let socket;
     try {
+      const kept = this.#last ?? toSequence(await this.#options.cursor.get());
+      if (isOver()) return;
+      this.#last = kept;
       socket = new this.#options.WebSocket(`${this.#options.url.replace(/^http/, "ws")}/api/v1/ws`, [SUBPROTOCOL]);
     } catch {
-      return this.#wait();
+      return isOver() ? undefined : this.#wait();
     }
     this.#socket = socket;
     socket.onopen = () => {

@@ -291,6 +291,48 @@ def test_a_socket_that_was_silent_while_the_machine_slept_is_given_up_at_once(pa
     state(page, "live")
 
 
+def test_a_store_that_cannot_be_read_is_tried_again(page: Page) -> None:
+    page.evaluate("""async () => {
+        const { GlimpseClient } = await import("/static/client.js");
+        const shut = new Error("shut");
+        const gets = [() => { throw shut; }, () => Promise.reject(shut), () => 4];
+        const cursor = { get: () => gets.shift()(), set: () => undefined };
+        const url = "https://hub.example.com";
+        window.client = new GlimpseClient({ url, cursor, WebSocket: FakeSocket, random: () => 0 });
+        client.start();
+    }""")
+    sockets(page, 1)
+    page.evaluate("() => FakeSocket.all[0].accept({ sequence: 4 })")
+    assert page.evaluate("() => [FakeSocket.all[0].sent[0].after, client.state]") == [4, "live"]
+
+
+@pytest.mark.parametrize(("kept", "after"), [("12", 12), ("", None), ("none", None), (float("nan"), None)])
+def test_a_sequence_that_was_kept_as_text_is_taken_as_its_number(page: Page, kept: object, after: int | None) -> None:
+    page.evaluate(FAKE, {"cursor": kept})
+    accept(page, 0, sequence=12)
+    state(page, "live")
+    assert page.evaluate("() => [FakeSocket.all[0].sent[0].after, client.sequence]") == [after, 12]
+    page.evaluate("() => FakeSocket.all[0].event(13)")
+    assert events(page, 1) == [[13, False]]
+
+
+def test_what_is_given_as_undefined_is_what_it_is_by_default(page: Page) -> None:
+    page.evaluate("""async () => {
+        const { GlimpseClient } = await import("/static/client.js");
+        const none = { cursor: undefined, stream: undefined, random: undefined, fetch: undefined, token: undefined };
+        window.client = new GlimpseClient({ url: "https://hub.example.com", WebSocket: FakeSocket, ...none });
+        client.start();
+    }""")
+    sockets(page, 1)
+    accept(page, 0, sequence=4)
+    state(page, "live")
+    assert page.evaluate("() => FakeSocket.all[0].sent[0]") == {
+        "type": "connect",
+        "stream": "notifications",
+        "after": None,
+    }
+
+
 def test_close_ends_it_for_good(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 4})
     accept(page, 0, sequence=4)
