@@ -71,6 +71,8 @@ const LONGEST_DELAY_MS = 30_000;
 const CONNECT_MS = 15_000;
 /** A connection that has lasted this long makes us forget the failures before it. */
 const STEADY_MS = 10_000;
+/** A filtered replay that has said nothing for this long has no more to say. */
+const REPLAYED_MS = 500;
 /** From this close code on, trying again without a change is of no use. */
 const FIRST_FINAL_CODE = 4400;
 const PAGE = 200;
@@ -120,12 +122,8 @@ export class GlimpseClient extends EventTarget {
   #held = null;
   /** @type {number | null} a `seen` that could not be sent yet */
   #seen = null;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #retryTimer;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #watchdog;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #steadyTimer;
+  /** @type {{ [purpose in "retry" | "silent" | "steady" | "replayed"]?: ReturnType<typeof setTimeout> }} */
+  #timers = {};
   #saving = Promise.resolve();
   #options;
 
@@ -226,9 +224,7 @@ export class GlimpseClient extends EventTarget {
 
   /** Let go of the socket without waiting for the other side, which may be gone. @param {number} code */
   #drop(code) {
-    clearTimeout(this.#retryTimer);
-    clearTimeout(this.#watchdog);
-    clearTimeout(this.#steadyTimer);
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     const socket = this.#socket;
     this.#socket = null;
     this.#held = null;
@@ -251,15 +247,15 @@ export class GlimpseClient extends EventTarget {
 
   #wait() {
     const delay = this.#options.random() * backoffCeiling(this.#attempt++);
-    this.#retryTimer = setTimeout(() => this.#connect(), delay);
+    this.#timers.retry = setTimeout(() => this.#connect(), delay);
     this.#become("waiting", delay);
   }
 
   /** Give the other side `milliseconds` to say anything at all. @param {number} milliseconds */
   #watch(milliseconds) {
     this.#heard = Date.now();
-    clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => this.#closed(4000, "silence"), milliseconds);
+    clearTimeout(this.#timers.silent);
+    this.#timers.silent = setTimeout(() => this.#closed(4000, "silence"), milliseconds);
   }
 
   /** @param {string} text */
@@ -268,6 +264,7 @@ export class GlimpseClient extends EventTarget {
     const frame = JSON.parse(text);
     if (frame.type === "event") this.#arrived(frame.event);
     else if (frame.type === "connected") this.#connected(frame);
+    else if (frame.type === "heartbeat" && !this.#held) this.#settle();
     else if (frame.type === "error") this.#tell("problem", { code: frame.code, detail: frame.detail });
   }
 
@@ -275,15 +272,16 @@ export class GlimpseClient extends EventTarget {
   #connected(frame) {
     this.#heartbeatMs = frame.heartbeat * 1000;
     this.#watch(2 * this.#heartbeatMs);
-    this.#steadyTimer = setTimeout(() => (this.#attempt = 0), STEADY_MS);
+    this.#timers.steady = setTimeout(() => (this.#attempt = 0), STEADY_MS);
     this.#greeted = true;
     this.#head = frame.sequence;
     this.#missed = 0;
     const last = this.#last ?? frame.sequence;
     if (this.#last === null) this.#advance(frame.sequence);
     const behind = last !== frame.sequence;
-    if (behind) this.#become("catching-up");
     this.#tell("connected", frame);
+    if (!this.#greeted) return;
+    if (behind) this.#become("catching-up");
     this.#sendSeen();
     const isNewLog = last > frame.sequence;
     if (isNewLog) this.#reset(frame.sequence);
@@ -292,15 +290,10 @@ export class GlimpseClient extends EventTarget {
     else this.#catchUp(frame.sequence);
   }
 
-  /**
-   * The filtered stream may end its replay below the head, so the replay is over at the first event
-   * beyond it, at the head itself, or when the socket has had its say for a moment.
-   */
+  /** `history` is replayed to the head; the filtered stream may end below it, which only silence tells. */
   #settleSoon() {
-    const socket = this.#socket;
-    setTimeout(() => {
-      if (this.#socket === socket && this.#state === "catching-up" && !this.#held) this.#settle();
-    }, 500);
+    clearTimeout(this.#timers.replayed);
+    if (this.#options.stream !== "history") this.#timers.replayed = setTimeout(() => this.#settle(), REPLAYED_MS);
   }
 
   /** @param {number} head */
@@ -310,7 +303,7 @@ export class GlimpseClient extends EventTarget {
   }
 
   #settle() {
-    if (this.#state === "live") return;
+    if (this.#state === "live" || !this.#greeted) return;
     this.#become("live");
     this.#tell("caughtup", { missed: this.#missed });
   }
@@ -331,7 +324,9 @@ export class GlimpseClient extends EventTarget {
     this.#last = sequence;
     this.#tell("event", { event, missed });
     this.#advance(sequence);
-    if (sequence === this.#head && !this.#held) this.#settle();
+    if (this.#held || !this.#greeted) return;
+    if (sequence === this.#head) this.#settle();
+    else if (missed) this.#settleSoon();
   }
 
   /** Keep the cursor; writes are queued, so a slow store never ends on an older one. @param {number} sequence */

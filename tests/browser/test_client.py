@@ -2,117 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Page
 
+from tests.browser.clients import FAKE, START, accept, client_page, events, sockets, start, state, told
 from tests.browser.conftest import Desks
 from tests.browser.people import Sender
 from tests.processes import wait_until
 
-WATCH = """
-    window.watch = (client) => {
-        const log = { events: [], told: [] };
-        client.addEventListener("event", ({ detail: { event, missed } }) => {
-            log.events.push([Number(event.sequence), missed]);
-        });
-        for (const type of ["connected", "caughtup", "reset", "refused", "problem"])
-            client.addEventListener(type, ({ detail }) => log.told.push([type, detail]));
-        return log;
-    };
-    window.FakeSocket = class {
-        static all = [];
-        constructor(url, protocols) {
-            Object.assign(this, { url, protocols, sent: [], open: true });
-            FakeSocket.all.push(this);
-        }
-        send(text) { this.sent.push(JSON.parse(text)); }
-        close(code) { this.open = false; this.code = code; }
-        accept(frame) {
-            this.onopen();
-            this.say({ type: "connected", user: {}, seen_sequence: 0, recovered: true, heartbeat: 20, ...frame });
-        }
-        say(frame) { this.onmessage({ data: JSON.stringify(frame) }); }
-        event(sequence) {
-            const data = { notify: true, message: {} };
-            this.say({ type: "event", event: { type: "open.recorded", sequence: String(sequence), data } });
-        }
-        end(code) { this.onclose({ code, reason: "" }); }
-    };
-"""
-
 
 @pytest.fixture
-def context(desks: Desks, sender: Sender) -> BrowserContext:
-    """A browser whose pages can watch a client, and have sockets that do as they are told."""
-    context = desks.context(sender.hub)
-    context.add_init_script(WATCH)
-    return context
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Page:
-    """A page of the hub's origin in which nobody is logged in, so that nothing else is connected."""
-    page = context.new_page()
-    page.goto("/docs")
-    return page
-
-
-START = """async ({ url, token, stream, cursor }) => {
-    const { GlimpseClient } = await import("/static/client.js");
-    const store = {
-        get: async () => JSON.parse(localStorage.getItem("cursor") ?? "null"),
-        set: async (sequence) => localStorage.setItem("cursor", JSON.stringify(sequence)),
-    };
-    if (cursor !== undefined) localStorage.setItem("cursor", JSON.stringify(cursor));
-    window.client = new GlimpseClient({ url, token, stream, cursor: store });
-    window.log = watch(client);
-    client.start();
-}"""
-FAKE = """async (options) => {
-    const { GlimpseClient, memoryCursor } = await import("/static/client.js");
-    const { cursor, answers, ...rest } = options;
-    window.asked = [];
-    const fetch = async (url) => {
-        window.asked.push(url);
-        const body = answers?.shift();
-        return { ok: body !== undefined, status: body === undefined ? 503 : 200, json: async () => body };
-    };
-    window.client = new GlimpseClient({
-        url: "https://hub.example.com/", cursor: memoryCursor(cursor ?? null), WebSocket: FakeSocket, fetch,
-        random: () => 0, ...rest,
-    });
-    window.log = watch(client);
-    client.start();
-    await Promise.resolve();
-}"""
-
-
-def start(page: Page, sender: Sender, **options: Any) -> None:
-    page.evaluate(START, {"url": sender.hub.base_url, "token": sender.token, **options})
-
-
-def state(page: Page, wanted: str) -> None:
-    wait_until(lambda: page.evaluate("() => client.state") == wanted, what=f"the client is {wanted}")
-
-
-def events(page: Page, count: int) -> list[list[Any]]:
-    wait_until(lambda: page.evaluate("() => log.events.length") >= count, what=f"{count} events")
-    found: list[list[Any]] = page.evaluate("() => log.events")
-    return found
-
-
-def told(page: Page, kind: str) -> list[Any]:
-    return [detail for type_, detail in page.evaluate("() => log.told") if type_ == kind]
-
-
-def sockets(page: Page, count: int) -> None:
-    wait_until(lambda: page.evaluate("() => FakeSocket.all.length") == count, what=f"{count} sockets")
-
-
-def accept(page: Page, number: int, **frame: Any) -> None:
-    page.evaluate("([number, frame]) => FakeSocket.all[number].accept(frame)", [number, frame])
+def page(desks: Desks, sender: Sender) -> Page:
+    return client_page(desks, sender)
 
 
 def test_events_come_once_and_in_order_and_the_cursor_outlives_the_page(page: Page, sender: Sender) -> None:
@@ -146,62 +47,6 @@ def test_the_stream_of_notifications_leaves_out_what_is_muted(page: Page, sender
     sender.hit(quiet)
     sender.hit(loud)
     assert events(page, 1) == [[head + 2, False]]
-
-
-def test_more_than_the_socket_replays_is_read_from_the_api(page: Page, sender: Sender) -> None:
-    message = sender.register()
-    for number in range(1_050):
-        sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
-    head = sender.get("/me")["sequence"]
-    start(page, sender, stream="history", cursor=1)
-    state(page, "live")
-    assert told(page, "connected")[0]["recovered"] is False
-    assert [sequence for sequence, _ in events(page, head - 1)] == list(range(2, head + 1))
-    sender.hit(message)
-    assert events(page, head)[-1] == [head + 1, False]
-
-
-def test_live_events_wait_while_the_api_is_read(page: Page) -> None:
-    old = {"type": "open.recorded", "data": {"notify": True, "message": {"muted": False}}}
-    answers = [{"items": [{**old, "sequence": "3"}, {**old, "sequence": "4"}], "sequence": 5}]
-    answers += [{"items": [{**old, "sequence": "5"}], "sequence": 6}]
-    page.evaluate(FAKE, {"cursor": 2, "answers": answers})
-    page.evaluate("""() => {
-        const [socket] = FakeSocket.all;
-        socket.accept({ sequence: 5, recovered: false });
-        socket.event(6);
-    }""")
-    assert events(page, 4) == [[3, True], [4, True], [5, True], [6, False]]
-    state(page, "live")
-
-
-def test_a_log_that_was_trimmed_is_reported_as_a_reset(page: Page) -> None:
-    answers = [{"items": [{"type": "settings.updated", "sequence": "40", "data": {}}], "sequence": 50}]
-    page.evaluate(FAKE, {"cursor": 2, "answers": answers})
-    accept(page, 0, sequence=50, recovered=False)
-    state(page, "live")
-    assert told(page, "reset") == [{"sequence": 50}]
-    assert events(page, 0) == []
-    page.evaluate("() => FakeSocket.all[0].event(51)")
-    assert events(page, 1) == [[51, False]]
-
-
-def test_a_hub_that_began_anew_is_reported_as_a_reset(page: Page) -> None:
-    page.evaluate(FAKE, {"cursor": 900})
-    accept(page, 0, sequence=3, recovered=False)
-    state(page, "live")
-    assert told(page, "reset") == [{"sequence": 3}]
-    page.evaluate("() => FakeSocket.all[0].event(4)")
-    assert events(page, 1) == [[4, False]]
-
-
-def test_an_api_that_fails_while_catching_up_is_tried_again(page: Page) -> None:
-    page.evaluate(FAKE, {"cursor": 2, "answers": []})
-    accept(page, 0, sequence=5, recovered=False)
-    sockets(page, 2)
-    accept(page, 1, sequence=5, recovered=True)
-    page.evaluate("() => { for (const sequence of [3, 4, 5]) FakeSocket.all[1].event(sequence); }")
-    assert [sequence for sequence, _ in events(page, 3)] == [3, 4, 5]
 
 
 def test_an_event_that_comes_twice_is_told_once(page: Page) -> None:

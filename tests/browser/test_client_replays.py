@@ -1,0 +1,119 @@
+"""What `web/client.js` does about what it has missed: all of it, once, in order, and it says when that is over."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.clients import FAKE, accept, client_page, events, sockets, start, state, told
+from tests.browser.conftest import Desks
+from tests.browser.people import Sender
+
+
+@pytest.fixture
+def page(desks: Desks, sender: Sender) -> Page:
+    return client_page(desks, sender)
+
+
+def test_all_that_was_missed_is_told_before_it_has_caught_up(page: Page) -> None:
+    page.clock.install()
+    page.evaluate(FAKE, {"cursor": 2, "stream": "history"})
+    accept(page, 0, sequence=6)
+    for sequence in (3, 4, 5):
+        page.clock.run_for(3_000)
+        page.evaluate("(sequence) => FakeSocket.all[0].event(sequence)", sequence)
+    page.clock.run_for(3_000)
+    assert (page.evaluate("() => client.state"), told(page, "caughtup")) == ("catching-up", [])
+    page.evaluate("() => FakeSocket.all[0].event(6)")
+    assert (page.evaluate("() => client.state"), told(page, "caughtup")) == ("live", [{"missed": 4}])
+    assert events(page, 4) == [[3, True], [4, True], [5, True], [6, True]]
+
+
+def test_a_filtered_replay_is_over_a_moment_after_its_last_event(page: Page) -> None:
+    page.clock.install()
+    page.evaluate(FAKE, {"cursor": 2})
+    accept(page, 0, sequence=9)
+    for sequence in (3, 5, 7):
+        page.clock.run_for(400)
+        page.evaluate("(sequence) => FakeSocket.all[0].event(sequence)", sequence)
+    page.clock.run_for(400)
+    assert told(page, "caughtup") == []
+    page.clock.run_for(200)
+    assert told(page, "caughtup") == [{"missed": 3}]
+    page.evaluate("() => FakeSocket.all[0].event(10)")
+    assert events(page, 4)[3] == [10, False]
+
+
+def test_a_heartbeat_ends_a_replay_that_has_nothing_to_bring(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 2, "stream": "history"})
+    accept(page, 0, sequence=3)
+    state(page, "catching-up")
+    page.evaluate("() => FakeSocket.all[0].say({ type: 'heartbeat', sequence: 3 })")
+    assert told(page, "caughtup") == [{"missed": 0}]
+
+
+def test_a_listener_may_close_it_before_anything_is_dispatched(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 2})
+    page.evaluate("""() => {
+        window.states = [];
+        client.addEventListener("state", ({ detail }) => states.push(detail.state));
+        client.addEventListener("connected", () => client.close());
+    }""")
+    accept(page, 0, sequence=5)
+    assert page.evaluate("() => [states, log.events, FakeSocket.all[0].open]") == [["idle"], [], False]
+
+
+def test_more_than_the_socket_replays_is_read_from_the_api(page: Page, sender: Sender) -> None:
+    message = sender.register()
+    for number in range(1_050):
+        sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
+    head = sender.get("/me")["sequence"]
+    start(page, sender, stream="history", cursor=1)
+    state(page, "live")
+    assert told(page, "connected")[0]["recovered"] is False
+    assert [sequence for sequence, _ in events(page, head - 1)] == list(range(2, head + 1))
+    sender.hit(message)
+    assert events(page, head)[-1] == [head + 1, False]
+
+
+def test_live_events_wait_while_the_api_is_read(page: Page) -> None:
+    old = {"type": "open.recorded", "data": {"notify": True, "message": {"muted": False}}}
+    answers = [{"items": [{**old, "sequence": "3"}, {**old, "sequence": "4"}], "sequence": 5}]
+    answers += [{"items": [{**old, "sequence": "5"}], "sequence": 6}]
+    page.evaluate(FAKE, {"cursor": 2, "answers": answers})
+    page.evaluate("""() => {
+        const [socket] = FakeSocket.all;
+        socket.accept({ sequence: 5, recovered: false });
+        socket.event(6);
+    }""")
+    assert events(page, 4) == [[3, True], [4, True], [5, True], [6, False]]
+    state(page, "live")
+
+
+def test_a_log_that_was_trimmed_is_reported_as_a_reset(page: Page) -> None:
+    answers = [{"items": [{"type": "settings.updated", "sequence": "40", "data": {}}], "sequence": 50}]
+    page.evaluate(FAKE, {"cursor": 2, "answers": answers})
+    accept(page, 0, sequence=50, recovered=False)
+    state(page, "live")
+    assert told(page, "reset") == [{"sequence": 50}]
+    assert events(page, 0) == []
+    page.evaluate("() => FakeSocket.all[0].event(51)")
+    assert events(page, 1) == [[51, False]]
+
+
+def test_a_hub_that_began_anew_is_reported_as_a_reset(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 900})
+    accept(page, 0, sequence=3, recovered=False)
+    state(page, "live")
+    assert told(page, "reset") == [{"sequence": 3}]
+    page.evaluate("() => FakeSocket.all[0].event(4)")
+    assert events(page, 1) == [[4, False]]
+
+
+def test_an_api_that_fails_while_catching_up_is_tried_again(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 2, "answers": []})
+    accept(page, 0, sequence=5, recovered=False)
+    sockets(page, 2)
+    accept(page, 1, sequence=5, recovered=True)
+    page.evaluate("() => { for (const sequence of [3, 4, 5]) FakeSocket.all[1].event(sequence); }")
+    assert [sequence for sequence, _ in events(page, 3)] == [3, 4, 5]
