@@ -21,8 +21,11 @@ function startApp(root) {
   const toasts = createToasts(texts);
   const badge = createBadge(texts.name);
   const api = createApi({ onSignedOut: signedOut });
+  /** Joins all tabs of this browser, which have one session; each says whose it is. */
+  const tabs = new BroadcastChannel("glimpse");
   /** @type {ReturnType<typeof createDesk> | undefined} */
   let desk;
+  let user = "";
   /** Where to go after logging in. */
   let wanted = "/activity";
 
@@ -31,6 +34,20 @@ function startApp(root) {
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
   });
+
+  tabs.addEventListener("message", ({ data }) => {
+    if (!desk || data.user === user) return;
+    if (data.user) startOver();
+    else signedOut();
+  });
+
+  /** The session is another user's: what is here is not theirs, and what it would do is done in their name. */
+  function startOver() {
+    desk?.close();
+    desk = undefined;
+    fill(root);
+    location.reload();
+  }
 
   function signedOut() {
     const here = location.pathname + location.search;
@@ -59,13 +76,21 @@ function startApp(root) {
       // A session that is over already is what was asked for.
       if (!(error instanceof ApiError && error.status === 401)) return toasts.fail(/** @type {Error} */ (error));
     }
+    tabs.postMessage({ user: null });
     signedOut();
   }
 
   async function begin() {
     try {
       const me = await api.me();
-      desk = createDesk({ texts, format, words, api, me, prefs, router, toasts, badge, onLogOut: () => void logOut() });
+      user = me.id;
+      tabs.postMessage({ user });
+      desk = createDesk({
+        texts, format, words, api, me, prefs, router, toasts, badge,
+        onLogOut: () => void logOut(),
+        onSignedOut: signedOut,
+        onStranger: startOver,
+      });
       fill(root, desk.element);
       if (location.pathname === "/login") history.replaceState(null, "", wanted);
       desk.show(router.current());

@@ -57,13 +57,15 @@ import { createSettings } from "./views/settings.js";
  * @param {import("./router.js").Router} parts.router
  * @param {import("./parts/toast.js").Toasts} parts.toasts
  * @param {{ page: (title: string) => void, count: (count: number) => void }} parts.badge
- * @param {() => void} parts.onLogOut
+ * @param {() => void} parts.onLogOut called when the user wants to log out
+ * @param {() => void} parts.onSignedOut called when they were logged out, perhaps long ago
+ * @param {() => void} parts.onStranger called when the session is somebody else's
  */
-export function createDesk({ texts, format, words, api, me, prefs, router, toasts, badge, onLogOut }) {
+export function createDesk({ texts, format, words, api, me, prefs, router, toasts, badge, onLogOut, onSignedOut, onStranger }) {
   const ending = new AbortController();
   const ended = ending.signal;
   const channel = new BroadcastChannel(`glimpse-${me.id}`);
-  const live = createLive({ url: location.origin, sequence: me.sequence });
+  const live = createLive({ url: location.origin, user: me.id, sequence: me.sequence });
   const attention = createAttention(channel);
   const book = createMessageBook(api, live);
   const chime = createChime();
@@ -114,7 +116,8 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
   };
   live.on("settings", ({ settings }) => (desk.settings = settings));
   live.on("muted-all", ({ at }) => (desk.settings = { ...desk.settings, muted_all_at: at }));
-  live.on("refused", ({ code }) => code === 4401 && onLogOut());
+  live.on("refused", ({ code }) => code === 4401 && onSignedOut());
+  live.on("stranger", onStranger);
   live.on("caught-up", ({ missed }) => missed > 0 && toasts.say(texts.connection.missed(missed)));
 
   /** @type {Record<string, () => View>} */

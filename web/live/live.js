@@ -15,6 +15,7 @@
  * | `caught-up` | `{ missed }` |
  * | `reset`     | `{}`; read everything afresh |
  * | `refused`   | `{ code }` |
+ * | `stranger`  | `{}`; the session is another user's by now, of whom nothing is told here |
  */
 
 import { GlimpseClient, memoryCursor } from "../client.js";
@@ -26,9 +27,10 @@ const TICK_MS = 5_000;
 /**
  * @param {object} options
  * @param {string} options.url the hub's address
+ * @param {string} options.user the id of the user whom the page was begun for
  * @param {number} options.sequence where the page's own reading of the REST API began
  */
-export function createLive({ url, sequence }) {
+export function createLive({ url, user, sequence }) {
   const told = new EventTarget();
   const client = new GlimpseClient({ url, stream: "history", cursor: memoryCursor(sequence) });
   let head = sequence;
@@ -55,6 +57,11 @@ export function createLive({ url, sequence }) {
     else if (event.type === "messages.muted") tell("muted-all", { at: data.muted_all_at });
     else if (event.type === "settings.updated") tell("settings", { settings: data.settings });
     else if (event.type === "notifications.seen") tell("seen", { sequence: data.sequence });
+  });
+  from("connected", (detail) => {
+    if (detail.user.id === user) return;
+    client.close();
+    tell("stranger", {});
   });
   from("state", (detail) => tell("state", detail));
   from("caughtup", (detail) => tell("caught-up", detail));

@@ -1,0 +1,107 @@
+"""Whose dashboard it is: all tabs have one session, and none acts in the name of somebody whom it was not begun for."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+
+from tests.browser.conftest import Desks, live, log_in
+from tests.browser.people import Sender
+
+
+class Line:
+    """The way of a page's sockets to the hub, which can be cut."""
+
+    def __init__(self, page: Page) -> None:
+        self._sockets: list[WebSocketRoute] = []
+        self._is_cut = False
+        page.route_web_socket("**/api/v1/ws", self._let_through)
+
+    def _let_through(self, socket: WebSocketRoute) -> None:
+        if self._is_cut:
+            socket.close(code=1013)
+        else:
+            socket.connect_to_server()
+            self._sockets.append(socket)
+
+    def cut(self) -> None:
+        self._is_cut = True
+        self.end(1012)
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def end(self, code: int) -> None:
+        """Close the last socket as the hub would."""
+        self._sockets[-1].close(code=code)
+
+
+def logged_in(desks: Desks, sender: Sender, path: str = "/activity") -> tuple[Page, Line]:
+    """A tab of somebody who is logged in, and its line to the hub."""
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    line = Line(page)
+    page.goto(path)
+    live(page)
+    return page, line
+
+
+def whose(context: BrowserContext) -> str:
+    """The address of whoever the browser's session is of."""
+    answer = context.request.get("/api/v1/me")
+    assert answer.ok, answer.text()
+    return str(answer.json()["email"])
+
+
+def test_a_tab_that_comes_back_to_somebody_elses_session_begins_anew(
+    desks: Desks, sender: Sender, stranger: Sender
+) -> None:
+    sender.hit(sender.register(subject="The first"))
+    page, line = logged_in(desks, sender)
+    expect(page.locator(".open")).to_have_count(1)
+    page.evaluate("() => { window.mark = 'the page that was begun for the sender'; }")
+    line.cut()
+    log_in(page.context, stranger)
+    stranger.hit(stranger.register(subject="The second"))
+    line.mend()
+    expect(page.locator(".who-email")).to_have_text(stranger.email)
+    expect(page.locator(".open")).to_have_count(1)
+    expect(page.locator(".open")).to_contain_text("The second")
+    assert page.evaluate("() => window.mark") is None
+
+
+def test_somebody_elses_log_in_is_known_to_all_tabs_at_once(desks: Desks, sender: Sender, stranger: Sender) -> None:
+    page, line = logged_in(desks, sender, "/settings")
+    line.cut()
+    log_in(page.context, stranger)
+    page.get_by_role("button", name="Mute all notifications").click()
+    desks.tab(page.context, "/messages")
+    expect(page.locator(".who-email")).to_have_text(stranger.email)
+    line.mend()
+    live(page)
+    for account in (sender, stranger):
+        assert account.get("/me")["settings"]["muted_all_at"] is None, "what was meant for one is done for nobody"
+
+
+def test_a_log_out_is_known_to_a_tab_that_is_not_connected(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender)
+    other = desks.tab(page.context, "/messages")
+    line.cut()
+    other.get_by_role("button", name="Log out").click()
+    expect(page).to_have_url(re.compile("/login$"))
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
+
+
+def test_a_log_out_that_is_heard_of_late_ends_nobody_elses_session(
+    desks: Desks, sender: Sender, stranger: Sender
+) -> None:
+    page, line = logged_in(desks, sender)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/" in request.url else None)
+    log_in(page.context, stranger)
+    line.end(4401)
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
+    assert asked == []
+    assert whose(page.context) == stranger.email
