@@ -5,6 +5,7 @@
 
 import { createLive } from "./live/live.js";
 import { createAttention } from "./live/attention.js";
+import { oncePerFrame } from "./live/frames.js";
 import { createMessageBook } from "./live/messages.js";
 import { createUnseen } from "./live/unseen.js";
 import { createMuteAll } from "./mute-all.js";
@@ -82,11 +83,15 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     api,
     live,
     me,
-    onChange(count) {
-      shell.count(count);
-      badge.count(count);
-    },
+    onChange: oncePerFrame(() => showCount(unseen.count)),
   });
+
+  /** @param {number} count */
+  function showCount(count) {
+    if (ended.aborted) return;
+    shell.count(count);
+    badge.count(count);
+  }
 
   /** Go where a pop-up leads. @param {string} path */
   function follow(path) {

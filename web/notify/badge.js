@@ -1,6 +1,8 @@
 /** The unseen count where a tab shows it when it is not in front: its title and its icon. */
 
 const SIZE = 64;
+/** A picture is drawn no more often than it can be read. */
+const EVERY_MS = 250;
 
 /** @param {number} count @returns {string} a PNG as a data URL */
 function drawIcon(count) {
@@ -26,8 +28,15 @@ export function createBadge(name) {
   const plain = { href: link.href, type: link.type };
   let page = "";
   let count = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let drawing;
 
   const write = () => (document.title = `${count ? `(${count}) ` : ""}${page ? `${page} · ` : ""}${name}`);
+
+  function draw() {
+    drawing = undefined;
+    Object.assign(link, count ? { href: drawIcon(count), type: "image/png" } : plain);
+  }
 
   return {
     /** @param {string} title of the view */
@@ -37,9 +46,10 @@ export function createBadge(name) {
     },
     /** @param {number} next */
     count(next) {
-      if (next !== count) Object.assign(link, next ? { href: drawIcon(next), type: "image/png" } : plain);
+      if (next === count) return;
       count = next;
       write();
+      drawing ??= setTimeout(draw, EVERY_MS);
     },
   };
 }

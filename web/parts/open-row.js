@@ -38,6 +38,17 @@ function symbol(open) {
   return h("span", { class: "open-symbol is-named", "aria-hidden": "true", "css:hue": String(hueOf(recipient.address)) }, text);
 }
 
+/** @param {Element} element @param {string} text */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Have a child where it is wanted, and not where it is not. @param {Element} parent @param {Element} child @param {boolean} wanted @param {"append" | "prepend"} how */
+function place(parent, child, wanted, how) {
+  if (!wanted) child.remove();
+  else if (child.parentElement !== parent) parent[how](child);
+}
+
 /**
  * @param {object} parts
  * @param {typeof import("../texts.js").texts} parts.texts
@@ -46,61 +57,73 @@ function symbol(open) {
  * @param {boolean} parts.withMessage whether to name the mail and link to its history
  */
 export function createOpenRows({ texts, format, words, withMessage }) {
-  /** @param {Open} open @param {Brief | undefined} message @param {boolean} taken */
-  function content(open, message, taken) {
-    const plain = open.counted || taken;
-    const who = plain ? words.who(open, message) : words.verdict(open);
-    const facts = [
-      plain || !open.recipient ? null : words.who(open, message),
-      withMessage && plain && message ? texts.activity.times(message.opens, format.number(message.opens)) : null,
-      ...words.facts(open),
-    ].filter(Boolean);
-    const line = withMessage
-      ? h(
-          "p",
-          { class: "open-line" },
-          h("strong", { class: "open-who" }, who),
-          plain && ` ${texts.activity.verb} `,
-          !plain && " · ",
-          h("a", { class: "open-subject", href: `/messages/${open.message_id}`, "data-view": true }, words.subject(message)),
-          message?.muted && h("span", { class: "tag" }, icon("muted"), texts.messages.muted),
-        )
-      : h("p", { class: "open-line" }, h("strong", { class: "open-who" }, who));
-    return [
-      symbol(open),
-      h(
-        "div",
-        { class: "open-body" },
-        taken ? h("s", {}, line) : line,
-        h("p", { class: "open-facts" }, facts.map((fact) => h("span", {}, fact))),
-        taken && h("p", { class: "open-why" }, words.takenBack(open)),
-        !open.counted &&
-          h(
-            "p",
-            { class: "open-why" },
-            taken ? "" : `${words.meaning(open)} `,
-            open.reasons.length > 0 && h("span", {}, `${texts.activity.reasons} ${open.reasons.join(". ")}. ${texts.confidence[open.confidence]}`),
-          ),
-      ),
-      h("span", { class: "open-when" }, timeAgo(format, open.at)),
-    ];
-  }
-
   /**
    * @param {Open} open
    * @param {Brief} [message]
    * @returns {OpenRow}
    */
   return function openRow(open, message) {
-    const element = h("li", { class: "open", "data-open": open.id, tabindex: withMessage ? "-1" : null });
+    // These stay what they are while what they say changes: they may have the focus, or be pressed just now.
+    const element = h("li", { class: "open", "data-open": open.id, "data-message": open.message_id, tabindex: withMessage ? "-1" : null });
+    const link = h("a", { class: "open-subject", href: `/messages/${open.message_id}`, "data-view": true });
+    const who = h("strong", { class: "open-who" });
+    const first = h("span");
+    const tag = h("span", { class: "tag" }, icon("muted"), texts.messages.muted);
+    /** @type {{ open?: Open, taken?: boolean }} what is drawn */
+    let drawn = {};
+    let line = h("p");
+    let facts = h("p");
+
+    /** Draw what does not depend on the mail. @param {Open} open @param {boolean} taken */
+    function draw(open, taken) {
+      const plain = open.counted || taken;
+      const hadFocus = document.activeElement === link;
+      line = withMessage
+        ? h("p", { class: "open-line" }, who, plain ? ` ${texts.activity.verb} ` : " · ", link)
+        : h("p", { class: "open-line" }, who);
+      facts = h("p", { class: "open-facts" }, words.facts(open).map((fact) => h("span", {}, fact)));
+      element.classList.toggle("is-uncounted", !open.counted);
+      element.classList.toggle("is-taken", taken);
+      fill(
+        element,
+        symbol(open),
+        h(
+          "div",
+          { class: "open-body" },
+          taken ? h("s", {}, line) : line,
+          facts,
+          taken && h("p", { class: "open-why" }, words.takenBack(open)),
+          !open.counted &&
+            h(
+              "p",
+              { class: "open-why" },
+              taken ? "" : `${words.meaning(open)} `,
+              open.reasons.length > 0 && h("span", {}, `${texts.activity.reasons} ${open.reasons.join(". ")}. ${texts.confidence[open.confidence]}`),
+            ),
+        ),
+        h("span", { class: "open-when" }, timeAgo(format, open.at)),
+      );
+      if (hadFocus) link.focus({ preventScroll: true });
+    }
+
+    /** Say what depends on the mail. @param {Open} open @param {Brief | undefined} message @param {boolean} taken */
+    function tell(open, message, taken) {
+      const plain = open.counted || taken;
+      const name = plain ? null : open.recipient && words.who(open, message);
+      setText(who, plain ? words.who(open, message) : words.verdict(open));
+      setText(link, words.subject(message));
+      setText(first, name ?? (plain && withMessage && message ? texts.activity.times(message.opens, format.number(message.opens)) : ""));
+      place(facts, first, Boolean(first.textContent), "prepend");
+      place(line, tag, withMessage && Boolean(message?.muted), "append");
+    }
+
     /** @type {OpenRow} */
     const row = {
       element,
       update(next, brief, taken = false) {
-        element.classList.toggle("is-uncounted", !next.counted);
-        element.classList.toggle("is-taken", taken);
-        element.dataset.message = next.message_id;
-        fill(element, ...content(next, brief, taken));
+        if (drawn.open !== next || drawn.taken !== taken) draw(next, taken);
+        drawn = { open: next, taken };
+        tell(next, brief, taken);
       },
     };
     row.update(open, message);

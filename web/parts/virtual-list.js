@@ -4,15 +4,27 @@
  */
 
 import { h } from "../dom.js";
+import { oncePerFrame } from "../live/frames.js";
 
 const OVERSCAN = 8;
+const RELEASES = ["pointerup", "pointercancel"];
+
+/**
+ * Have an element say what a newer one says. It stays in the document: it may have the focus.
+ * @param {Element} element
+ * @param {Element} newer
+ */
+function renew(element, newer) {
+  for (const { name, value } of newer.attributes) element.setAttribute(name, value);
+  element.replaceChildren(...newer.childNodes);
+}
 
 /**
  * @template T
  * @param {object} options
  * @param {string} options.label
  * @param {(item: T) => string} options.key
- * @param {(item: T) => HTMLElement} options.render
+ * @param {(item: T) => HTMLElement} options.render always with the same attributes, and with listeners only further in
  * @param {() => void} options.onNearEnd called when the last rows come in sight
  */
 export function createVirtualList({ label, key, render, onNearEnd }) {
@@ -21,6 +33,8 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
   let items = [];
   /** @type {Map<string, HTMLLIElement>} */
   const rows = new Map();
+  /** @type {Map<string, T>} items to be drawn anew */
+  const stale = new Map();
   let pending = 0;
 
   const rowHeight = () => parseFloat(getComputedStyle(element).getPropertyValue("--row-height")) || 64;
@@ -70,6 +84,24 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
     element.insertBefore(row, after ?? null);
   }
 
+  // A press and its release are a click only if what is between them stays.
+  let pressed = false;
+  function release() {
+    pressed = false;
+    if (stale.size) setTimeout(drawStale);
+  }
+  element.addEventListener("pointerdown", () => void (pressed = true));
+  for (const type of RELEASES) addEventListener(type, release);
+
+  const drawStale = oncePerFrame(() => {
+    if (pressed) return;
+    for (const [id, item] of stale) {
+      const drawn = rows.get(id)?.firstElementChild;
+      if (drawn) renew(drawn, render(item));
+    }
+    stale.clear();
+  });
+
   const schedule = () => {
     pending ||= requestAnimationFrame(draw);
   };
@@ -86,11 +118,8 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
     },
     /** Draw one item anew, if it is in sight. @param {T} item */
     refresh(item) {
-      const row = rows.get(key(item));
-      if (!row) return;
-      const hadFocus = row.contains(document.activeElement);
-      row.replaceChildren(render(item));
-      if (hadFocus) /** @type {HTMLElement | null} */ (row.querySelector("a, button"))?.focus();
+      stale.set(key(item), item);
+      drawStale();
     },
     /** Move the focus `step` rows on, scrolling as needed. @param {number} step */
     move(step) {
@@ -113,6 +142,7 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
     stop() {
       removeEventListener("scroll", schedule);
       removeEventListener("resize", schedule);
+      for (const type of RELEASES) removeEventListener(type, release);
       cancelAnimationFrame(pending);
     },
   };

@@ -4,6 +4,7 @@
  */
 
 import { fill, h } from "../dom.js";
+import { oncePerFrame } from "../live/frames.js";
 import { createReadings } from "../live/readings.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
@@ -14,10 +15,14 @@ import { createAsk } from "./ask.js";
 const PAGE = 40;
 /** A feed that was left open all day begins afresh rather than grow for ever. */
 const MOST_ROWS = 1_000;
+/** Where more than this have come at once, the feed is read from its start: nobody sees so many of them. */
+const MOST_AT_ONCE = 100;
+/** More than this do not slide in. */
+const MOST_SLIDES = 10;
 const AT_TOP_PX = 120;
 
 /** @typedef {import("../client.js").Open} Open */
-/** @typedef {{ open: Open, taken: boolean, missed: boolean, row: import("../parts/open-row.js").OpenRow }} Entry */
+/** @typedef {{ open: Open, taken: boolean, row: import("../parts/open-row.js").OpenRow }} Entry */
 
 /** @param {import("../desk.js").Desk} desk */
 export function createActivity(desk) {
@@ -26,8 +31,16 @@ export function createActivity(desk) {
 
   /** @type {Map<string, Entry>} */
   const entries = new Map();
-  /** @type {{ open: Open, missed: boolean }[]} opens that wait for the reader to come back to the top */
+  /** @type {Map<string, Set<Entry>>} the same by the id of their message */
+  const byMessage = new Map();
+  /** @type {Open[]} opens that wait for the next frame, or for the reader to come back to the top */
   let held = [];
+  /** @type {Set<string>} the ids of opens that happened while nobody was connected */
+  const missed = new Set();
+  /** @type {Set<string>} the ids of messages whose rows say something that is old */
+  const stale = new Set();
+  /** What is to be read aloud. */
+  let news = "";
   /** @type {string | null} */
   let next = null;
   let machines = false;
@@ -72,16 +85,21 @@ export function createActivity(desk) {
     await readings.begin(async (counts) => {
       const page = await fetchPage(null);
       if (!counts()) return;
-      entries.clear();
+      forget();
       feed.replaceChildren();
       append(page);
     }, (error) => {
-      entries.clear();
+      forget();
       next = null;
       fill(foot);
       fill(feed, errorState(texts, error, load, live));
     });
     lookForEnd();
+  }
+
+  function forget() {
+    entries.clear();
+    byMessage.clear();
   }
 
   /** @param {string | null} cursor */
@@ -95,6 +113,7 @@ export function createActivity(desk) {
   function append(page) {
     next = page.next;
     for (const open of page.items) if (!entries.has(open.id)) add(open);
+    markMissed();
     showFoot();
   }
 
@@ -132,18 +151,21 @@ export function createActivity(desk) {
     return list;
   }
 
-  /** Put an open where its time belongs. @param {Open} open @param {{ slide?: boolean, missed?: boolean }} [how] */
-  function add(open, { slide = false, missed = false } = {}) {
+  /** Put an open where its time belongs. @param {Open} open @param {{ isNew?: boolean, slide?: boolean }} [how] */
+  function add(open, { isNew = false, slide = false } = {}) {
     feed.querySelector(".empty, .skeleton")?.remove();
     const row = openRow(open, book.peek(open.message_id));
     row.element.dataset.at = open.at;
     row.element.classList.toggle("is-new", slide);
-    row.element.classList.toggle("is-missed", missed);
-    entries.set(open.id, { open, taken: false, missed, row });
+    row.element.classList.toggle("is-missed", missed.has(open.id));
+    const entry = { open, taken: false, row };
+    entries.set(open.id, entry);
+    const siblings = byMessage.get(open.message_id) ?? new Set();
+    byMessage.set(open.message_id, siblings.add(entry));
     const list = dayList(open.at);
-    const rows = /** @type {HTMLElement[]} */ ([...list.children]);
-    const later = slide ? rows.find(({ dataset }) => String(dataset.at) <= open.at) : undefined;
-    list.insertBefore(row.element, later ?? null);
+    let older = isNew ? /** @type {HTMLElement | null} */ (list.firstElementChild) : null;
+    while (older && String(older.dataset.at) > open.at) older = /** @type {HTMLElement | null} */ (older.nextElementSibling);
+    list.insertBefore(row.element, older);
   }
 
   const reads = () => scrollY > AT_TOP_PX || feed.contains(document.activeElement);
@@ -155,9 +177,11 @@ export function createActivity(desk) {
 
   function release() {
     if (!held.length) return;
+    if (held.length > MOST_AT_ONCE) return void load();
     const arrived = held;
     held = [];
-    for (const { open, missed } of arrived) if (!entries.has(open.id)) add(open, { slide: true, missed });
+    const slide = arrived.length <= MOST_SLIDES;
+    for (const open of arrived) if (!entries.has(open.id)) add(open, { isNew: true, slide });
     markMissed();
     showFoot();
     showFresh();
@@ -167,6 +191,7 @@ export function createActivity(desk) {
   /** The line that says which of the newest opens happened while nobody was connected. */
   function markMissed() {
     feed.querySelector(".missed-line")?.remove();
+    if (!missed.size) return;
     const last = [...feed.querySelectorAll(".open.is-missed")].at(-1);
     last?.after(h("li", { class: "missed-line", role: "listitem" }, h("span", {}, texts.activity.missed)));
   }
@@ -177,28 +202,42 @@ export function createActivity(desk) {
     release();
   }
 
-  live.on("opened", readings.after(({ open, message, missed, notify }) => {
-    if (entries.has(open.id) || (!open.counted && !machines)) return;
-    held.push({ open, missed });
-    if (!document.hidden && notify && !missed) said.textContent = texts.activity.announce(words.who(open, message), words.subject(message));
+  /** Show what has come. All that was missed is shown at once, when it is there. */
+  const show = oncePerFrame(() => {
+    if (live.state === "catching-up") return;
+    for (const id of stale) for (const { open, row, taken } of byMessage.get(id) ?? []) row.update(open, book.peek(id), taken);
+    stale.clear();
+    if (news && !document.hidden) said.textContent = news;
+    news = "";
     if (reads()) showFresh();
     else release();
+  });
+
+  live.on("opened", readings.after(({ open, message, missed: isMissed, notify }) => {
+    if (entries.has(open.id) || (!open.counted && !machines)) return;
+    held.push(open);
+    if (isMissed) missed.add(open.id);
+    else if (notify) news = texts.activity.announce(words.who(open, message), words.subject(message));
+    show();
   }));
   live.on("corrected", readings.after(({ open, message }) => {
-    held = held.filter((item) => item.open.id !== open.id);
-    showFresh();
+    held = held.filter(({ id }) => id !== open.id);
+    show();
     const entry = entries.get(open.id);
     if (entry) {
       entry.taken = entry.open.counted && !open.counted;
       entry.open = open;
       entry.row.update(open, message, entry.taken);
     } else if (open.counted || machines) {
-      add(open, { slide: true });
+      add(open, { isNew: true, slide: true });
     }
   }));
+  live.on("state", show);
   live.on("reset", () => void load());
-  book.watch((brief) => {
-    for (const { open, row, taken } of entries.values()) if (open.message_id === brief.id) row.update(open, brief, taken);
+  book.watch(({ id }) => {
+    if (!byMessage.has(id)) return;
+    stale.add(id);
+    show();
   });
 
   function lookForEnd() {
