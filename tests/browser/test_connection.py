@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desks, live, popups
-from tests.browser.people import Sender
+from tests.browser.conftest import Desks, live, log_in, popups
+from tests.browser.people import CURL, Sender
+from tests.browser.test_sessions import Line, logged_in
 from tests.servers import HubProcess
 
 RETURN_MS = 40_000
@@ -54,6 +55,51 @@ def test_a_restart_is_survived_and_what_was_missed_is_one_popup(
     sender.hit(message)
     assert len(popups(page, 3)) == 3
     assert page.locator(".open").count() == 7
+
+
+def test_only_opens_that_would_have_been_told_are_said_to_be_missed(desks: Desks, sender: Sender) -> None:
+    loud, quiet, own = (sender.register(subject=subject) for subject in ("Loud", "Quiet", "Own"))
+    sender.patch(f"/messages/{quiet['id']}", muted=True)
+    page, line = logged_in(desks, sender, "/messages")
+    line.cut()
+    for message in (loud, quiet, own):
+        sender.hit(message)
+    sender.hit(loud, user_agent=CURL)
+    sender.register()
+    sender.post(f"/messages/{own['id']}/viewing")
+    line.mend()
+    expect(page.get_by_text("1 open while you were away")).to_be_visible()
+
+
+def test_what_happens_while_a_page_is_loaded_was_not_missed(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    line = Line(page)
+    line.cut()
+    page.goto("/activity")
+    expect(page.get_by_role("heading", name="No opens yet")).to_be_visible()
+    sender.hit(sender.register(subject="The quote"))
+    line.mend()
+    live(page)
+    expect(page.locator(".open")).to_have_count(1)
+    assert popups(page, 1)[0]["title"] == "reader@example.com opened your mail"
+    expect(page.get_by_text("while you were away", exact=False)).to_have_count(0)
+
+
+def test_settings_are_right_after_more_was_missed_than_is_replayed(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender, "/settings")
+    switch = page.get_by_role("switch", name="Enable real-time notifications")
+    expect(switch).to_be_checked()
+    line.cut()
+    page.route("**/api/v1/events?*", lambda route: route.fulfill(json={"items": [], "sequence": 1}))
+    message = sender.register()
+    for number in range(1_001):
+        sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
+    sender.patch("/settings", realtime_notifications=False)
+    line.mend()
+    live(page)
+    expect(switch).not_to_be_checked()
 
 
 def test_a_kill_is_survived_too(desks: Desks, own_hub: HubProcess, new_account: Callable[[HubProcess], Sender]) -> None:

@@ -27,7 +27,8 @@ class Line:
 
     def cut(self) -> None:
         self._is_cut = True
-        self.end(1012)
+        if self._sockets:
+            self.end(1012)
 
     def mend(self) -> None:
         self._is_cut = False

@@ -5,14 +5,14 @@
  *
  * | tells       | with |
  * | ----------- | ---- |
- * | `opened`    | `{ open, message, notify, missed, sequence }` |
+ * | `opened`    | `{ open, message, notify, missed, sequence }`; missed: while this page was away, not before it began |
  * | `corrected` | `{ open, message, was, sequence }` |
  * | `message`   | `{ message, isNew }` |
  * | `muted-all` | `{ at }` |
- * | `settings`  | `{ settings }` |
+ * | `settings`  | `{ settings }`; also whenever it connects, for what has changed meanwhile |
  * | `seen`      | `{ sequence }` |
  * | `state`     | `{ state, retryIn }` |
- * | `caught-up` | `{ missed }` |
+ * | `caught-up` | `{ missed }`: how many opens the user would have been told of, had the page not been away |
  * | `reset`     | `{}`; read everything afresh |
  * | `refused`   | `{ code }` |
  * | `stranger`  | `{}`; the session is another user's by now, of whom nothing is told here |
@@ -34,6 +34,10 @@ export function createLive({ url, user, sequence }) {
   const told = new EventTarget();
   const client = new GlimpseClient({ url, stream: "history", cursor: memoryCursor(sequence) });
   let head = sequence;
+  /** Only a page that has been live can have been away. */
+  let wasLive = false;
+  /** @type {Set<string>} the ids of opens that were missed and would have been told */
+  const untold = new Set();
 
   /** @param {string} type @param {object} detail */
   const tell = (type, detail) => told.dispatchEvent(new CustomEvent(type, { detail }));
@@ -47,9 +51,12 @@ export function createLive({ url, user, sequence }) {
   const from = (type, listener) =>
     client.addEventListener(type, (event) => listener(/** @type {CustomEvent} */ (event).detail));
 
-  from("event", ({ event, missed }) => {
+  from("event", ({ event, ...how }) => {
     head = Number(event.sequence);
     const data = event.data;
+    const missed = how.missed && wasLive;
+    if (event.type === "open.recorded" && missed && data.notify) untold.add(data.open.id);
+    if (event.type === "open.reclassified" && !data.open.counted) untold.delete(data.open.id);
     if (event.type === "open.recorded") tell("opened", { ...data, missed, sequence: head });
     else if (event.type === "open.reclassified") tell("corrected", { ...data, sequence: head });
     else if (event.type === "message.registered") tell("message", { message: data.message, isNew: true });
@@ -59,12 +66,16 @@ export function createLive({ url, user, sequence }) {
     else if (event.type === "notifications.seen") tell("seen", { sequence: data.sequence });
   });
   from("connected", (detail) => {
-    if (detail.user.id === user) return;
+    if (detail.user.id === user) return tell("settings", { settings: detail.settings });
     client.close();
     tell("stranger", {});
   });
   from("state", (detail) => tell("state", detail));
-  from("caughtup", (detail) => tell("caught-up", detail));
+  from("caughtup", () => {
+    wasLive = true;
+    tell("caught-up", { missed: untold.size });
+    untold.clear();
+  });
   from("refused", (detail) => tell("refused", detail));
   from("reset", (detail) => {
     head = detail.sequence;
