@@ -163,6 +163,11 @@ export class GlimpseClient extends EventTarget {
     if (this.#state === "waiting" || isSilent) this.#connect();
   }
 
+  /** The network is gone: do not wait until the silence says so. It goes on trying, as the hub may be on this machine. */
+  networkLost() {
+    if (this.#socket) this.#closed(4000, "offline");
+  }
+
   /**
    * The sender is looking at this message now: a hit on it from 10 s ago to 10 s from now is their own.
    * @param {string} messageId

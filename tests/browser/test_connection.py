@@ -13,6 +13,8 @@ from tests.browser.people import CURL, Sender
 from tests.browser.test_sessions import Line, logged_in
 from tests.servers import HubProcess
 
+SOON_MS = 10_000
+"""Long before a silence of two heartbeats says that the hub cannot be heard."""
 RETURN_MS = 40_000
 """The longest back-off, and a little."""
 
@@ -55,6 +57,20 @@ def test_a_restart_is_survived_and_what_was_missed_is_one_popup(
     sender.hit(message)
     assert len(popups(page, 3)) == 3
     assert page.locator(".open").count() == 7
+
+
+def test_a_network_that_is_gone_is_said_at_once_and_one_that_is_back_is_used_at_once(
+    desks: Desks, sender: Sender
+) -> None:
+    page = desks.open(sender)
+    page.context.set_offline(True)
+    expect(page.locator(".connection")).to_contain_text("Offline, trying again", timeout=SOON_MS)
+    # However long it would wait by itself.
+    page.evaluate("() => { Math.random = () => 1; }")
+    page.context.set_offline(False)
+    live(page)
+    sender.hit(sender.register())
+    expect(page.locator(".open")).to_have_count(1)
 
 
 def test_only_opens_that_would_have_been_told_are_said_to_be_missed(desks: Desks, sender: Sender) -> None:

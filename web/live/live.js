@@ -82,11 +82,11 @@ export function createLive({ url, user, sequence }) {
     tell("reset", {});
   });
 
-  const wake = () => {
-    if (document.visibilityState === "visible") client.retryNow();
-  };
-  addEventListener("online", wake);
-  document.addEventListener("visibilitychange", wake);
+  const ended = new AbortController();
+  const { signal } = ended;
+  addEventListener("offline", () => client.networkLost(), { signal });
+  addEventListener("online", () => client.retryNow(), { signal });
+  document.addEventListener("visibilitychange", () => document.hidden || client.retryNow(), { signal });
   let ticked = Date.now();
   const clock = setInterval(() => {
     // A clock that has jumped: the machine slept, and whoever wakes it is not told "live" of a dead socket.
@@ -108,8 +108,7 @@ export function createLive({ url, user, sequence }) {
     },
     close() {
       clearInterval(clock);
-      removeEventListener("online", wake);
-      document.removeEventListener("visibilitychange", wake);
+      ended.abort();
       client.close();
     },
   };
