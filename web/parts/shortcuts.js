@@ -4,6 +4,8 @@ import { h, isTyping } from "../dom.js";
 import { icon } from "../icons.js";
 
 const SEQUENCE_MS = 1_500;
+/** Keys that do again what they do while they are held. */
+const HELD = ["j", "k"];
 
 /** @typedef {Record<string, (() => unknown) | undefined>} Actions by key; "g a" is g, then a */
 
@@ -64,7 +66,11 @@ export function createShortcuts({ texts, enabled, actions, ended }) {
   /** @param {KeyboardEvent} event */
   function pressed(event) {
     if (!enabled() || event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event) || sheet.open) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const isNamed = event.key.length > 1;
+    // Enter with Shift opens a link in a window of its own.
+    if (isNamed && event.shiftKey) return;
+    const key = isNamed ? event.key : event.key.toLowerCase();
+    if (event.repeat && !HELD.includes(key)) return void (all[key] && event.preventDefault());
     const before = event.timeStamp - at < SEQUENCE_MS ? first : "";
     first = before ? "" : key;
     at = event.timeStamp;

@@ -1,0 +1,38 @@
+"""Addresses, back and forward, and the keys: each leads where it says, once."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Desks
+from tests.browser.people import Sender
+
+
+def test_a_key_that_is_held_acts_once_but_goes_on_moving(desks: Desks, sender: Sender) -> None:
+    for _ in range(4):
+        sender.register()
+    page = desks.open(sender, "/messages")
+    expect(page.locator(".message")).to_have_count(4)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "PATCH" else None)
+    for _ in range(3):
+        page.keyboard.down("j")
+    page.keyboard.up("j")
+    expect(page.locator(".message").nth(2)).to_be_focused()
+    for _ in range(9):
+        page.keyboard.down("m")
+    page.keyboard.up("m")
+    expect(page.locator(".message").nth(2)).to_contain_text("Muted")
+    page.keyboard.press("m")
+    expect(page.locator(".message").nth(2)).not_to_contain_text("Muted")
+    assert len(asked) == 2
+
+
+def test_enter_with_shift_on_a_link_is_the_browsers(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/activity")
+    page.get_by_role("link", name="Messages").focus()
+    with page.context.expect_page():
+        page.keyboard.press("Shift+Enter")
+    expect(page).to_have_url(re.compile("/activity$"))
