@@ -195,7 +195,7 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     try {
       const changed = await api.changeMessage(brief.id, { muted: !brief.muted });
       book.noteWhole(changed);
-      toasts.say(changed.muted ? texts.speaker.nowOff : texts.speaker.nowOn);
+      toasts.say(changed.muted ? texts.speaker.nowOff : desk.settings.realtime_notifications ? texts.speaker.nowOn : texts.speaker.nowOnUntold);
     } catch (error) {
       toasts.fail(/** @type {Error} */ (error));
     }

@@ -179,6 +179,7 @@ export const texts = {
     off: "Muted: opens are recorded, but you are not told.",
     nowOff: "Muted. Opens of this mail are still recorded, but you will not be told.",
     nowOn: "Unmuted. You will be told when this mail is opened.",
+    nowOnUntold: "Unmuted, but real-time notifications are off, so you are not told.",
     realtimeOff: "Real-time notifications are off, so nothing is told.",
   },
 

@@ -36,3 +36,13 @@ def test_enter_with_shift_on_a_link_is_the_browsers(desks: Desks, sender: Sender
     with page.context.expect_page():
         page.keyboard.press("Shift+Enter")
     expect(page).to_have_url(re.compile("/activity$"))
+
+
+def test_the_key_that_unmutes_promises_nothing_while_real_time_is_off(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    sender.patch(f"/messages/{message['id']}", muted=True)
+    sender.patch("/settings", realtime_notifications=False)
+    page = desks.open(sender, "/messages")
+    page.locator(".message").focus()
+    page.keyboard.press("m")
+    expect(page.locator(".toast")).to_contain_text("Unmuted, but real-time notifications are off")
