@@ -61,7 +61,7 @@ function startApp(root) {
     if (root.querySelector(".login")) return;
     if (location.pathname !== "/login") {
       wanted = location.pathname === "/" ? "/activity" : location.pathname + location.search;
-      history.replaceState(null, "", "/login");
+      history.replaceState(history.state, "", "/login");
     }
     const login = createLogin({ texts, api, onLoggedIn: begin });
     fill(root, login.element);
@@ -92,7 +92,7 @@ function startApp(root) {
         onStranger: startOver,
       });
       fill(root, desk.element);
-      if (location.pathname === "/login") history.replaceState(null, "", wanted);
+      if (location.pathname === "/login") history.replaceState(history.state, "", wanted);
       desk.show(router.current());
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return;

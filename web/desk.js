@@ -97,7 +97,8 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
   function follow(path) {
     focus();
     unseen.markAll();
-    router.go(path);
+    // A history takes the place of one that is open, so that closing it does not open the other.
+    router.go(path, { replace: historyView.isOpen });
   }
 
   const popups = createPopups({

@@ -5,25 +5,32 @@
 
 const VIEWS = ["activity", "messages", "settings", "try", "login"];
 
+/** A part of a path as it was meant; one that means nothing is nobody's id, and is taken as it is. @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** The route an address stands for; one we do not know is the activity. @param {URL} url @returns {Route} */
 export function parseRoute({ pathname, searchParams }) {
   const [name = "", id] = pathname.split("/").filter(Boolean);
-  if (name === "messages" && id) return { name: "history", id: decodeURIComponent(id), query: searchParams };
+  if (name === "messages" && id) return { name: "history", id: decoded(id), query: searchParams };
   return { name: VIEWS.includes(name) ? name : "activity", query: searchParams };
 }
 
 /** @param {(route: Route) => void} onRoute called for every change of address */
 export function createRouter(onRoute) {
   const here = () => parseRoute(new URL(location.href));
-  let depth = 0;
+  /** How many of our entries are before this one; each entry knows its own, whichever way it is reached. */
+  const depth = () => history.state?.depth ?? 0;
 
   /** @param {string} path @param {{ replace?: boolean }} [how] */
   function go(path, { replace = false } = {}) {
-    if (replace) history.replaceState(null, "", path);
-    else {
-      history.pushState(null, "", path);
-      depth += 1;
-    }
+    if (replace) history.replaceState(history.state, "", path);
+    else history.pushState({ depth: depth() + 1 }, "", path);
     onRoute(here());
   }
 
@@ -37,17 +44,14 @@ export function createRouter(onRoute) {
   }
 
   document.addEventListener("click", followLink);
-  addEventListener("popstate", () => {
-    depth = Math.max(0, depth - 1);
-    onRoute(here());
-  });
+  addEventListener("popstate", () => onRoute(here()));
 
   return {
     go,
     current: here,
     /** Back to where we came from; `fallback` if the tab began here. @param {string} fallback */
     back(fallback) {
-      if (depth > 0) history.back();
+      if (depth() > 0) history.back();
       else go(fallback, { replace: true });
     },
   };

@@ -4,10 +4,59 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desks
+from tests.browser.conftest import Desks, live, popups
 from tests.browser.people import Sender
+
+
+def test_a_popup_that_is_pressed_over_a_history_takes_its_place(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="The first")
+    second = sender.register(subject="The second")
+    page = desks.open(sender, "/messages")
+    page.get_by_role("link", name="The first").click()
+    expect(page.get_by_role("dialog", name="The first")).to_be_visible()
+    sender.hit(second)
+    popups(page, 1)
+    page.evaluate("() => window.popups[0].onclick()")
+    expect(page.get_by_role("dialog", name="The second")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("/messages$"))
+    expect(page.locator("dialog.history")).to_be_hidden()
+
+
+def filtered(page: Page) -> None:
+    expect(page).to_have_url(re.compile(r"/messages\?q=quote$"))
+    expect(page.get_by_label("Search messages")).to_have_value("quote")
+    expect(page.locator("dialog.history")).to_be_hidden()
+
+
+def test_a_search_outlives_the_history_however_that_was_reached(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="The quote")
+    page = desks.open(sender, "/messages?q=quote")
+    dialog = page.get_by_role("dialog", name="The quote")
+    page.get_by_role("link", name="The quote").click()
+    expect(dialog).to_be_visible()
+    page.go_back()
+    filtered(page)
+    page.go_forward()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    filtered(page)
+    page.go_forward()
+    expect(dialog).to_be_visible()
+    page.reload()
+    live(page)
+    expect(dialog).to_be_visible()
+    page.get_by_role("button", name="Close the history").click()
+    filtered(page)
+
+
+def test_an_address_that_is_none_is_not_found_and_leads_on(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/messages/%")
+    expect(page.get_by_role("dialog")).to_contain_text("It was deleted, or it belongs to somebody else.")
+    page.get_by_role("button", name="Close the history").first.click()
+    expect(page).to_have_url(re.compile("/messages$"))
 
 
 def test_a_key_that_is_held_acts_once_but_goes_on_moving(desks: Desks, sender: Sender) -> None:

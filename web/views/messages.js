@@ -71,7 +71,7 @@ export function createMessages(desk) {
   function filter(change) {
     Object.assign(filters, change);
     const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
-    if (router.current().name === "messages") history.replaceState(null, "", query.size ? `/messages?${query}` : "/messages");
+    if (router.current().name === "messages") history.replaceState(history.state, "", query.size ? `/messages?${query}` : "/messages");
     return load();
   }
 
