@@ -6,16 +6,14 @@
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { createReadings, oneAtATime } from "../live/readings.js";
-import { bars, timeline } from "../parts/charts.js";
 import { createOpenRows } from "../parts/open-row.js";
+import { createPictures } from "../parts/pictures.js";
 import { createReaders } from "../parts/readers.js";
 import { createSpeaker } from "../parts/speaker.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
 import { createSwitch } from "../parts/switch.js";
-import { timeAgo } from "../parts/time.js";
 
 const PAGE = 100;
-const MOST_PLACES = 6;
 
 /** @typedef {import("../client.js").Open} Open */
 /** @typedef {import("../api.js").Message} Message */
@@ -25,6 +23,7 @@ export function createHistory(desk) {
   const { texts, format, words, api, live, book, toasts } = desk;
   const openRow = createOpenRows({ texts, format, words, withMessage: false });
   const readers = createReaders({ texts, format });
+  const pictures = createPictures({ texts, format, words });
   const readings = createReadings();
 
   /** @type {Message | undefined} */
@@ -194,13 +193,13 @@ export function createHistory(desk) {
     fill(
       picture,
       note(message),
-      message.tracked && figures(message),
-      counted.length > 0 && line(message, counted),
+      message.tracked && pictures.figures(message),
+      counted.length > 0 && pictures.line(message, counted, !next),
       h(
         "div",
         { class: "history-columns" },
         readers(message),
-        counted.length > 0 && places(counted),
+        counted.length > 0 && pictures.places(counted, !next),
       ),
     );
     drawEvery(message);
@@ -246,61 +245,6 @@ export function createHistory(desk) {
     if (!tracked) return h("p", { class: "note" }, texts.history.noneTracked);
     if (!sent_at) return h("p", { class: "note" }, texts.history.draft);
     return recipients.length > 1 && pixels.length === 1 && h("p", { class: "note" }, texts.history.shared);
-  }
-
-  /** @param {Message} of */
-  function figures({ opens: count, first_opened_at, last_opened_at }) {
-    const when = (/** @type {string | null} */ time) => (time ? timeAgo(format, time) : texts.history.notYet);
-    return h(
-      "dl",
-      { class: "figures" },
-      [
-        [texts.history.opens, format.number(count)],
-        [texts.history.first, when(first_opened_at)],
-        [texts.history.last, when(last_opened_at)],
-      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
-    );
-  }
-
-  /** @param {Message} of @param {Open[]} counted */
-  function line({ sent_at, created_at }, counted) {
-    const from = sent_at ?? created_at;
-    const now = new Date().toISOString();
-    return h(
-      "section",
-      {},
-      h("h3", {}, texts.history.timeline, latest(counted)),
-      timeline({
-        times: counted.map(({ at }) => Date.parse(at)),
-        from: Date.parse(from),
-        to: Date.parse(now),
-        label: texts.history.timelineLabel(format.dateTime(from), format.dateTime(now), counted.length),
-        fromText: `${texts.history.sent} ${format.dateTime(from)}`,
-        toText: texts.history.now,
-        tip: (time, count) => `${texts.messages.opens(count, format.number(count))}, ${format.dateTime(new Date(time).toISOString())}`,
-      }),
-    );
-  }
-
-  /** What a picture is drawn from, where that is not all there is. @param {Open[]} counted */
-  const latest = (counted) => next && h("span", { class: "count" }, texts.history.latest(format.number(counted.length)));
-
-  /** @param {Open[]} counted */
-  function places(counted) {
-    /** @type {Map<string, { name: string, count: number, quiet: boolean }>} */
-    const found = new Map();
-    for (const { place } of counted) {
-      const hidden = place.hidden_by && texts.places.hiddenBy(words.provider(place.hidden_by));
-      const name = hidden ?? (place.country_code ? format.country(place.country_code) : (place.country ?? texts.history.placeUnknown));
-      const row = found.get(name) ?? { name, count: 0, quiet: !place.country_code };
-      row.count += 1;
-      found.set(name, row);
-    }
-    const all = [...found.values()].sort((one, other) => other.count - one.count);
-    const rows = all.slice(0, MOST_PLACES);
-    const others = all.slice(MOST_PLACES).reduce((sum, { count }) => sum + count, 0);
-    if (others) rows.push({ name: texts.history.placeOthers, count: others, quiet: true });
-    return h("section", {}, h("h3", {}, texts.history.places, latest(counted)), bars(rows, format.number));
   }
 
   /** Read what comes after the oldest that is shown. */
