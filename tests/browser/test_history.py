@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Desks, popups
+from tests.browser.conftest import PHONE, Desks, popups
 from tests.browser.people import CURL, LYON, Sender
 
 
 def figure(page: Page, name: str) -> str:
     return page.locator(".figures > div", has_text=name).locator("dd").inner_text()
+
+
+def height(element: Locator) -> float:
+    box = element.bounding_box()
+    assert box is not None
+    return box["height"]
 
 
 def test_a_history_tells_everything_that_is_known(desks: Desks, sender: Sender) -> None:
@@ -91,6 +98,23 @@ def test_a_history_has_its_own_address_and_back_leads_out(desks: Desks, sender: 
     page.get_by_role("button", name="Close the history").click()
     expect(page.locator(".message")).to_have_count(1)
     expect(page).to_have_url(re.compile("/messages$"))
+
+
+@pytest.mark.parametrize("size", [PHONE, (320, 256)], ids=["phone", "enlarged-fourfold"])
+def test_a_long_subject_leaves_room_for_the_opens_and_the_speaker(
+    desks: Desks, sender: Sender, size: tuple[int, int]
+) -> None:
+    subject = "Proposal for the renewal of your contract " * 11 + "x" * 38
+    message = sender.register("a" * 200 + "@example.com", subject=subject)
+    sender.hit(message)
+    page = desks.open(sender, f"/messages/{message['id']}", size=size)
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".open")).to_have_count(1)
+    expect(dialog.get_by_role("heading", level=2)).to_have_attribute("title", subject)
+    expect(dialog.get_by_role("button", name="Mute this mail")).to_be_in_viewport(ratio=1)
+    assert height(dialog.locator(".history-content")) > size[1] / 4
+    page.goto("/activity")
+    assert height(page.locator(".open")) < 200
 
 
 def test_the_speaker_is_in_the_lower_right_corner_and_says_what_it_did(desks: Desks, sender: Sender) -> None:

@@ -146,18 +146,24 @@ export function createHistory(desk) {
     const missing = error.status === 404;
     message = undefined;
     speaker = undefined;
-    title.textContent = missing ? texts.history.notFoundTitle : (book.peek(shown ?? "")?.subject ?? "");
+    setTitle(missing ? texts.history.notFoundTitle : (book.peek(shown ?? "")?.subject ?? ""));
     fill(foot);
     const out = h("button", { class: "button", type: "button", onclick: () => dialog.close() }, texts.history.back);
     if (missing) fill(content, emptyState({ symbol: "mail", text: texts.history.notFound, action: out }));
     else fill(content, errorState(texts, error, load, live));
   }
 
+  /** A long one is cut off on the screen, and whole on hover. @param {string} text */
+  function setTitle(text) {
+    title.textContent = text;
+    title.title = text;
+  }
+
   /** @param {Message} of */
   function drawNames(of) {
     const { crm, recipients, sent_at } = of;
     const [first] = recipients;
-    title.textContent = words.subject(of);
+    setTitle(words.subject(of));
     fill(
       sub,
       h("span", {}, texts.messages.to(first?.name || first?.address || "", recipients.length - 1)),
@@ -319,7 +325,7 @@ export function createHistory(desk) {
       speaker = undefined;
       opens = [];
       next = null;
-      title.textContent = book.peek(id)?.subject ?? texts.loading;
+      setTitle(book.peek(id)?.subject ?? texts.loading);
       fill(sub);
       fill(foot);
       fill(content, skeleton(texts.loading, 5));
