@@ -39,7 +39,7 @@ def test_mute_all_silences_what_was_sent_and_not_what_comes(desks: Desks, sender
     sender.hit(old)
     expect(page.get_by_text("Muted everything sent so far.")).to_be_visible(timeout=10_000)
     assert sender.get(f"/messages/{old['id']}")["muted"] is True
-    expect(page.get_by_text("Last used just now")).to_be_visible()
+    expect(page.get_by_text("Last used just now.", exact=True)).to_be_visible()
     sender.hit(old)
     sender.hit(sender.register(subject="New"))
     [popup] = popups(page, 1)

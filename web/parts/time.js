@@ -9,6 +9,16 @@ export function timeAgo(format, time) {
   return h("time", { datetime: time, title: format.exact(time), "data-ago": true }, format.ago(time));
 }
 
+/**
+ * A text with a time in it, wherever the language puts that.
+ * @param {(when: string) => string} say
+ * @param {HTMLTimeElement} when
+ */
+export function timeIn(say, when) {
+  const [before, after] = say("\n").split("\n");
+  return [before, when, after];
+}
+
 /** The heading of a day: what is "Today" becomes "Yesterday" at midnight. @param {import("../format.js").Format} format @param {string} time RFC 3339 */
 export function dayName(format, time) {
   return h("time", { datetime: time, "data-ago": "day" }, format.day(time));

@@ -3,7 +3,7 @@
 import { fill, h } from "../../dom.js";
 import { askPermission, permission } from "../../notify/permission.js";
 import { createSwitch } from "../../parts/switch.js";
-import { timeAgo } from "../../parts/time.js";
+import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
 
 /** @param {import("../../desk.js").Desk} desk */
@@ -65,7 +65,7 @@ export function createNotificationsCard(desk) {
     const { realtime_notifications, muted_all_at } = desk.settings;
     const state = permission();
     realtime.set(realtime_notifications);
-    fill(lastUsed, muted_all_at && [words.mutedAllAt(""), timeAgo(format, muted_all_at)]);
+    fill(lastUsed, muted_all_at && timeIn(words.mutedAllAt, timeAgo(format, muted_all_at)));
     popups.set(state === "granted" && prefs.get("popups"));
     popups.input.disabled = state === "denied" || state === "unsupported";
     popupHint.textContent = state === "denied" ? texts.ask.denied : state === "unsupported" ? texts.ask.unsupported : "";

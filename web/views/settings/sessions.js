@@ -1,7 +1,7 @@
 /** Where one is logged in. */
 
 import { fill, h } from "../../dom.js";
-import { timeAgo } from "../../parts/time.js";
+import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
 
 /** @param {import("../../desk.js").Desk} desk */
@@ -33,8 +33,8 @@ export function createSessionsCard({ texts, format, api, toasts }) {
           "p",
           { class: "hint" },
           words.sessionSince(format.dateTime(created_at)),
-          ` · ${words.sessionUsed("")}`,
-          timeAgo(format, last_used_at),
+          " · ",
+          timeIn(words.sessionUsed, timeAgo(format, last_used_at)),
         ),
       ),
       !current && h("button", { class: "button is-danger", type: "button", onclick: () => end(id) }, words.endSession),

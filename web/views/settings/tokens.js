@@ -2,7 +2,7 @@
 
 import { fill, h, whileBusy } from "../../dom.js";
 import { copyButton } from "../../parts/copy.js";
-import { timeAgo } from "../../parts/time.js";
+import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
 
 /** @param {import("../../desk.js").Desk} desk */
@@ -59,7 +59,7 @@ export function createTokensCard({ texts, format, api, toasts }) {
         "div",
         {},
         h("p", { class: "row-name" }, label),
-        h("p", { class: "hint" }, last_used_at ? [words.tokenUsed(""), timeAgo(format, last_used_at)] : words.tokenUnused, " · ", words.created(format.date(created_at))),
+        h("p", { class: "hint" }, last_used_at ? timeIn(words.tokenUsed, timeAgo(format, last_used_at)) : words.tokenUnused, " · ", words.created(format.date(created_at))),
       ),
       revoke,
     );
