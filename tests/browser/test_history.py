@@ -137,3 +137,18 @@ def test_the_speaker_is_in_the_lower_right_corner_and_says_what_it_did(desks: De
     expect(dialog.get_by_text("Unmuted. You will be told when this mail is opened.")).to_be_visible()
     sender.hit(message)
     assert len(popups(page, 1)) == 1
+
+
+def test_the_speaker_promises_nothing_while_real_time_is_off(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, f"/messages/{message['id']}")
+    said = page.get_by_role("dialog").locator(".speaker-status")
+    expect(said).to_have_text("Speaking: you are told when it is opened.")
+    sender.patch("/settings", realtime_notifications=False)
+    expect(said).to_have_text("Real-time notifications are off, so nothing is told.")
+    page.get_by_role("button", name="Mute this mail").click()
+    expect(said).to_have_text("Muted. Opens of this mail are still recorded, but you will not be told.")
+    page.get_by_role("button", name="Unmute this mail").click()
+    expect(said).to_have_text("Unmuted, but real-time notifications are off, so you are not told.")
+    sender.patch("/settings", realtime_notifications=True)
+    expect(said).to_have_text("Speaking: you are told when it is opened.")

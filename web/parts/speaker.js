@@ -16,15 +16,24 @@ export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
   const button = h("button", { class: "speaker", type: "button", onclick: toggle });
   let busy = false;
 
-  /** @param {boolean} next @param {string} [said] */
-  function show(next, said) {
+  /** @param {boolean} next @param {{ pressed?: boolean }} [how] */
+  function show(next, { pressed = false } = {}) {
     muted = next;
     const label = muted ? texts.speaker.unmute : texts.speaker.mute;
     button.setAttribute("aria-label", label);
     button.title = label;
     button.classList.toggle("is-muted", muted);
     fill(button, icon(muted ? "muted" : "sound"));
-    status.textContent = said ?? (!realtime() ? texts.speaker.realtimeOff : muted ? texts.speaker.off : texts.speaker.on);
+    status.textContent = words(pressed);
+  }
+
+  /** @param {boolean} pressed */
+  function words(pressed) {
+    const { on, off, nowOn, nowOff, nowOnUntold, realtimeOff } = texts.speaker;
+    if (pressed && muted) return nowOff;
+    if (!realtime()) return pressed ? nowOnUntold : realtimeOff;
+    if (pressed) return nowOn;
+    return muted ? off : on;
   }
 
   async function toggle() {
@@ -33,7 +42,7 @@ export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
     const next = !muted;
     try {
       await onToggle(next);
-      show(next, next ? texts.speaker.nowOff : texts.speaker.nowOn);
+      show(next, { pressed: true });
     } catch (error) {
       onError(error);
     } finally {
@@ -49,5 +58,7 @@ export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
     set(next) {
       if (next !== muted) show(next);
     },
+    /** Whether real-time notifications are on has changed. */
+    refresh: () => show(muted),
   };
 }

@@ -308,6 +308,7 @@ export function createHistory(desk) {
     drawNames(whole);
     draw();
   }));
+  live.on("settings", () => speaker?.refresh());
   live.on("reset", () => void load());
   book.watch(({ id, muted }) => {
     if (id === shown) speaker?.set(muted);
