@@ -152,3 +152,24 @@ def test_the_speaker_promises_nothing_while_real_time_is_off(desks: Desks, sende
     expect(said).to_have_text("Unmuted, but real-time notifications are off, so you are not told.")
     sender.patch("/settings", realtime_notifications=True)
     expect(said).to_have_text("Speaking: you are told when it is opened.")
+
+
+def test_every_recipient_can_be_seen_and_the_latest_to_open_it_first(desks: Desks, sender: Sender) -> None:
+    addresses = [f"person{number}@example.com" for number in range(60)]
+    message = sender.register(*addresses, pixels="per_recipient")
+    for number in (3, 55):
+        sender.hit(message, number)
+    page = desks.open(sender, f"/messages/{message['id']}")
+    dialog = page.get_by_role("dialog")
+    readers = dialog.locator(".reader")
+    expect(readers).to_have_count(50)
+    expect(readers.nth(0)).to_contain_text("person55@example.com")
+    expect(readers.nth(1)).to_contain_text("person3@example.com")
+    expect(readers.nth(2)).to_contain_text("person0@example.com")
+    dialog.get_by_role("button", name="and 10 more").press("Enter")
+    expect(readers).to_have_count(60)
+    expect(dialog.get_by_role("list", name="Recipients")).to_be_focused()
+    sender.hit(message, 59)
+    expect(readers.nth(0)).to_contain_text("person59@example.com")
+    expect(readers).to_have_count(60)
+    expect(dialog.get_by_role("list", name="Recipients")).to_be_focused()

@@ -1,9 +1,15 @@
 /** The recipients of a message, with what is known of each; nothing is claimed where they share a pixel. */
 
-import { h } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { timeAgo } from "./time.js";
 
 const FIRST_SHOWN = 50;
+
+/** @typedef {import("../api.js").Message} Message */
+
+/** Those who opened it first, and of them the latest; the others as the mail names them. @param {Message["recipients"]} recipients */
+const latestFirst = (recipients) =>
+  [...recipients].sort(({ last_opened_at: one }, { last_opened_at: other }) => (one === other ? 0 : (one ?? "") < (other ?? "") ? 1 : -1));
 
 /**
  * @param {object} parts
@@ -11,28 +17,52 @@ const FIRST_SHOWN = 50;
  * @param {import("../format.js").Format} parts.format
  */
 export function createReaders({ texts, format }) {
-  /** @param {import("../api.js").Message} message */
-  return function readers({ recipients }) {
-    const rows = recipients.slice(0, FIRST_SHOWN).map(({ address, name, opens, last_opened_at }) =>
-      h(
-        "li",
-        { class: opens ? "reader is-opened" : "reader" },
-        h("span", { class: "reader-name" }, name || address, name && h("span", { class: "reader-address" }, address)),
-        opens !== null &&
-          h(
-            "span",
-            { class: "reader-opens" },
-            opens ? texts.messages.opens(opens, format.number(opens)) : texts.messages.notOpened,
-            last_opened_at && h("span", { class: "reader-last" }, timeAgo(format, last_opened_at)),
-          ),
-      ),
-    );
-    const others = recipients.length - rows.length;
+  let id = "";
+  let isWhole = false;
+  /** @type {Message["recipients"]} */
+  let all = [];
+  const count = h("span", { class: "count" });
+  const list = h("ul", { class: "readers", role: "list", tabindex: "-1", "aria-label": texts.history.readers });
+  const more = h("button", { class: "button is-wide", type: "button", onclick: showAll });
+
+  /** @param {Message["recipients"][number]} reader */
+  function row({ address, name, opens, last_opened_at }) {
     return h(
-      "section",
-      {},
-      h("h3", {}, texts.history.readers, h("span", { class: "count" }, format.number(recipients.length))),
-      h("ul", { class: "readers", role: "list" }, rows, others > 0 && h("li", { class: "hint" }, texts.history.moreReaders(format.number(others)))),
+      "li",
+      { class: opens ? "reader is-opened" : "reader" },
+      h("span", { class: "reader-name" }, name || address, name && h("span", { class: "reader-address" }, address)),
+      opens !== null &&
+        h(
+          "span",
+          { class: "reader-opens" },
+          opens ? texts.messages.opens(opens, format.number(opens)) : texts.messages.notOpened,
+          last_opened_at && h("span", { class: "reader-last" }, timeAgo(format, last_opened_at)),
+        ),
     );
+  }
+
+  function draw() {
+    const rows = isWhole ? all : all.slice(0, FIRST_SHOWN);
+    count.textContent = format.number(all.length);
+    fill(list, rows.map(row));
+    more.textContent = texts.history.moreReaders(format.number(all.length - rows.length));
+    more.hidden = rows.length === all.length;
+  }
+
+  function showAll() {
+    isWhole = true;
+    draw();
+    list.focus({ preventScroll: true });
+  }
+
+  return {
+    element: h("section", {}, h("h3", {}, texts.history.readers, count), list, more),
+    /** @param {Message} message */
+    show(message) {
+      if (message.id !== id) isWhole = false;
+      id = message.id;
+      all = latestFirst(message.recipients);
+      draw();
+    },
   };
 }

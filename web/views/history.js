@@ -79,6 +79,8 @@ export function createHistory(desk) {
   const none = h("p", { class: "hint" }, texts.history.none);
   const older = h("button", { class: "button is-wide", type: "button", onclick: more }, texts.history.more);
   const picture = h("div", { class: "history-picture" });
+  const places = h("div", {});
+  const columns = h("div", { class: "history-columns" }, readers.element, places);
   const every = h(
     "section",
     { class: "history-every" },
@@ -201,15 +203,12 @@ export function createHistory(desk) {
       note(message),
       message.tracked && pictures.figures(message),
       counted.length > 0 && pictures.line(message, counted, !next),
-      h(
-        "div",
-        { class: "history-columns" },
-        readers(message),
-        counted.length > 0 && pictures.places(counted, !next),
-      ),
     );
+    readers.show(message);
+    places.hidden = !counted.length;
+    fill(places, pictures.places(counted, !next));
     drawEvery(message);
-    if (picture.parentElement !== content) fill(content, picture, every);
+    if (picture.parentElement !== content) fill(content, picture, columns, every);
   }
 
   /** @param {Message} of */
