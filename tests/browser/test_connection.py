@@ -164,3 +164,18 @@ def test_too_many_tabs_are_explained_and_one_can_be_used(desks: Desks, sender: S
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_text("Glimpse is open in too many places at once.")).to_be_visible()
     expect(page.get_by_role("button", name="Use it here")).to_be_visible()
+
+
+def test_settings_that_could_not_be_read_are_read_once_the_hub_is_there_again(
+    desks: Desks, own_hub: HubProcess, new_account: Callable[[HubProcess], Sender]
+) -> None:
+    page = desks.open(new_account(own_hub))
+    own_hub.terminate()
+    page.get_by_role("link", name="Settings").click()
+    cards = [page.get_by_role("region", name=name) for name in ("API tokens", "Where you are logged in")]
+    for card in cards:
+        expect(card.get_by_role("button", name="Try again")).to_be_visible()
+    own_hub.start()
+    for card in cards:
+        expect(card.locator(".row")).to_have_count(1, timeout=RETURN_MS)
+        expect(card.get_by_role("alert")).to_have_count(0)

@@ -1,13 +1,15 @@
 /** Where one is logged in. */
 
-import { fill, h } from "../../dom.js";
+import { h } from "../../dom.js";
 import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
+import { createRows } from "./rows.js";
 
 /** @param {import("../../desk.js").Desk} desk */
-export function createSessionsCard({ texts, format, api, toasts }) {
+export function createSessionsCard(desk) {
+  const { texts, format, api, toasts } = desk;
   const words = texts.settings;
-  const list = h("ul", { class: "rows", role: "list" });
+  const rows = createRows({ desk, read: api.sessions, row });
 
   /** @param {string} id */
   async function end(id) {
@@ -17,7 +19,7 @@ export function createSessionsCard({ texts, format, api, toasts }) {
     } catch (error) {
       toasts.fail(/** @type {Error} */ (error));
     }
-    await load();
+    await rows.load();
   }
 
   /** @param {{ id: string, current: boolean, device: string | null, created_at: string, last_used_at: string }} session */
@@ -41,13 +43,5 @@ export function createSessionsCard({ texts, format, api, toasts }) {
     );
   }
 
-  async function load() {
-    try {
-      fill(list, (await api.sessions()).items.map(row));
-    } catch (error) {
-      fill(list, h("li", { class: "form-error" }, /** @type {Error} */ (error).message));
-    }
-  }
-
-  return { element: card("sessions", words.sessions, list), enter: load };
+  return { element: card("sessions", words.sessions, rows.element), enter: rows.load };
 }

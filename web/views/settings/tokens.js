@@ -4,11 +4,13 @@ import { fill, h, whileBusy } from "../../dom.js";
 import { copyButton } from "../../parts/copy.js";
 import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
+import { createRows } from "./rows.js";
 
 /** @param {import("../../desk.js").Desk} desk */
-export function createTokensCard({ texts, format, api, toasts }) {
+export function createTokensCard(desk) {
+  const { texts, format, api, toasts } = desk;
   const words = texts.settings;
-  const list = h("ul", { class: "rows", role: "list" });
+  const rows = createRows({ desk, read: api.tokens, row, none: words.tokensNone });
   const made = h("div", { class: "made" });
   const name = h("input", { id: "token-name", required: true, maxlength: "100", placeholder: words.tokenNameHint, autocomplete: "off" });
   const form = h(
@@ -29,7 +31,7 @@ export function createTokensCard({ texts, format, api, toasts }) {
       h("div", { class: "inline-form" }, secret, copyButton({ texts, label: texts.copy, toasts, copy: () => navigator.clipboard.writeText(token) }), done),
     );
     secret.select();
-    await load();
+    await rows.load();
   }
 
   /** @param {{ id: string, name: string, created_at: string, last_used_at: string | null }} token */
@@ -41,7 +43,7 @@ export function createTokensCard({ texts, format, api, toasts }) {
       revoke.dataset.sure = "true";
       revoke.textContent = words.revokeSure;
       revoke.removeAttribute("aria-label");
-      revoke.addEventListener("blur", load, { once: true });
+      revoke.addEventListener("blur", rows.load, { once: true });
     }
     async function remove() {
       try {
@@ -50,7 +52,7 @@ export function createTokensCard({ texts, format, api, toasts }) {
       } catch (error) {
         toasts.fail(/** @type {Error} */ (error));
       }
-      await load();
+      await rows.load();
     }
     return h(
       "li",
@@ -65,14 +67,5 @@ export function createTokensCard({ texts, format, api, toasts }) {
     );
   }
 
-  async function load() {
-    try {
-      const { items } = await api.tokens();
-      fill(list, items.length ? items.map(row) : h("li", { class: "hint" }, words.tokensNone));
-    } catch (error) {
-      fill(list, h("li", { class: "form-error" }, /** @type {Error} */ (error).message));
-    }
-  }
-
-  return { element: card("tokens", words.tokens, h("p", { class: "hint" }, words.tokensLead), list, made, form), enter: load };
+  return { element: card("tokens", words.tokens, h("p", { class: "hint" }, words.tokensLead), rows.element, made, form), enter: rows.load };
 }
