@@ -39,6 +39,32 @@ def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
     expect(page.get_by_role("dialog", name="My first tracked mail")).to_be_visible()
 
 
+def test_a_draft_is_finished_from_its_history(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    page.get_by_label("Subject").fill("My draft")
+    page.get_by_role("textbox", name="To", exact=True).fill("me@example.com")
+    page.get_by_role("button", name="Make the snippet").click()
+    snippet = page.get_by_label("Snippet for me@example.com").input_value()
+    elsewhere = desks.tab(page.context, "/messages")
+    elsewhere.get_by_role("link", name="My draft").click()
+    dialog = elsewhere.get_by_role("dialog", name="My draft")
+    expect(dialog.get_by_label("Snippet for me@example.com")).to_have_value(snippet)
+    sender.hit(sender.get("/messages")["items"][0])
+    dialog.get_by_role("switch", name="Show machines and repeats").check()
+    expect(dialog.locator(".open")).to_contain_text("Your own view")
+    dialog.get_by_role("button", name="Copy HTML").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    assert elsewhere.evaluate("() => navigator.clipboard.readText()") == snippet
+
+    dialog.get_by_role("button", name="I have sent it").press("Enter")
+    expect(dialog.locator(".history-sub")).to_contain_text("Sent")
+    expect(dialog.get_by_text("This mail is not sent yet")).to_have_count(0)
+    expect(dialog.get_by_role("button", name="I have sent it")).to_have_count(0)
+    expect(dialog.get_by_role("region")).to_be_focused()
+    assert sender.get("/messages")["items"][0]["sent_at"]
+    expect(page.get_by_text("Sent. From now on an open is an open.")).to_be_visible()
+
+
 def test_the_reader_can_be_played_without_a_mail_program(desks: Desks, sender: Sender) -> None:
     page = desks.open(
         sender, "/try", user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"

@@ -2,7 +2,7 @@
 
 import { fill, h, whileBusy } from "../dom.js";
 import { icon } from "../icons.js";
-import { copyButton } from "../parts/copy.js";
+import { createSnippets } from "../parts/snippet.js";
 import { timeAgo } from "../parts/time.js";
 
 const ADDRESS = /^[^\s@]+@[^\s@]+$/;
@@ -18,6 +18,7 @@ export function parseAddresses(text) {
 export function createAdd(desk) {
   const { texts, format, words, api, live, toasts } = desk;
   const say = texts.add;
+  const snippet = createSnippets({ texts, toasts });
   /** @type {Message | undefined} */
   let message;
   let isSent = false;
@@ -89,34 +90,20 @@ export function createAdd(desk) {
     sentButton.focus({ preventScroll: true });
   }
 
-  /** @param {Message["pixels"][number]} pixel */
-  function snippet({ recipient, html }) {
-    const label = recipient ? say.snippetFor(recipient) : say.snippet;
-    const code = h("textarea", { class: "snippet", readonly: true, rows: "3", spellcheck: "false", "aria-label": label, "prop:value": html });
-    code.addEventListener("focus", () => code.select());
-    const asImage = () =>
-      navigator.clipboard.write([
-        new ClipboardItem({ "text/html": new Blob([html], { type: "text/html" }), "text/plain": new Blob([html], { type: "text/plain" }) }),
-      ]);
-    return h(
-      "div",
-      { class: "snippet-box" },
-      code,
-      h(
-        "div",
-        { class: "buttons" },
-        copyButton({ texts, label: say.copyHtml, toasts, copy: () => navigator.clipboard.writeText(html) }),
-        copyButton({ texts, label: say.copyImage, toasts, copy: asImage }),
-      ),
-    );
-  }
-
   async function markSent() {
     if (!message) return;
     await api.changeMessage(message.id, { sent_at: new Date().toISOString() });
+    showSent();
+  }
+
+  function showSent() {
     isSent = true;
     markDone(2, 3);
-    fill(steps.querySelector(".sent-place") ?? h("div"), h("p", { class: "done" }, icon("check"), say.isSent));
+    const place = /** @type {HTMLElement} */ (steps.querySelector(".sent-place"));
+    const hadFocus = place.contains(document.activeElement);
+    const done = h("p", { class: "done", tabindex: "-1" }, icon("check"), say.isSent);
+    fill(place, done);
+    if (hadFocus) done.focus({ preventScroll: true });
     drawWatch();
   }
 
@@ -132,6 +119,9 @@ export function createAdd(desk) {
     );
   }
 
+  live.on("message", ({ message: whole }) => {
+    if (whole.id === message?.id && whole.sent_at && !isSent) showSent();
+  });
   live.on("opened", ({ open, message: brief }) => {
     if (!message || brief.id !== message.id || isOpened) return;
     if (!open.counted) {

@@ -6,6 +6,7 @@
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { createReadings, oneAtATime } from "../live/readings.js";
+import { createHistoryNote } from "../parts/history-note.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { createPictures } from "../parts/pictures.js";
 import { createReaders } from "../parts/readers.js";
@@ -24,6 +25,7 @@ export function createHistory(desk) {
   const openRow = createOpenRows({ texts, format, words, withMessage: false });
   const readers = createReaders({ texts, format });
   const pictures = createPictures({ texts, format, words });
+  const note = createHistoryNote({ texts, toasts, onSent: markSent });
   const readings = createReadings();
 
   /** @type {Message | undefined} */
@@ -198,9 +200,10 @@ export function createHistory(desk) {
       return;
     }
     const counted = opens.filter((open) => open.counted);
+    note.show(message);
+    picture.hidden = !message.tracked;
     fill(
       picture,
-      note(message),
       message.tracked && pictures.figures(message),
       counted.length > 0 && pictures.line(message, counted, !next),
     );
@@ -208,7 +211,7 @@ export function createHistory(desk) {
     places.hidden = !counted.length;
     fill(places, pictures.places(counted, !next));
     drawEvery(message);
-    if (picture.parentElement !== content) fill(content, picture, columns, every);
+    if (picture.parentElement !== content) fill(content, note.element, picture, columns, every);
   }
 
   /** @param {Message} of */
@@ -245,11 +248,16 @@ export function createHistory(desk) {
     return known.row;
   }
 
-  /** @param {Message} of */
-  function note({ tracked, sent_at, recipients, pixels }) {
-    if (!tracked) return h("p", { class: "note" }, texts.history.noneTracked);
-    if (!sent_at) return h("p", { class: "note" }, texts.history.draft);
-    return recipients.length > 1 && pixels.length === 1 && h("p", { class: "note" }, texts.history.shared);
+  /** @param {Message} draft */
+  async function markSent({ id }) {
+    const changed = await api.changeMessage(id, { sent_at: new Date().toISOString() });
+    toasts.say(texts.add.isSent);
+    if (shown !== id) return;
+    message = changed;
+    drawNames(changed);
+    draw();
+    // The button that was pressed is gone.
+    content.focus({ preventScroll: true });
   }
 
   /** Read what comes after the oldest that is shown. */
