@@ -8,5 +8,5 @@ import { h } from "../../dom.js";
  * @param {...import("../../dom.js").Child} children
  */
 export function card(id, title, ...children) {
-  return h("section", { class: "card settings-card", "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title` }, title), ...children);
+  return h("section", { class: "card settings-card", "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title`, tabindex: "-1" }, title), ...children);
 }

@@ -9,7 +9,7 @@ import { errorState } from "../../parts/state.js";
  * @param {object} options
  * @param {import("../../desk.js").Desk} options.desk
  * @param {() => Promise<{ items: T[] }>} options.read
- * @param {(item: T) => HTMLLIElement} options.row
+ * @param {(item: T) => HTMLLIElement} options.row with its id as `data-id`
  * @param {string} [options.none] said where there are none
  */
 export function createRows({ desk: { texts, live }, read, row, none }) {
@@ -21,9 +21,24 @@ export function createRows({ desk: { texts, live }, read, row, none }) {
     readings.begin(async (counts) => {
       const { items } = await read();
       if (!counts()) return;
-      fill(list, items.length ? items.map(row) : none && h("li", { class: "hint" }, none));
-      fill(element, list);
-    }, (error) => fill(element, errorState(texts, error, load, live)));
+      keepFocus(() => {
+        fill(list, items.length ? items.map(row) : none && h("li", { class: "hint" }, none));
+        fill(element, list);
+      });
+    }, (error) => keepFocus(() => fill(element, errorState(texts, error, load, live))));
+
+  /** Whoever was in a row goes on from there: in the same, the next or the one before it, or else above them. @param {() => void} draw */
+  function keepFocus(draw) {
+    const there = /** @type {HTMLElement[]} */ ([...list.children]);
+    const at = there.findIndex((one) => one.contains(document.activeElement));
+    const had = element.contains(document.activeElement);
+    draw();
+    if (!had) return;
+    const near = [...there.slice(Math.max(0, at)), ...there.slice(0, Math.max(0, at)).reverse()];
+    const left = near.map(({ dataset }) => element.querySelector(`[data-id="${dataset.id}"] button`)).find(Boolean);
+    const heading = element.closest("section")?.querySelector("h2");
+    /** @type {HTMLElement | null | undefined} */ (left ?? element.querySelector("button") ?? heading)?.focus();
+  }
 
   return { element, load };
 }

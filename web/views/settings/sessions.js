@@ -26,7 +26,7 @@ export function createSessionsCard(desk) {
   function row({ id, current, device, created_at, last_used_at }) {
     return h(
       "li",
-      { class: "row" },
+      { class: "row", "data-id": id },
       h(
         "div",
         {},

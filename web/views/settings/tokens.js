@@ -36,14 +36,18 @@ export function createTokensCard(desk) {
 
   /** @param {{ id: string, name: string, created_at: string, last_used_at: string | null }} token */
   function row({ id, name: label, created_at, last_used_at }) {
-    const revoke = h("button", { class: "button is-danger", type: "button", "aria-label": words.revokeLabel(label), onclick: sure }, words.revoke);
+    const revoke = h("button", { class: "button is-danger", type: "button", onclick: press, onblur: calm });
     /** The second press revokes; a look elsewhere takes the first one back. */
-    function sure() {
+    function press() {
       if (revoke.dataset.sure) return void remove();
       revoke.dataset.sure = "true";
       revoke.textContent = words.revokeSure;
       revoke.removeAttribute("aria-label");
-      revoke.addEventListener("blur", rows.load, { once: true });
+    }
+    function calm() {
+      delete revoke.dataset.sure;
+      revoke.textContent = words.revoke;
+      revoke.ariaLabel = words.revokeLabel(label);
     }
     async function remove() {
       try {
@@ -54,9 +58,10 @@ export function createTokensCard(desk) {
       }
       await rows.load();
     }
+    calm();
     return h(
       "li",
-      { class: "row" },
+      { class: "row", "data-id": id },
       h(
         "div",
         {},
