@@ -38,6 +38,8 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
   }
 
   function undo() {
+    // A toast that is pointed at stays, while the time to think is over.
+    if (!timer) return;
     clearTimeout(timer);
     timer = undefined;
     hold(0);

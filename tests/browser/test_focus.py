@@ -53,3 +53,50 @@ def test_the_focus_goes_on_from_a_session_that_was_ended(desks: Desks, sender: S
     ends.press("Enter")
     expect(ends).to_have_count(0)
     expect(page.get_by_role("heading", name="Where you are logged in")).to_be_focused()
+
+
+def test_a_toast_stays_while_it_has_the_focus_and_gives_it_back(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.clock.install()
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
+    switch = page.get_by_role("switch", name="Enable real-time notifications")
+    switch.press("Space")
+    undo = page.get_by_role("button", name="Undo")
+    expect(undo).to_be_visible()
+    undo.focus()
+    context.clock.run_for(60_000)
+    expect(undo).to_be_focused()
+    page.get_by_role("button", name="Close").press("Enter")
+    expect(undo).to_have_count(0)
+    expect(switch).to_be_focused()
+
+
+def test_a_toast_stays_while_it_is_pointed_at(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.clock.install()
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
+    page.get_by_role("switch", name="Enable real-time notifications").uncheck()
+    page.get_by_role("button", name="Undo").hover()
+    context.clock.run_for(60_000)
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.mouse.move(5, 5)
+    context.clock.run_for(6_000)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+
+
+def test_what_failed_in_a_history_is_still_said_when_that_is_closed(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, f"/messages/{message['id']}")
+    region = page.locator(".toasts")
+    expect(region).to_have_count(1)
+    page.evaluate("() => (window.region = document.querySelector('.toasts'))")
+    page.route(f"**/api/v1/messages/{message['id']}", lambda route: route.abort())
+    page.get_by_role("button", name="Mute this mail").click()
+    expect(region).to_have_text("The hub cannot be reached. Check your connection and try again.")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.get_by_role("button", name="Close").click()
+    expect(region).to_be_empty()
+    assert page.evaluate("() => window.region.isConnected"), "a region that is new is not read aloud"
