@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desks, log_in
@@ -84,6 +85,22 @@ def test_a_toast_stays_while_it_is_pointed_at(desks: Desks, sender: Sender) -> N
     page.mouse.move(5, 5)
     context.clock.run_for(6_000)
     expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("path", "row"), [("/messages", "a.message"), ("/activity", ".open-subject")])
+def test_the_focus_returns_to_a_row_that_was_drawn_anew(desks: Desks, sender: Sender, path: str, row: str) -> None:
+    message = sender.register(subject="The quote")
+    sender.hit(message)
+    page = desks.open(sender, path)
+    page.locator(row).press("Enter")
+    dialog = page.get_by_role("dialog", name="The quote")
+    expect(dialog.locator(".open")).to_have_count(1)
+    sender.hit(message)
+    expect(dialog.locator(".open")).to_have_count(2)
+    expect(page.locator(".message, .feed .open").last).to_contain_text("2 opens")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator(row).last).to_be_focused()
 
 
 def test_what_failed_in_a_history_is_still_said_when_that_is_closed(desks: Desks, sender: Sender) -> None:

@@ -47,6 +47,8 @@ export function createHistory(desk) {
   let speaker;
   /** @type {() => void} */
   let onClosed = () => undefined;
+  /** Finds the row that it was opened from, whose content may have been drawn anew since. @type {string | undefined} */
+  let cameFrom;
 
   const title = h("h2", { id: "history-title", class: "history-title" });
   const sub = h("p", { class: "history-sub" });
@@ -110,7 +112,24 @@ export function createHistory(desk) {
   function closed() {
     shown = undefined;
     readings.drop();
+    returnFocus();
     onClosed();
+  }
+
+  /** Where the browser could not, since what had the focus is gone. */
+  function returnFocus() {
+    const focused = document.activeElement;
+    if (!cameFrom || (focused !== document.body && !dialog.contains(focused))) return;
+    const row = /** @type {HTMLElement | null} */ (document.querySelector(cameFrom));
+    (row ?? document.getElementById("content"))?.focus({ preventScroll: true });
+  }
+
+  /** A selector of the row that has the focus: an open's link, or a message. */
+  function focusedRow() {
+    const focused = document.activeElement;
+    const open = /** @type {HTMLElement | null | undefined} */ (focused?.closest("[data-open]"))?.dataset.open;
+    const id = /** @type {HTMLElement | null | undefined} */ (focused?.closest("[data-message]"))?.dataset.message;
+    return open ? `[data-open="${open}"] a` : id && `a[data-message="${id}"]`;
   }
 
   /** @param {boolean} value */
@@ -337,7 +356,10 @@ export function createHistory(desk) {
       fill(sub);
       fill(foot);
       fill(content, skeleton(texts.loading, 5));
-      if (!dialog.open) dialog.showModal();
+      if (!dialog.open) {
+        cameFrom = focusedRow();
+        dialog.showModal();
+      }
       void load();
     },
     /** Close it without going anywhere, as when the address has changed already. */
