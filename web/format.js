@@ -33,10 +33,13 @@ export function createFormat({ justNow, locale, now = Date.now }) {
   const daysAway = (date) => Math.round((midnight(date) - midnight(new Date(now()))) / DAY);
 
   return {
+    /** Whether a moment is still to come, by more than two clocks may differ. @param {string} time */
+    isAhead: (time) => Date.parse(time) - now() > MINUTE,
     /** How long ago, as short as it can be: "just now", "4 min. ago", "14:02", "3 Nov". @param {string} time */
     ago(time) {
       const date = new Date(time);
       const age = now() - date.getTime();
+      if (this.isAhead(time)) return this.dateTime(time);
       if (age < MINUTE) return justNow;
       if (age < HOUR) return relative.format(-Math.floor(age / MINUTE), "minute");
       if (daysAway(date) === 0) return age < 6 * HOUR ? relative.format(-Math.floor(age / HOUR), "hour") : clock.format(date);

@@ -130,6 +130,8 @@ export const texts = {
     draft: "Not sent yet",
     /** @param {string} when */
     sent: (when) => `Sent ${when}`,
+    /** @param {string} when */
+    toBeSent: (when) => `To be sent ${when}`,
     muted: "Muted",
     emptyTitle: "No messages yet",
     empty: "Register a mail with your plugin, or try it by hand.",
@@ -159,6 +161,8 @@ export const texts = {
     none: "Nobody has opened it yet. When somebody does, it appears here at once.",
     noneTracked: "This mail was sent as plain text. Plain text cannot carry an image, so its opens cannot be seen.",
     draft: "This mail is not sent yet. Until it is, every view counts as your own.",
+    /** @param {string} when */
+    scheduled: (when) => `This mail is to be sent ${when}. Until then, every view counts as your own.`,
     shared: "The recipients share one copy, so an open says that someone of them read it, not who.",
     notFoundTitle: "No such message",
     notFound: "It was deleted, or it belongs to somebody else.",

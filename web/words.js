@@ -20,6 +20,9 @@ export function createWords(texts, format) {
     /** @param {{ subject: string } | undefined} message */
     subject: (message) => message?.subject || texts.noSubject,
 
+    /** Whether a message has been sent by now. @param {{ sent_at: string | null }} message */
+    isSent: ({ sent_at }) => sent_at !== null && !format.isAhead(sent_at),
+
     /** "Boston, US", "hidden by Gmail" or that it is not known. @param {Open} open */
     where({ place }) {
       if (place.hidden_by) return texts.places.hiddenBy(words.provider(place.hidden_by));

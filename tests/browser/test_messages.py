@@ -76,6 +76,18 @@ def test_what_cannot_be_opened_says_so(desks: Desks, sender: Sender) -> None:
     expect(page.locator(".message", has_text="Draft")).to_contain_text("Not sent yet")
 
 
+def test_a_mail_that_is_to_be_sent_is_not_called_sent(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="Scheduled", sent_at="2999-03-01T09:00:00Z")
+    page = desks.open(sender, "/messages")
+    row = page.locator(".message", has_text="Scheduled")
+    expect(row.locator(".tag")).to_have_text("Not sent yet")
+    expect(row.locator(".tag")).to_have_attribute("title", "To be sent 1 Mar 2999, 10:00")
+    row.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".history-sub")).to_contain_text("To be sent 1 Mar 2999, 10:00")
+    expect(dialog.get_by_text("This mail is to be sent 1 Mar 2999, 10:00.")).to_be_visible()
+
+
 def test_an_empty_list_says_what_to_do(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/messages")
     expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()

@@ -8,10 +8,12 @@ import { createSnippets } from "./snippet.js";
 /**
  * @param {object} parts
  * @param {typeof import("../texts.js").texts} parts.texts
+ * @param {import("../format.js").Format} parts.format
+ * @param {import("../words.js").Words} parts.words
  * @param {import("./toast.js").Toasts} parts.toasts
  * @param {(message: Message) => Promise<void>} parts.onSent the user says that it is sent
  */
-export function createHistoryNote({ texts, toasts, onSent }) {
+export function createHistoryNote({ texts, format, words, toasts, onSent }) {
   const snippet = createSnippets({ texts, toasts });
   const element = h("div", { class: "note" });
   let shown = "";
@@ -20,6 +22,7 @@ export function createHistoryNote({ texts, toasts, onSent }) {
   function text({ tracked, sent_at, recipients, pixels }) {
     if (!tracked) return texts.history.noneTracked;
     if (!sent_at) return texts.history.draft;
+    if (!words.isSent({ sent_at })) return texts.history.scheduled(format.dateTime(sent_at));
     return recipients.length > 1 && pixels.length === 1 ? texts.history.shared : "";
   }
 

@@ -15,7 +15,8 @@ export function createMessageRows({ texts, format, words, sparks }) {
   /** @param {import("../api.js").Message} message */
   function status(message) {
     if (!message.tracked) return h("span", { class: "tag" }, texts.messages.untracked);
-    if (!message.sent_at) return h("span", { class: "tag" }, texts.messages.draft);
+    const title = message.sent_at && texts.messages.toBeSent(format.dateTime(message.sent_at));
+    if (!message.sent_at || !words.isSent(message)) return h("span", { class: "tag", title }, texts.messages.draft);
     return h("span", { class: "message-sent" }, timeAgo(format, message.sent_at));
   }
 

@@ -34,9 +34,9 @@ export function createPictures({ texts, format, words }) {
       );
     },
 
-    /** @param {Message} of @param {Open[]} counted @param {boolean} isAll */
-    line({ sent_at, created_at }, counted, isAll) {
-      const from = sent_at ?? created_at;
+    /** @param {Message} message @param {Open[]} counted @param {boolean} isAll */
+    line(message, counted, isAll) {
+      const from = (words.isSent(message) && message.sent_at) || message.created_at;
       const now = new Date().toISOString();
       return h(
         "section",

@@ -25,7 +25,7 @@ export function createHistory(desk) {
   const openRow = createOpenRows({ texts, format, words, withMessage: false });
   const readers = createReaders({ texts, format });
   const pictures = createPictures({ texts, format, words });
-  const note = createHistoryNote({ texts, toasts, onSent: markSent });
+  const note = createHistoryNote({ texts, format, words, toasts, onSent: markSent });
   const readings = createReadings();
 
   /** @type {Message | undefined} */
@@ -190,7 +190,7 @@ export function createHistory(desk) {
     fill(
       sub,
       h("span", {}, texts.messages.to(first?.name || first?.address || "", recipients.length - 1)),
-      sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at) }, texts.messages.sent(format.dateTime(sent_at)))),
+      sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at) }, (words.isSent(of) ? texts.messages.sent : texts.messages.toBeSent)(format.dateTime(sent_at)))),
       crm?.url && /^https?:/.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
     );
   }
