@@ -6,6 +6,9 @@
 /** @param {number} count @param {string} one @param {string} many */
 const plural = (count, one, many) => (count === 1 ? one : many);
 
+/** A name within a sentence, whichever way it is written. @param {string} name */
+const isolated = (name) => `\u2068${name}\u2069`;
+
 export const texts = {
   name: "Glimpse",
   loading: "Loading…",
@@ -121,7 +124,7 @@ export const texts = {
     anyTemplate: "Any template",
     list: "Messages, newest first",
     /** @param {string} first @param {number} others */
-    to: (first, others) => (others ? `${first} and ${others} more` : first),
+    to: (first, others) => (others ? `${isolated(first)} and ${others} more` : first),
     /** @param {number} count @param {string} shown */
     opens: (count, shown) => `${shown} ${plural(count, "open", "opens")}`,
     notOpened: "Not opened",

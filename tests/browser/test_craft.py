@@ -160,6 +160,57 @@ def test_nothing_scrolls_sideways_on_the_narrowest_screen(desks: Desks, sender: 
         assert wider_than_the_screen(page) == [], name
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_no_label_of_the_settings_is_covered(desks: Desks, sender: Sender, width: int) -> None:
+    page = desks.open(sender, "/settings", size=(width, 800))
+    card = page.get_by_role("region", name="Appearance")
+    label, choices = card.locator(".switch-label"), card.locator(".segments")
+    around, first, second = (element.bounding_box() for element in (card, label, choices))
+    assert around is not None
+    assert first is not None
+    assert second is not None
+    assert first["y"] + first["height"] <= second["y"]
+    assert second["x"] + second["width"] <= around["x"] + around["width"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rows_have_room_for_text_of_twice_the_size(desks: Desks, sender: Sender, size: str) -> None:
+    furnish(sender)
+    context = desks.context(sender.hub, size=SIZES[size])
+    log_in(context, sender)
+    page = context.new_page()
+    larger = "html { font-size: 200% !important }"
+    page.route("**/tokens.css", lambda route: route.fulfill(response=(css := route.fetch()), body=css.text() + larger))
+    page.goto("/messages")
+    expect(page.locator(".message")).to_have_count(4)
+    heights = "(rows) => rows.map(({ scrollHeight, clientHeight }) => scrollHeight - clientHeight)"
+    assert max(page.locator(".message").evaluate_all(heights)) <= 1
+
+
+def test_a_refusal_leaves_the_header_of_a_telephone_low(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub, size=SMALLEST)
+    log_in(context, sender)
+    page = context.new_page()
+    page.route_web_socket("**/api/v1/ws", lambda socket: socket.close(code=4409))
+    page.goto("/activity")
+    expect(page.get_by_role("button", name="Use it here")).to_be_visible()
+    header = page.get_by_role("banner").bounding_box()
+    assert header is not None
+    assert header["height"] < 110
+    assert wider_than_the_screen(page) == []
+
+
+def test_names_and_subjects_do_not_turn_the_text_around_them(desks: Desks, sender: Sender) -> None:
+    message = sender.register("a@example.com", "b@example.com", subject="عرض سعر 2024")
+    sender.hit(message)
+    page = desks.open(sender)
+    for part in (".open-who", ".open-subject"):
+        expect(page.locator(part)).to_have_css("unicode-bidi", "isolate")
+    page.locator(".open-subject").click()
+    expect(page.locator(".history-title")).to_have_css("unicode-bidi", "plaintext")
+    expect(page.locator(".history-sub")).to_contain_text("\u2068a@example.com\u2069 and 1 more")
+
+
 def test_all_of_it_is_light_and_quick(desks: Desks, sender: Sender) -> None:
     contract = furnish(sender)
     context = desks.context(sender.hub)
