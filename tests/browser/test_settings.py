@@ -143,7 +143,8 @@ def test_name_and_password_can_be_changed(desks: Desks, sender: Sender) -> None:
     page.get_by_label("Current password").fill("wrong")
     page.get_by_label("New password").fill("another long password")
     page.get_by_role("button", name="Change password").click()
-    expect(page.locator(".toast-error")).to_be_visible()
+    expect(page.get_by_label("Current password")).to_have_accessible_description("This is not your current password.")
+    expect(page.get_by_label("Current password")).to_be_focused()
     page.get_by_label("Current password").fill(PASSWORD)
     page.get_by_role("button", name="Change password").click()
     expect(page.get_by_text("Your password is changed.")).to_be_visible()
@@ -151,6 +152,24 @@ def test_name_and_password_can_be_changed(desks: Desks, sender: Sender) -> None:
     url = f"{sender.hub.base_url}/api/v1/session"
     assert again.request.post(url, data={"email": sender.email, "password": PASSWORD}).status == 401
     assert again.request.post(url, data={"email": sender.email, "password": "another long password"}).ok
+
+
+def test_what_is_wrong_with_a_field_is_said_beside_it_and_in_words(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    for label, button, said in (
+        ("Your name", "Save name", "Give a name of up to 200 characters."),
+        ("Name of the new token", "Create token", "Say what the token is for."),
+    ):
+        field = page.get_by_label(label)
+        field.fill("   ")
+        page.get_by_role("button", name=button).click()
+        expect(field).to_have_accessible_description(said)
+        field.fill("x")
+        expect(page.get_by_text(said)).to_have_count(0)
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_label("New password").fill("short")
+    page.get_by_role("button", name="Change password").click()
+    assert page.get_by_label("New password").evaluate("(field) => field.validity.tooShort")
 
 
 def test_the_chime_sounds_only_where_it_was_asked_for(desks: Desks, sender: Sender) -> None:

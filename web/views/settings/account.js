@@ -1,18 +1,19 @@
 /** One's own name and password. */
 
 import { h, whileBusy } from "../../dom.js";
+import { createField, explain } from "../../parts/field.js";
 import { card } from "./card.js";
 
 /** @param {import("../../desk.js").Desk} desk */
 export function createAccountCard({ texts, api, toasts, me, onRenamed }) {
   const words = texts.settings;
-  const name = h("input", { id: "account-name", required: true, maxlength: "200", autocomplete: "name", "prop:value": me.name });
+  const name = createField(words.accountName, h("input", { id: "account-name", required: true, maxlength: "200", autocomplete: "name", "prop:value": me.name }));
   const email = h("input", { type: "email", hidden: true, autocomplete: "username", "prop:value": me.email, tabindex: "-1" });
-  const current = h("input", { type: "password", id: "current-password", required: true, autocomplete: "current-password" });
-  const fresh = h("input", { type: "password", id: "new-password", required: true, autocomplete: "new-password" });
+  const current = createField(words.current, h("input", { type: "password", id: "current-password", required: true, autocomplete: "current-password" }));
+  const fresh = createField(words.fresh, h("input", { type: "password", id: "new-password", required: true, minlength: "8", maxlength: "256", autocomplete: "new-password" }));
 
   async function rename() {
-    const { name: saved } = await api.changeMe({ name: name.value.trim() });
+    const { name: saved } = await api.changeMe({ name: name.input.value.trim() });
     onRenamed(saved);
     toasts.say(words.nameSaved);
   }
@@ -20,10 +21,18 @@ export function createAccountCard({ texts, api, toasts, me, onRenamed }) {
   /** @param {Event} event */
   async function changePassword({ currentTarget }) {
     const form = /** @type {HTMLFormElement} */ (currentTarget);
-    await api.changeMe({ password: { current: current.value, new: fresh.value } });
+    await api.changeMe({ password: { current: current.input.value, new: fresh.input.value } });
     form.reset();
     toasts.say(words.passwordChanged);
   }
+
+  /** @param {any} failure */
+  const say = (failure) =>
+    explain(
+      failure,
+      { name: [name, words.badName], "password.current": [current, words.badCurrent], "password.new": [fresh, words.badFresh] },
+      toasts.fail,
+    );
 
   return {
     element: card(
@@ -31,16 +40,16 @@ export function createAccountCard({ texts, api, toasts, me, onRenamed }) {
       words.account,
       h(
         "form",
-        { class: "inline-form", onsubmit: whileBusy(rename, toasts.fail) },
-        h("div", { class: "field" }, h("label", { for: "account-name" }, words.accountName), name),
+        { class: "inline-form", onsubmit: whileBusy(rename, say) },
+        name.element,
         h("button", { class: "button", type: "submit" }, words.saveName),
       ),
       h(
         "form",
-        { class: "inline-form", onsubmit: whileBusy(changePassword, toasts.fail) },
+        { class: "inline-form", onsubmit: whileBusy(changePassword, say) },
         email,
-        h("div", { class: "field" }, h("label", { for: "current-password" }, words.current), current),
-        h("div", { class: "field" }, h("label", { for: "new-password" }, words.fresh), fresh),
+        current.element,
+        fresh.element,
         h("button", { class: "button", type: "submit" }, words.changePassword),
       ),
     ),

@@ -2,6 +2,7 @@
 
 import { fill, h, whileBusy } from "../../dom.js";
 import { copyButton } from "../../parts/copy.js";
+import { createField, explain } from "../../parts/field.js";
 import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
 import { createRows } from "./rows.js";
@@ -13,10 +14,11 @@ export function createTokensCard(desk) {
   const rows = createRows({ desk, read: api.tokens, row, none: words.tokensNone });
   const made = h("div", { class: "made" });
   const name = h("input", { id: "token-name", required: true, maxlength: "100", placeholder: words.tokenNameHint, autocomplete: "off" });
+  const field = createField(words.tokenName, name);
   const form = h(
     "form",
-    { class: "inline-form", onsubmit: whileBusy(create, toasts.fail) },
-    h("div", { class: "field" }, h("label", { for: "token-name" }, words.tokenName), name),
+    { class: "inline-form", onsubmit: whileBusy(create, (failure) => explain(failure, { name: [field, words.badTokenName] }, toasts.fail)) },
+    field.element,
     h("button", { class: "button", type: "submit" }, words.tokenCreate),
   );
 
