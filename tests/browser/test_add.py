@@ -87,3 +87,45 @@ def test_addresses_are_checked_where_they_are_typed(desks: Desks, sender: Sender
     page.get_by_role("textbox", name="To", exact=True).fill("one@example.com, two@example.com")
     page.get_by_role("button", name="Make the snippet").click()
     expect(page.get_by_label("Snippet", exact=True)).to_be_visible()
+
+
+TAKEN = {
+    "Lena Müller <lena@x.com>": [("lena@x.com", "Lena Müller")],
+    "<lena@x.com>": [("lena@x.com", None)],
+    '"Müller, Lena" <lena@x.com>; bo@x.com': [("lena@x.com", "Müller, Lena"), ("bo@x.com", None)],
+    "a@x.com\nb@x.com, a@x.com c@x.com;": [("a@x.com", None), ("b@x.com", None), ("c@x.com", None)],
+}
+REFUSED = {
+    "Lena Müller": "“Lena Müller”",
+    "Lena <nobody>": "“nobody”",
+    "Lena <>": "“”",
+    "a@x.com, Lena b@x.com": "“Lena b@x.com”",
+}
+
+
+def test_recipients_are_taken_as_mail_programs_write_them(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    to, make = page.get_by_role("textbox", name="To", exact=True), page.get_by_role("button", name="Make the snippet")
+    page.get_by_label("Subject").fill("Mail")
+    for text, named in REFUSED.items():
+        to.fill(text)
+        make.click()
+        expect(to).to_have_accessible_description(f"{named} is not an email address.")
+    for text, recipients in TAKEN.items():
+        page.goto("/try")
+        page.get_by_label("Subject").fill("Mail")
+        to.fill(text)
+        make.click()
+        expect(page.get_by_role("button", name="I have sent it")).to_be_visible()
+        made = sender.get("/messages")["items"][0]["recipients"]
+        assert [(recipient["address"], recipient["name"]) for recipient in made] == recipients
+
+
+def test_what_the_hub_does_not_take_is_said_beside_the_field(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    to = page.get_by_role("textbox", name="To", exact=True)
+    page.get_by_label("Subject").fill("Mail")
+    to.fill(",".join(f"p{number}@x.com" for number in range(501)))
+    page.get_by_role("button", name="Make the snippet").click()
+    expect(to).to_have_accessible_description(re.compile("A mail has up to 500 recipients"))
+    expect(to).to_be_focused()

@@ -2,16 +2,34 @@
 
 import { fill, h, whileBusy } from "../dom.js";
 import { icon } from "../icons.js";
+import { createField, explain } from "../parts/field.js";
 import { createSnippets } from "../parts/snippet.js";
 import { timeAgo } from "../parts/time.js";
 
+const MOST_RECIPIENTS = 500;
 const ADDRESS = /^[^\s@]+@[^\s@]+$/;
+/** One of a list that has commas, semicolons or lines between its items; not those in quotes or angle brackets. */
+const ITEM = /(?:"[^"\n]*"|<[^>\n]*>|[^,;\n])+/g;
+/** "Lena Müller <lena@example.com>", as mail programs write it. */
+const NAMED = /^(.*?)\s*<([^<>]*)>$/;
 
 /** @typedef {import("../api.js").Message} Message */
+/** @typedef {{ address: string, name?: string }} Recipient */
 
-/** The addresses in a field, in their order and each once. @param {string} text */
-export function parseAddresses(text) {
-  return [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
+/** The recipients in a field, in their order and each address once. @param {string} text */
+export function parseRecipients(text) {
+  /** @type {Map<string, Recipient>} */
+  const found = new Map();
+  for (const item of text.match(ITEM) ?? []) {
+    const [, name = "", named] = NAMED.exec(item.trim()) ?? [];
+    const words = item.trim().split(/\s+/);
+    // Addresses may have nothing but spaces between them; a name without an address is no list of them.
+    const addresses = named !== undefined ? [named.trim()] : words.every((word) => word.includes("@")) ? words : [item.trim()];
+    for (const address of addresses.filter((one) => one || named !== undefined)) {
+      if (!found.has(address)) found.set(address, { address, name: name.replace(/^"(.*)"$/, "$1").trim() || undefined });
+    }
+  }
+  return [...found.values()];
 }
 
 /** @param {import("../desk.js").Desk} desk */
@@ -24,9 +42,10 @@ export function createAdd(desk) {
   let isSent = false;
   let isOpened = false;
 
-  const error = h("p", { class: "form-error", role: "alert", id: "add-error" });
   const subject = h("input", { id: "add-subject", required: true, maxlength: "500", placeholder: say.subjectHint, autocomplete: "off" });
-  const to = h("input", { id: "add-to", required: true, placeholder: say.toHint, autocomplete: "off", inputmode: "email", autocapitalize: "off", spellcheck: "false", "aria-describedby": "add-error" });
+  const to = h("textarea", { id: "add-to", required: true, rows: "2", placeholder: say.toHint, autocomplete: "off", inputmode: "email", autocapitalize: "off", spellcheck: "false" });
+  const subjectField = createField(say.subject, subject);
+  const toField = createField(say.to, to);
   const steps = h("ol", { class: "steps", role: "list" });
   const watch = h("div", { class: "watch", role: "status" });
   const element = h(
@@ -43,7 +62,8 @@ export function createAdd(desk) {
   function begin() {
     message = undefined;
     isSent = isOpened = false;
-    error.textContent = "";
+    subjectField.say("");
+    toField.say("");
     fill(
       steps,
       step(
@@ -51,10 +71,9 @@ export function createAdd(desk) {
         say.step1,
         h(
           "form",
-          { class: "stack", onsubmit: whileBusy(register, (failure) => (error.textContent = failure.message)) },
-          h("div", { class: "field" }, h("label", { for: "add-subject" }, say.subject), subject),
-          h("div", { class: "field" }, h("label", { for: "add-to" }, say.to), to),
-          error,
+          { class: "stack", onsubmit: whileBusy(register, explainAll) },
+          subjectField.element,
+          toField.element,
           h("button", { class: "button is-primary", type: "submit" }, say.create),
         ),
       ),
@@ -62,16 +81,27 @@ export function createAdd(desk) {
   }
 
   async function register() {
-    const addresses = parseAddresses(to.value);
-    const bad = addresses.find((address) => !ADDRESS.test(address));
-    if (!addresses.length || bad) throw new Error(bad ? say.badAddress(bad) : say.noAddress);
+    const recipients = parseRecipients(to.value);
+    const bad = recipients.find(({ address }) => !ADDRESS.test(address));
+    if (!recipients.length || bad) {
+      toField.say(bad ? say.badAddress(bad.address) : say.noAddress);
+      return to.focus();
+    }
     message = await api.register({
       subject: subject.value.trim(),
-      recipients: addresses.map((address) => ({ address })),
+      recipients,
       sent_at: null,
     });
     drawSteps(message);
   }
+
+  /** @param {any} failure */
+  const explainAll = (failure) =>
+    explain(
+      failure,
+      { subject: [subjectField, say.badSubject], recipients: [toField, say.badTo(format.number(MOST_RECIPIENTS))] },
+      toasts.fail,
+    );
 
   /** @param {...number} numbers */
   const markDone = (...numbers) => numbers.forEach((number) => steps.querySelector(`[data-step="${number}"]`)?.classList.add("is-done"));
@@ -81,7 +111,7 @@ export function createAdd(desk) {
     const sentButton = h("button", { class: "button is-primary", type: "button", onclick: whileBusy(markSent, toasts.fail) }, say.sent);
     fill(
       steps,
-      step(1, words.subject(registered), h("p", { class: "hint" }, format.list(registered.recipients.map(({ address }) => address)))),
+      step(1, words.subject(registered), h("p", { class: "hint" }, format.list(registered.recipients.map(({ name, address }) => name || address)))),
       step(2, say.step2, h("p", { class: "hint" }, say.step2Hint), registered.pixels.map(snippet)),
       step(3, say.step3, h("p", { class: "hint" }, say.step3Hint), h("div", { class: "sent-place" }, sentButton)),
       step(4, say.step4, watch),
