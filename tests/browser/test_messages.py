@@ -67,6 +67,27 @@ def test_counts_and_new_messages_are_live(desks: Desks, sender: Sender) -> None:
     expect(row).to_contain_text("Not opened")
 
 
+def test_a_filtered_list_follows_what_happens(desks: Desks, sender: Sender) -> None:
+    first, second = sender.register(subject="First"), sender.register(subject="Second")
+    page = desks.open(sender, "/messages?opened=true")
+    other = desks.tab(page.context, "/messages?opened=false")
+    expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+    expect(subjects(other)).to_have_text(["Second", "First"])
+    other.locator(".message", has_text="Second").focus()
+    sender.hit(second)
+    expect(subjects(page)).to_have_text(["Second"])
+    expect(subjects(other)).to_have_text(["First"])
+    expect(other.locator(".message", has_text="First")).to_be_focused()
+    sender.register(subject="Third")
+    expect(subjects(other)).to_have_text(["Third", "First"])
+    expect(other.locator(".message", has_text="First")).to_be_focused()
+    sender.hit(first)
+    expect(subjects(page)).to_have_text(["Second", "First"])
+    sender.post(f"/messages/{second['id']}/viewing")
+    expect(subjects(page)).to_have_text(["First"])
+    expect(subjects(other)).to_have_text(["Third", "Second"])
+
+
 def test_what_cannot_be_opened_says_so(desks: Desks, sender: Sender) -> None:
     sender.register(subject="Plain", format="plain")
     sender.register(subject="Draft", sent_at=None)

@@ -10,6 +10,8 @@ import { createVirtualList } from "../parts/virtual-list.js";
 
 const PAGE = 50;
 const TYPING_MS = 200;
+/** A filtered list is read anew this long after something that may change what is in it, however much happens meanwhile. */
+const FOLLOW_MS = 500;
 
 /** @typedef {import("../api.js").Message} Message */
 
@@ -120,6 +122,49 @@ export function createMessages(desk) {
     }, toasts.fail);
   }
 
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let following;
+  /** What a filter lets through is the hub's to say. */
+  function follow() {
+    if (isFiltered()) following ??= setTimeout(readAgain, FOLLOW_MS);
+  }
+
+  /** Read as far as is shown, and put it in the place of that; whoever reads it stays where they are. */
+  async function readAgain() {
+    following = undefined;
+    if (readings.going) return follow();
+    const { signal } = reading;
+    await readings.extend(async (counts) => {
+      let page = await api.messages({ limit: PAGE, ...filters }, signal);
+      const found = [...page.items];
+      while (counts() && page.next && found.length < items.length) {
+        page = await api.messages({ limit: PAGE, cursor: page.next, ...filters }, signal);
+        found.push(...page.items);
+      }
+      if (!counts()) return;
+      const focused = focusedId();
+      const at = indexOf(focused);
+      if (at >= 0 && !found.some(({ id }) => id === focused)) /** @type {HTMLElement} */ (document.activeElement).blur();
+      const first = items.find(({ id }) => topOf(id) >= 0)?.id;
+      const before = topOf(first);
+      items = [];
+      byId = new Map();
+      append({ items: found, next: page.next });
+      found.forEach(list.refresh);
+      if (list.element.getBoundingClientRect().top < 0 && topOf(first) > -Infinity) scrollBy(0, topOf(first) - before);
+      if (at >= 0 && indexOf(focused) < 0) /** @type {HTMLElement | null} */ (list.element.querySelector(`[data-index="${Math.min(at, items.length - 1)}"] a`))?.focus();
+    }, () => undefined);
+  }
+
+  /** The message of the row that has the focus. */
+  const focusedId = () => /** @type {HTMLElement | undefined} */ (document.activeElement?.closest("[data-message]"))?.dataset.message;
+
+  /** @param {string | undefined} id */
+  const indexOf = (id) => items.findIndex((message) => message.id === id);
+
+  /** How far down the screen a message is, if it is in the document. @param {string | undefined} id */
+  const topOf = (id) => list.element.querySelector(`[data-message="${id}"]`)?.getBoundingClientRect().top ?? -Infinity;
+
   /** @param {string | null} name */
   function offerTemplate(name) {
     if (name && ![...templates.options].some(({ value }) => value === name)) templates.append(h("option", { value: name }));
@@ -167,13 +212,18 @@ export function createMessages(desk) {
   }
 
   live.on("opened", readings.after(({ open, message }) => {
+    if (open.counted) follow();
     const there = byId.get(message.id);
     if (!there) return;
     const times = open.counted ? { first_opened_at: there.first_opened_at ?? open.at, last_opened_at: open.at } : {};
     update(message.id, { opens: message.opens, muted: message.muted, ...times });
   }));
-  live.on("corrected", readings.after(({ message }) => void api.message(message.id).then((whole) => update(whole.id, whole)).catch(toasts.fail)));
+  live.on("corrected", readings.after(({ message }) => {
+    follow();
+    void api.message(message.id).then((whole) => update(whole.id, whole)).catch(toasts.fail);
+  }));
   live.on("message", readings.after(({ message, isNew }) => {
+    follow();
     if (byId.has(message.id)) return update(message.id, message);
     if (!isNew || isFiltered()) return;
     byId.set(message.id, message);
@@ -189,7 +239,10 @@ export function createMessages(desk) {
     list.draw();
   }));
   live.on("reset", () => void load());
-  desk.ended.addEventListener("abort", () => list.stop());
+  desk.ended.addEventListener("abort", () => {
+    list.stop();
+    clearTimeout(following);
+  });
 
   let begun = false;
   return {
@@ -197,8 +250,7 @@ export function createMessages(desk) {
     title: texts.messages.title,
     move: list.move,
     search: () => search.focus(),
-    /** The message of the row that has the focus. */
-    focused: () => /** @type {HTMLElement | undefined} */ (document.activeElement?.closest("[data-message]"))?.dataset.message,
+    focused: focusedId,
     /** @param {import("../router.js").Route} route */
     enter(route) {
       const before = JSON.stringify(filters);
