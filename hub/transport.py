@@ -14,11 +14,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.http11 import Request
+from websockets.protocol import State
 
+from hub.live.allowance import TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON, Allowance
 from hub.live.extension import TRANSPORT_EXTENSION
 
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 60.0
+FRAMES_BYTES = 1024
+"""What of a WebSocket is read before its frames are counted: 170 of the smallest, which is under 1 ms of work."""
+
 CLOSE_SECONDS = 10.0
 LAST_SECONDS = 1.0
 """How long a connection that waits for no answer is kept when the server ends: its client may be about to ask."""
@@ -150,11 +155,62 @@ class _Inbox:
 
 
 class HubWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that lets go of a peer that is gone.
+    """A WebSocket that lets go of a peer that is gone, and of one that says too much.
 
     uvicorn's way to end a connection waits until all that was written is read, which a dead or stuck peer
-    never does; here what is overdue is aborted. Nor does a peer's mistake fill the log with tracebacks.
+    never does; here what is overdue is aborted. uvicorn answers every ping, however many come and whether or
+    not the answers are read; here all frames are counted. Nor does a peer's mistake fill the log with tracebacks.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.queue = _Inbox()  # type: ignore[assignment]
+        self._allowance = Allowance(self.loop.time())
+
+    def data_received(self, data: bytes) -> None:
+        if not self.handshake_initiated:
+            super().data_received(data)
+            if not self.handshake_initiated and not self.transport.is_closing():
+                # A head that uvicorn's parser took and this one does not: its answer is written, and nobody sends it.
+                self.transport.write(b"".join(self.conn.data_to_send()))
+                self.transport.close()
+        else:
+            # The parser is not to be given thousands of frames before one of them can be refused.
+            for start in range(0, len(data), FRAMES_BYTES):
+                if self.transport.is_closing():
+                    break
+                super().data_received(data[start : start + FRAMES_BYTES])
+        if self.transport.is_closing() and self.close_timer is None:
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def handle_events(self) -> None:
+        frames = len(self.conn.events) if self.handshake_initiated else 0
+        if self._allowance.take(frames, self.loop.time()):
+            super().handle_events()
+        else:
+            self._refuse_more()
+
+    def _refuse_more(self) -> None:
+        """Read nothing more of a peer that sends too many frames; tell it why where a close can be sent."""
+        if self.conn.state is not State.OPEN:
+            self.transport.abort()
+            return
+        # Neither what it said now is used, nor its pings answered.
+        self.conn.events_received()
+        self.conn.data_to_send()
+        self.conn.fail(TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
+        self.close_sent = True
+        self.stop_keepalive()
+        self.scope["extensions"][TRANSPORT_EXTENSION]["closed"] = TOO_MANY_FRAMES
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": TOO_MANY_FRAMES, "reason": TOO_MANY_FRAMES_REASON}
+        )
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        # To close while it is still sending would be a reset, which can overtake the code.
+        if not self.read_paused:
+            self.transport.pause_reading()
+        self.read_paused = False
+        self.close_timer = self.loop.call_later(LAST_SECONDS, self.transport.abort)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -168,10 +224,6 @@ class HubWebSocket(WebSocketsSansIOProtocol):
             return False
         self.transport.write(frame)
         return True
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.queue = _Inbox()  # type: ignore[assignment]
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

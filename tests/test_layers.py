@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         *(
             f"hub.live.{name}"
-            for name in ("bus", "redis_bus", "log_pages", "connections", "extension", "frames", "socket")
+            for name in ("allowance", "bus", "redis_bus", "log_pages", "connections", "extension", "frames", "socket")
         ),
     ),
     ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from hub.live.websocket import FRAMES_AT_ONCE
+from hub.live.allowance import FRAMES_AT_ONCE
 from hub.server import FRAME_BYTES
+from hub.transport import HubWebSocket
 from tests.api import Hub, Sender, Socket
 
 Frame = dict[str, Any]
@@ -238,11 +241,37 @@ async def test_text_that_is_not_utf_8_is_closed_with_1007_and_logs_no_error(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_too_many_frames_are_closed_with_4429(sender: Sender) -> None:
+@pytest.mark.parametrize("server", ["ours", "another"])
+async def test_too_many_frames_are_closed_with_4429(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    before = await closed_for_frames(hub)
+    if server == "another":
+        monkeypatch.setattr(HubWebSocket, "handle_events", WebSocketsSansIOProtocol.handle_events)
     async with sender.socket() as (socket, _):
         for _ in range(FRAMES_AT_ONCE * 2):
             await socket.say(type="seen", sequence=0)
         assert await socket.closed() == 4429
+    assert await closed_for_frames(hub) == before + 1
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_too_many_pings_are_closed_with_4429(hub: Hub, sender: Sender, connected: bool) -> None:
+    before = await closed_for_frames(hub)
+    async with hub.socket(ping_interval=None) as socket:
+        if connected:
+            await socket.say(type="connect", token=sender.token)
+            assert (await socket.hear())["type"] == "connected"
+        for _ in range(FRAMES_AT_ONCE * 2):
+            await socket.connection.ping()
+        assert await socket.closed() == 4429
+    assert await closed_for_frames(hub) == before + 1
+
+
+async def closed_for_frames(hub: Hub) -> int:
+    """How many sockets were closed with 4429."""
+    found = re.search(r'closes_total{code="4429"} (\d+)', (await hub.http.get("/metrics")).text)
+    return int(found[1]) if found else 0
 
 
 async def test_many_frames_within_the_allowance_are_all_taken(sender: Sender) -> None:

@@ -13,7 +13,8 @@ TRANSPORT_EXTENSION = "glimpse.transport"
 
 For a WebSocket also `"frame"`: called with a frame as it goes over the wire it writes it at once and returns True, or
 it returns False, and the application has to send as ever. One that is encoded once for a thousand sockets
-costs each of them a write; uvicorn's way decodes it and encodes it again for each.
+costs each of them a write; uvicorn's way decodes it and encodes it again for each. And `"closed"`: the code with
+which the server itself has closed a client's socket, once it has, because of what lies below the messages.
 """
 
 

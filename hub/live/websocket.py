@@ -20,6 +20,7 @@ from hub.actions import Actions, BeyondTheLog, NotFound
 from hub.api.auth import Auth
 from hub.api.problems import Problem, unavailable
 from hub.config import Config
+from hub.live.allowance import TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON, Allowance
 from hub.live.connections import (
     GOING_DOWN,
     NOT_AUTHENTICATED,
@@ -31,6 +32,7 @@ from hub.live.connections import (
     TooManyListeners,
     Turnstile,
 )
+from hub.live.extension import extension
 from hub.live.frames import Connect, Connected, Error, Seen, Viewing, decode
 from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
 from hub.model import User, is_id
@@ -46,12 +48,10 @@ WRONG_ORIGIN = 4403
 """For clients to know. Here it is always seen before the upgrade, and refused with 403."""
 
 NO_CONNECT = 4408
-TOO_MANY_FRAMES = 4429
+LEFT = 1005
 NEWCOMERS_A_TURN = 4
 """Clients that are let in in one turn of the event loop."""
 
-FRAMES_PER_SECOND = 20
-FRAMES_AT_ONCE = 100
 GOES_DOWN = "The server is going down; come back in a moment."
 
 
@@ -110,7 +110,7 @@ class Sockets:
             self._on_close(closing.code)
             await socket.close(closing.code, closing.reason)
         except Disconnected:
-            self._on_close(1005)
+            self._on_close(extension(scope).get("closed", LEFT))
         except TimeoutError:
             self._on_close(TOO_SLOW)
             socket.abort()
@@ -180,14 +180,12 @@ class Sockets:
             self._connections.remove(listener)
 
     async def _read(self, socket: Socket, listener: Listener) -> None:
-        budget, last = float(FRAMES_AT_ONCE), time.monotonic()
+        # Our own server has counted all frames by now; another shows the messages only.
+        allowance = Allowance(time.monotonic())
         while True:
             frame = await socket.receive()
-            now = time.monotonic()
-            budget, last = min(FRAMES_AT_ONCE, budget + (now - last) * FRAMES_PER_SECOND), now
-            budget -= 1
-            if budget < 0:
-                raise CloseSocket(TOO_MANY_FRAMES, f"more than {FRAMES_PER_SECOND} frames a second")
+            if not allowance.take(1, time.monotonic()):
+                raise CloseSocket(TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
             error = await self._use(frame, listener.user_id)
             if error is not None:
                 await socket.send(encode(error))

@@ -1,0 +1,26 @@
+"""How much a client may say: a burst, and then so much a second."""
+
+from __future__ import annotations
+
+from hub.live.allowance import FRAMES_AT_ONCE, FRAMES_PER_SECOND, Allowance
+
+
+def test_burst_is_allowed_and_not_one_frame_more() -> None:
+    allowance = Allowance(5.0)
+    assert allowance.take(FRAMES_AT_ONCE, 5.0)
+    assert not allowance.take(1, 5.0)
+
+
+def test_frames_beyond_the_allowance_are_all_refused_and_spend_nothing() -> None:
+    allowance = Allowance(5.0)
+    assert not allowance.take(FRAMES_AT_ONCE + 1, 5.0)
+    assert allowance.take(FRAMES_AT_ONCE, 5.0)
+
+
+def test_allowance_grows_with_time_up_to_a_burst() -> None:
+    allowance = Allowance(0.0)
+    assert allowance.take(FRAMES_AT_ONCE, 0.0)
+    assert not allowance.take(FRAMES_PER_SECOND + 1, 1.0)
+    assert allowance.take(FRAMES_PER_SECOND, 1.0)
+    assert not allowance.take(FRAMES_AT_ONCE + 1, 1000.0)
+    assert allowance.take(FRAMES_AT_ONCE, 1000.0)
