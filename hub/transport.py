@@ -20,6 +20,9 @@ from hub.live.allowance import TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON, Allowanc
 from hub.live.extension import TRANSPORT_EXTENSION
 
 HEAD_BYTES = 64 * 1024
+HEAD_PIECE_BYTES = 8 * 1024
+"""What is parsed before the head is measured. Of HEAD_BYTES every head is taken, of two pieces more none."""
+
 HEAD_SECONDS = 60.0
 FRAMES_BYTES = 1024
 """What of a WebSocket is read before its frames are counted: 170 of the smallest, which is under 1 ms of work."""
@@ -48,6 +51,7 @@ class HubHttp(HttpToolsProtocol):
 
     uvicorn with httptools takes a head of any size, and waits for ever for one that never ends. A client
     that opens a connection has HEAD_SECONDS for its first head, and as long for any later one it begins.
+    What follows a chunked body, up to its end, is a head too.
     """
 
     _reading_head = False
@@ -68,15 +72,30 @@ class HubHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= HEAD_PIECE_BYTES:
+            self._parse(data)
+            return
+        for start in range(0, len(data), HEAD_PIECE_BYTES):
+            self._parse(data[start : start + HEAD_PIECE_BYTES])
+            if self.parser is None or self.transport.is_closing():
+                # A WebSocket by now, or refused.
+                return
+
+    def _parse(self, data: bytes) -> None:
+        """Parse a piece. Only a head that has neither begun nor ended in it is known to be as long as all of it."""
         if self._reading_head:
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self.transport.write(TOO_LARGE)
-                self.transport.close()
-                return
         super().data_received(data)
-        if self._reading_head:
-            self._start_timer()
+        if self._reading_head and not self.transport.is_closing():
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse_head()
+            else:
+                self._start_timer()
+
+    def _refuse_head(self) -> None:
+        if self._running is None or self._running.response_complete or not self._running.response_started:
+            self.transport.write(TOO_LARGE)
+        self.transport.close()
 
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
@@ -87,6 +106,19 @@ class HubHttp(HttpToolsProtocol):
         self._reading_head, self._head_bytes = True, 0
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT_EXTENSION: {"transport": self.transport}}
+
+    def on_chunk_header(self) -> None:
+        """What comes next is the chunk's bytes, or after the last of them more headers, without end perhaps."""
+        self._reading_head, self._head_bytes = True, 0
+
+    def on_chunk_complete(self) -> None:
+        self._reading_head = False
+        self._stop_timer()
+
+    def on_body(self, body: bytes) -> None:
+        if self._reading_head:
+            self.on_chunk_complete()
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._reading_head = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub import transport
-from hub.transport import HEAD_BYTES, HubHttp, HubState, HubWebSocket
+from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, HubHttp, HubState, HubWebSocket
 from tests.processes import eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: hub.example.com\r\n\r\n"
@@ -103,7 +104,101 @@ async def test_large_body_is_not_taken_for_a_head() -> None:
         assert (await reader.readuntil(b"\r\n\r\n") and await reader.readexactly(6)) == b"%d" % size
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost:", GET + b"GET / HT"])
+async def split(server: Server, port: int, first: bytes, rest: bytes) -> list[bytes]:
+    """Send in two pieces, the second once the server is in the midst of a head; the statuses of the answers."""
+    async with client(port) as (reader, writer):
+        writer.write(first)
+        await eventually(lambda: any(getattr(each, "_reading_head", False) for each in server.server_state.connections))
+        writer.write(rest)
+        answers = b""
+        async with asyncio.timeout(10):
+            while not (answers.endswith(b"last") or b"HTTP/1.1 431" in answers):
+                answers += await reader.read(65536)
+    return re.findall(rb"HTTP/1.1 (\d+)", answers)
+
+
+async def answer_last(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body and answer with the path."""
+    while (await receive()).get("more_body", False):
+        pass
+    body = scope["path"].strip("/").encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+LARGE = b"x" * (HEAD_BYTES + 40_000)
+POST = b"POST /%s HTTP/1.1\r\nHost: hub.example.com\r\nContent-Length: %d\r\n\r\n%s"
+LARGE_POST = POST % (b"last", len(LARGE), LARGE)
+HEAD_END = LARGE_POST.index(b"\r\n\r\n") + 2
+SMALL_POST = POST % (b"first", 3000, b"x" * 3000)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "count"),
+    [
+        ((LARGE_POST[:40], LARGE_POST[40:]), 1),
+        ((LARGE_POST[:HEAD_END], LARGE_POST[HEAD_END:]), 1),
+        ((SMALL_POST + LARGE_POST[:40], LARGE_POST[40:]), 2),
+        ((SMALL_POST[:40], SMALL_POST[40:] + SMALL_POST * 30 + LARGE_POST), 32),
+        ((SMALL_POST[:40], SMALL_POST[40:] + GET * 2000 + POST % (b"last", 0, b"")), 2002),
+    ],
+    ids=["body", "end of the head", "second request", "requests with bodies", "requests"],
+)
+async def test_what_comes_with_the_rest_of_a_head_is_not_taken_for_it(pieces: tuple[bytes, bytes], count: int) -> None:
+    async with running(answer_last) as (server, port):
+        assert await split(server, port, *pieces) == [b"200"] * count
+
+
+def long_head(size: int) -> bytes:
+    """A request with a head of `size` bytes."""
+    start = b"POST /last HTTP/1.1\r\nContent-Length: 10\r\nX-Long: "
+    return start + b"x" * (size - len(start) - 4) + b"\r\n\r\n" + b"x" * 10
+
+
+@pytest.mark.parametrize("first", [20, 50_000, 100_000])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(HEAD_BYTES, b"200"), (HEAD_BYTES + 2 * HEAD_PIECE_BYTES + 1, b"431"), (200_000, b"431")]
+)
+async def test_head_is_measured_however_it_comes(first: int, size: int, expected: bytes) -> None:
+    head = long_head(size)
+    async with running(answer_last) as (_, port), client(port) as (reader, writer):
+        writer.write(head[:first])
+        await asyncio.sleep(0)
+        writer.write(head[first:])
+        assert await status(reader) == expected
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 1000, 4 * HEAD_BYTES])
+async def test_chunked_body_and_what_follows_it_are_taken(size: int) -> None:
+    body = b"x" * 4 * HEAD_BYTES
+    count = 100 if size == 1 else len(body) // size
+    chunks = (b"%x\r\n%s\r\n" % (size, body[:size])) * count
+    async with running(answer) as (_, port), client(port) as (reader, writer):
+        for _ in range(2):
+            writer.write(CHUNKED + chunks + b"0\r\nX-Sum: 1\r\n\r\n")
+            told = b"%d" % (size * count)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(len(told)) == told
+
+
+@pytest.mark.parametrize("endless", [b"x" * 1024, b"X-More: x\r\n" * 100], ids=["one header", "headers"])
+async def test_endless_headers_after_a_chunked_body_are_cut_off(endless: bytes) -> None:
+    async with running(answer) as (server, port), client(port) as (reader, writer):
+        writer.write(CHUNKED + b"1\r\nx\r\n0\r\nX-Long: x")
+        for _ in range(HEAD_BYTES // 1024 + 600):
+            writer.write(endless)
+            with contextlib.suppress(ConnectionResetError):
+                await writer.drain()
+        async with asyncio.timeout(10):
+            assert await status(reader) == b"431"
+            await gone(reader)
+        await eventually(lambda: not server.server_state.connections)
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost:", GET + b"GET / HT", CHUNKED + b"1\r\nx\r\n0\r\nX-"])
 async def test_request_head_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     monkeypatch.setattr(transport, "HEAD_SECONDS", QUICK_SECONDS)
     async with running(answer) as (server, port), client(port) as (reader, writer):
