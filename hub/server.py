@@ -208,14 +208,24 @@ class HubServer(uvicorn.Server):
         self._serving()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, stop listening, answer what was asked, end the application."""
+        """Drain, stop listening, answer what was asked, end the application.
+
+        A second Ctrl+C ends the drain and a third the waiting for answers; what was taken is flushed all the same.
+        """
         last_resort = threading.Timer(END_SECONDS, _end_now)
         last_resort.daemon = True
         last_resort.start()
         cast(HubState, self.server_state).draining = True
         await self._drain()
         await self._stop_listening(sockets or [])
+        self.force_exit = False
         await super().shutdown(sockets)
+        lifespan = cast(HubLifespan, self.lifespan)
+        if not lifespan.shutdown_event.is_set():
+            # uvicorn leaves the application's end out if it was told to hurry.
+            for task in self.server_state.tasks:
+                task.cancel()
+            await lifespan.shutdown()
 
     async def _stop_listening(self, listeners: Sequence[socket.socket]) -> None:
         """Close the listeners with nobody left in their queues: a connection that waits there would be reset."""
@@ -236,7 +246,7 @@ class HubServer(uvicorn.Server):
         return protocol(self.config, self.server_state, self.lifespan.state)
 
     async def _drain(self) -> None:
-        """Let the application close its sockets, and wait until they are closed. Ctrl+C twice skips it."""
+        """Let the application close its sockets, and wait until they are closed, or for a second Ctrl+C."""
         drain: Drain | None = getattr(getattr(self.config.loaded_app, "state", None), "drain", None)
         if drain is None:
             return

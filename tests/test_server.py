@@ -177,12 +177,30 @@ async def test_drain_that_hangs_is_cut_off(start: Start) -> None:
     assert "closing the sockets took too long" in server.log.read_text()
 
 
-def test_second_interrupt_does_not_wait_for_the_drain(start: Start) -> None:
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_second_interrupt_does_not_wait_for_the_drain(start: Start, first: signal.Signals) -> None:
     server = start("stuck").wait_ready()
-    server.process.send_signal(signal.SIGINT)
+    server.process.send_signal(first)
     wait_until(lambda: server.journal("drain"))
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(2) == 0
+    assert server.journal("stopped")
+    assert "lifespan" not in server.log.read_text()
+
+
+def test_third_interrupt_waits_for_no_answer_and_ends_the_application_all_the_same(start: Start) -> None:
+    server = start("stuck").wait_ready()
+    with socket.create_connection(("127.0.0.1", server.port)) as waiting:
+        waiting.sendall(b"GET /waits HTTP/1.1\r\nHost: hub.example.com\r\n\r\n")
+        wait_until(lambda: server.journal("waiting"))
+        server.process.send_signal(signal.SIGINT)
+        wait_until(lambda: server.journal("drain"))
+        server.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "Shutting down" in server.log.read_text())
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(2) == 0
+    assert server.journal("stopped")
+    assert "exception" not in server.log.read_text()
 
 
 async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
