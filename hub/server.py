@@ -1,7 +1,7 @@
 """The server: uvicorn with our limits, our drain and our exit.
 
-Promise: it says in one line where it is, once it serves, and in one line why it cannot. On SIGTERM or
-SIGINT it refuses no pixel until its sockets are closed in order, answers whoever got through to it, flushes,
+Promise: it says in one line where it is, once it serves, and in one line why it cannot. On SIGTERM, SIGINT
+or SIGHUP it refuses no pixel until its sockets are closed in order, answers whoever got through to it, flushes,
 and is gone within 25 s with status 0; a second signal does no harm.
 """
 
@@ -30,7 +30,7 @@ from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 from hub.config import Config, ConfigError
 from hub.logs import configure_logging
 from hub.transport import HubHttp, HubState, HubWebSocket
-from hub.workers import SIGNALS, Supervisor
+from hub.workers import Supervisor, heeded
 
 AppFactory: TypeAlias = Callable[[Config], ASGIApp]
 Drain: TypeAlias = Callable[[float], Awaitable[None]]
@@ -65,7 +65,7 @@ class CannotServe(Exception):
 
 
 def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, workers: int) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status, 0 then and 1 if it could not start.
+    """Serve until SIGTERM, SIGINT or SIGHUP; returns the exit status, 0 then and 1 if it could not start.
 
     `app_factory` makes the ASGI application from `config`; with several `workers` each makes its own, so
     it must be importable by name. If the application has `state.drain`, a coroutine function, it is called
@@ -184,16 +184,17 @@ class HubServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT while the server runs, and ignore them from then on.
+        """Handle the signals to end while the server runs, and ignore them from then on.
 
         uvicorn raises the signal again at the end, so that a stop that was asked for looks like a crash,
         and another signal would cut the end of the interpreter short.
         """
         in_main_thread = threading.current_thread() is threading.main_thread()
-        for each in SIGNALS if in_main_thread else ():
+        signals = heeded() if in_main_thread else ()
+        for each in signals:
             signal.signal(each, self.handle_exit)
         yield
-        for each in SIGNALS if in_main_thread else ():
+        for each in signals:
             signal.signal(each, signal.SIG_IGN)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

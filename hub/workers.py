@@ -1,7 +1,7 @@
 """Several worker processes behind one port, looked after by one that does nothing else.
 
 Promise: a worker that dies is replaced; a first start that fails is told once and ends everything; one
-SIGTERM or SIGINT lets every worker drain at the same time, and more of them change nothing. Workers whose
+SIGTERM, SIGINT or SIGHUP lets every worker drain at the same time, and more of them change nothing. Workers whose
 supervisor was killed stop by themselves (they watch `multiprocessing.parent_process().sentinel`).
 uvicorn's own supervisor (0.54, read 2026-11-23) starts uvicorn's own server only, which cannot drain, and
 leaves its workers behind, on the port, when it is killed.
@@ -26,9 +26,16 @@ STOP_SECONDS = 28.0
 
 RETRY_MOST_SECONDS = 30.0
 SOUND_SECONDS = 10.0
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What asks for the end; SIGHUP, when the terminal is closed."""
 
 logger = logging.getLogger(__name__)
+
+
+def heeded() -> tuple[signal.Signals, ...]:
+    """Those of `SIGNALS` to handle: all, but SIGHUP where it is ignored, as `nohup` has it."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return tuple(each for each in SIGNALS if each != signal.SIGHUP or hangs_up)
 
 
 class Work(Protocol):
@@ -90,8 +97,8 @@ class Supervisor:
     def run(self) -> str | None:
         """Work until a signal, and then until all workers have ended.
 
-        Returns None, or the reason why the workers could not be started. SIGTERM and SIGINT are ignored
-        from then on: another one while the process ends is to do no harm.
+        Returns None, or the reason why the workers could not be started. The signals are ignored from then
+        on: another one while the process ends is to do no harm.
         """
         reason: str | None = None
         with _waker(self._stop) as waker:
@@ -165,18 +172,19 @@ class Supervisor:
 
 @contextlib.contextmanager
 def _waker(stop: Callable[[], None]) -> Iterator[socket.socket]:
-    """A socket that becomes readable on SIGTERM and SIGINT, which also call `stop`."""
+    """A socket that becomes readable on a signal to end, which also calls `stop`."""
+    signals = heeded()
     waker, sleeper = socket.socketpair()
     with waker, sleeper:
         waker.setblocking(False)
         sleeper.setblocking(False)
-        for each in SIGNALS:
+        for each in signals:
             signal.signal(each, lambda *_: stop())
         before = signal.set_wakeup_fd(sleeper.fileno(), warn_on_full_buffer=False)
         try:
             yield waker
         finally:
-            for each in SIGNALS:
+            for each in signals:
                 signal.signal(each, signal.SIG_IGN)
             signal.set_wakeup_fd(before)
 

@@ -113,7 +113,7 @@ async def close_code(websocket: ClientConnection) -> int | None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signal_ends_everything_in_order(start: Start, workers: int, how: signal.Signals) -> None:
     server = start(workers=workers).wait_ready()
     opened = await sockets(server, 6)
@@ -201,6 +201,19 @@ def test_third_interrupt_waits_for_no_answer_and_ends_the_application_all_the_sa
         assert server.process.wait(2) == 0
     assert server.journal("stopped")
     assert "exception" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_closed_terminal_is_no_end_under_nohup(start: Start, workers: int) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = start(workers=workers).wait_ready()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    for pid in {server.process.pid, *map(int, server.journal("started"))}:
+        ignored = re.search(r"^SigIgn:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.M)
+        assert ignored is not None
+        assert int(ignored[1], 16) & 1 << (signal.SIGHUP - 1)
 
 
 async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
