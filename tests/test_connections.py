@@ -12,16 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.live.bus import Item, Notice, Revoked
-from hub.live.connections import (
-    GOING_DOWN,
-    HELD_LIMIT,
-    NOT_AUTHENTICATED,
-    REPLAY_LIMIT,
-    TOO_SLOW,
-    Connections,
-    Listener,
-    TooManyListeners,
-)
+from hub.live.connections import REPLAY_LIMIT, Connections, TooManyListeners
+from hub.live.listener import GOING_DOWN, HELD_LIMIT, NOT_AUTHENTICATED, TOO_SLOW, Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.model import Event, Settings, Stream, User
 from hub.store.database import DatabaseAway

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from hub.live.connections import GOING_DOWN, PAGES_A_TURN, Closing, Turnstile
+from hub.live.connections import PAGES_A_TURN, Turnstile
+from hub.live.listener import GOING_DOWN, Closing
 from hub.live.log_pages import PAGE
 from tests.test_connections import Desk, Log, a_notice
 

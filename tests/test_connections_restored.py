@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from hub.live.connections import GOING_DOWN, LOG_WENT_BACK, Closing, Listener
+from hub.live.connections import LOG_WENT_BACK
+from hub.live.listener import GOING_DOWN, Closing, Listener
 from tests.processes import eventually
 from tests.test_connections import ME, Desk, Log, a_notice
 

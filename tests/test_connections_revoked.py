@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.live.connections import NOT_AUTHENTICATED
+from hub.live.listener import NOT_AUTHENTICATED
 from tests.processes import eventually
 from tests.test_connections import Desk, Log
 

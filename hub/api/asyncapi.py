@@ -16,14 +16,8 @@ from starlette.responses import Response
 from hub.api.asked import Query
 from hub.api.openapi import VERSION
 from hub.live.allowance import TOO_MANY_FRAMES
-from hub.live.connections import (
-    GOING_DOWN,
-    NOT_AUTHENTICATED,
-    NOT_THE_PROTOCOL,
-    TOO_MANY_SOCKETS,
-    TOO_SLOW,
-)
 from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing
+from hub.live.listener import GOING_DOWN, NOT_AUTHENTICATED, NOT_THE_PROTOCOL, TOO_MANY_SOCKETS, TOO_SLOW
 from hub.live.websocket import NO_CONNECT, SUBPROTOCOL, TRY_AGAIN_LATER, WRONG_ORIGIN
 from hub.model import EventType
 from hub.wire import EVENT_DATA, EventView, MessageData, MutedData, OpenData, SeenData, SettingsData

@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from hub import policy
-from hub.live.bus import Item, Notice, Revoked, Run, runs
+from hub.live.bus import Item, Notice, Revoked, runs
+from hub.live.listener import GOING_DOWN, NOT_AUTHENTICATED, Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.model import Clock, Stream, User
 from hub.store.credentials import Credentials
@@ -30,27 +29,11 @@ REPLAY_LIMIT = 1000
 
 PAGES_A_TURN = 2
 
-HELD_LIMIT = 1000
-
 DRAIN_STEPS = 50
 """In how many steps listeners are closed at the end; fewer than that, one by one, take less than all the time."""
 
-GOING_DOWN = 4001
-TOO_SLOW = 4008
-NOT_THE_PROTOCOL = 4400
-NOT_AUTHENTICATED = 4401
-TOO_MANY_SOCKETS = 4409
-
 LOG_WENT_BACK = "the log went back behind what you have: come back"
 """The database is an older copy, restored or taken over. What it says from now on has numbers that were used before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """Why a listener is to end, as a WebSocket close code and a reason."""
-
-    code: int
-    reason: str
 
 
 class Turnstile:
@@ -71,151 +54,6 @@ class Turnstile:
 
 class TooManyListeners(Exception):
     """The user has as many listeners as one may have."""
-
-
-class Listener:
-    """One socket or stream: where it stands in its user's log, and what waits to be sent to it."""
-
-    # There may be ten thousand.
-    __slots__ = (
-        *("_bytes", "_held", "_live_bytes", "_max_bytes", "_queue", "_waiter", "base_url", "behind", "closing"),
-        *("credential", "on_work", "position", "spoke_at", "stream", "user_id", "write"),
-    )
-
-    def __init__(
-        self, user_id: str, stream: Stream, credential: str, max_bytes: int, base_url: str | None = None
-    ) -> None:
-        self.user_id = user_id
-        self.stream = stream
-        self.credential = credential
-        self.base_url = base_url
-        self.position = 0
-        self.closing: Closing | None = None
-        self.behind = True
-        self.write: Callable[[bytes], bool] | None = None
-        """Sends WebSocket frames at once, or returns False if they would have to wait. Whoever sends for this
-        listener sets it while everything queued before is sent, and nobody then has to be woken."""
-        self._max_bytes = max_bytes
-        self._queue: list[Notice] = []
-        self._bytes = 0
-        self._live_bytes = 0
-        self._held: list[Notice] = []
-        self.on_work: Callable[[], None] | None = None
-        """Called whenever there may be something to do; who sends for this listener sets it, or uses `wait`."""
-        self.spoke_at = 0.0
-        """When something was sent last, on the event loop's clock."""
-        self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def has_work(self) -> bool:
-        """Whether there is something to send, a log to read, or an end to make."""
-        return bool(self._queue) or self.behind or self.closing is not None
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes of events waiting to be sent."""
-        return self._bytes
-
-    def offer(self, run: Run) -> bool:
-        """Take live events, but for old ones; a gap before them means reading the log first. Whether some were old."""
-        if self.closing is not None or self._sends(run):
-            return False
-        is_old = not self.behind and run.notices[0].sequence <= self.position
-        for notice in run.notices:
-            self._offer_one(notice)
-        return is_old
-
-    def _sends(self, run: Run) -> bool:
-        """Send live events at once, if they are the next and nothing waits before them; whether that was done."""
-        if self.write is None or self.behind or self._queue or run.notices[0].sequence != self.position + 1:
-            return False
-        frames = run.frames(self.stream)
-        if frames:
-            if not self.write(frames):
-                return False
-            self.spoke_at = asyncio.get_running_loop().time()
-        self.position = run.notices[-1].sequence
-        return True
-
-    def _offer_one(self, notice: Notice) -> None:
-        if self.closing is not None:
-            return
-        if self.behind:
-            self._hold(notice)
-        elif notice.sequence == self.position + 1:
-            if self._put(notice):
-                self._live_bytes += len(notice.event)
-                if self._live_bytes > self._max_bytes:
-                    self._queue.clear()
-                    self.close(TOO_SLOW, "too slow: come back and resume")
-        elif notice.sequence > self.position:
-            self._hold(notice)
-            self.fall_behind()
-
-    def fall_behind(self) -> None:
-        """Have the log read from where this listener stands before anything else is sent."""
-        self.behind = True
-        self._rouse()
-
-    def replay(self, notices: Iterable[Notice]) -> None:
-        """Queue what the log had next. What is read in pages needs no bound: the next waits for this one."""
-        for notice in notices:
-            self._put(notice)
-
-    def caught_up(self, position: int) -> None:
-        """The log has nothing more than `position`: go on with what came live meanwhile."""
-        self.position = max(self.position, position)
-        self.behind = False
-        held, self._held = self._held, []
-        for notice in held:
-            self._offer_one(notice)
-
-    def close(self, code: int, reason: str) -> None:
-        """Have the listener ended; the first reason counts."""
-        if self.closing is None:
-            self.closing = Closing(code, reason)
-        self._rouse()
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait until there is something to do; False after `seconds` of silence."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while not self.has_work:
-            if until <= loop.time():
-                return False
-            self._waiter = loop.create_future()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
-                    await self._waiter
-        return True
-
-    def take(self) -> list[Notice]:
-        """Everything that waits to be sent."""
-        notices, self._queue = self._queue, []
-        self._bytes = self._live_bytes = 0
-        return notices
-
-    def _put(self, notice: Notice) -> bool:
-        """Queue the next event, if the stream carries it; whether it does."""
-        self.position = notice.sequence
-        if not policy.streamed(notice.notified, self.stream):
-            return False
-        self._queue.append(notice)
-        self._bytes += len(notice.event)
-        self._rouse()
-        return True
-
-    def _hold(self, notice: Notice) -> None:
-        """Keep a live event until the log is read. What is too much leaves a gap, and a gap is read from the log."""
-        self._held.append(notice)
-        if len(self._held) > HELD_LIMIT:
-            del self._held[0]
-
-    def _rouse(self) -> None:
-        if self.on_work is not None:
-            self.on_work()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class Connections:

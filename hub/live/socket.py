@@ -12,9 +12,10 @@ from collections.abc import Callable
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.live.bus import text_frame
-from hub.live.connections import Connections, Listener
+from hub.live.connections import Connections
 from hub.live.extension import drop, extension
 from hub.live.frames import Heartbeat
+from hub.live.listener import Listener
 from hub.store.database import DatabaseAway
 from hub.wire import encode
 

@@ -21,8 +21,9 @@ from hub.api.asked import MAX_NUMBER, Query
 from hub.api.auth import Auth
 from hub.api.problems import Problem, invalid, unavailable
 from hub.config import Config
-from hub.live.connections import Connections, Listener, TooManyListeners
+from hub.live.connections import Connections, TooManyListeners
 from hub.live.extension import drop
+from hub.live.listener import Listener
 from hub.live.socket import RETRY_SECONDS
 from hub.model import Stream
 from hub.store.database import DatabaseAway

@@ -21,19 +21,10 @@ from hub.api.auth import Auth
 from hub.api.problems import Problem, unavailable
 from hub.config import Config
 from hub.live.allowance import TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON, Allowance
-from hub.live.connections import (
-    GOING_DOWN,
-    NOT_AUTHENTICATED,
-    NOT_THE_PROTOCOL,
-    TOO_MANY_SOCKETS,
-    TOO_SLOW,
-    Connections,
-    Listener,
-    TooManyListeners,
-    Turnstile,
-)
+from hub.live.connections import Connections, TooManyListeners, Turnstile
 from hub.live.extension import extension
 from hub.live.frames import Connect, Connected, Error, Seen, Viewing, decode
+from hub.live.listener import GOING_DOWN, NOT_AUTHENTICATED, NOT_THE_PROTOCOL, TOO_MANY_SOCKETS, TOO_SLOW, Listener
 from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
 from hub.model import User, is_id
 from hub.store.credentials import Credential
