@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, Claim, NewMessage, NotFound
-from hub.api.asked import MOST_NAME, Checks, Query, answer, decode_body, length, read_body, read_bytes, read_nothing
+from hub.api.asked import MOST_NAME, Checks, Query, answer, length, read_body, read_nothing
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
 from hub.model import MOST_GIVEN, Clock, Crm, Message, Provider, Recipient, Settings, is_id
@@ -77,8 +77,7 @@ class MessagesApi:
     async def register(self, request: Request) -> Response:
         """`POST /messages`."""
         user = (await self._auth.require(request)).user
-        Query(request)
-        body = decode_body(await read_bytes(request), MessageBody)
+        body = await read_body(request, MessageBody)
         key = request.headers.get("idempotency-key")
         if key is not None and not 1 <= len(key) <= MOST_KEY:
             raise invalid("Idempotency-Key", f"may have 1 to {MOST_KEY} characters")

@@ -35,7 +35,10 @@ LISTED = ("limit", "cursor")
 
 
 class Operation(NamedTuple):
-    """One call, what it is for, the type and the status of its answer, the type of its body, and its query."""
+    """One call, what it is for, the type and the status of its answer, the type of its body, and its query.
+
+    `limit` is how many items a page has unless another number is asked for.
+    """
 
     method: str
     path: str
@@ -44,6 +47,7 @@ class Operation(NamedTuple):
     status: int = 200
     body: type[Struct] | None = None
     query: tuple[str, ...] = ()
+    limit: int = LIMIT
 
 
 OPERATIONS = (
@@ -78,7 +82,14 @@ OPERATIONS = (
         query=(*LISTED, "all"),
     ),
     Operation("get", "/opens", "The opens of all messages, newest first", OpenPage, query=(*LISTED, "all")),
-    Operation("get", "/events", "The log after a sequence", EventPage, query=("after", "limit")),
+    Operation(
+        "get",
+        "/events",
+        "The log after a sequence",
+        EventPage,
+        query=("after", "limit"),
+        limit=EVENTS_LIMIT,
+    ),
     Operation("post", "/seen", "Mark notifications as read", status=204, body=SeenBody),
     Operation("get", "/tokens", "API tokens", TokenPage),
     Operation("post", "/tokens", "Make an API token, shown this once", TokenView, 201, TokenBody),
@@ -88,7 +99,7 @@ OPERATIONS = (
 )
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT},
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
     "cursor": {"type": "string", "minLength": ID_CHARACTERS, "maxLength": ID_CHARACTERS},
     "q": {"type": "string", "maxLength": 200},
     "template": {"type": "string", "maxLength": 200},
@@ -166,11 +177,8 @@ def document() -> dict[str, Any]:
 
 
 def _operation(asked: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
-    parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "query", "schema": PARAMETERS[name]} for name in asked.query
-    ]
-    if asked.path == "/events":
-        parameters[-1]["schema"] = {**PARAMETERS["limit"], "default": EVENTS_LIMIT}
+    schemas = PARAMETERS | {"limit": {**PARAMETERS["limit"], "default": asked.limit}}
+    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": schemas[name]} for name in asked.query]
     if "{id}" in asked.path:
         own: dict[str, Any] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
         parameters.insert(0, own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desks
 from tests.browser.people import CURL, THUNDERBIRD, Sender
@@ -13,12 +13,17 @@ from tests.browser.people import CURL, THUNDERBIRD, Sender
 SOURCE = re.compile(r'src="([^"]+)"')
 
 
-def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
-    page = desks.open(sender, "/try")
-    page.get_by_label("Subject").fill("My first tracked mail")
+def make_snippet(page: Page, subject: str) -> str:
+    """The snippet of a new mail to me@example.com, made as a sender does."""
+    page.get_by_label("Subject").fill(subject)
     page.get_by_role("textbox", name="To", exact=True).fill("me@example.com")
     page.get_by_role("button", name="Make the snippet").click()
-    snippet = page.get_by_label("Snippet for me@example.com").input_value()
+    return page.get_by_label("Snippet for me@example.com").input_value()
+
+
+def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    snippet = make_snippet(page, "My first tracked mail")
     page.get_by_role("button", name="Copy HTML").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("() => navigator.clipboard.readText()") == snippet
@@ -41,10 +46,7 @@ def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
 
 def test_a_draft_is_finished_from_its_history(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/try")
-    page.get_by_label("Subject").fill("My draft")
-    page.get_by_role("textbox", name="To", exact=True).fill("me@example.com")
-    page.get_by_role("button", name="Make the snippet").click()
-    snippet = page.get_by_label("Snippet for me@example.com").input_value()
+    snippet = make_snippet(page, "My draft")
     elsewhere = desks.tab(page.context, "/messages")
     elsewhere.get_by_role("link", name="My draft").click()
     dialog = elsewhere.get_by_role("dialog", name="My draft")
