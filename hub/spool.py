@@ -56,8 +56,7 @@ class Spool:
 
     def start(self) -> None:
         """Begin the thread that all is done in: when it is needed, there may be none to be had."""
-        self._thread = self._thread or ThreadPoolExecutor(1, "spool")
-        self._thread.submit(int).result()
+        self._worker().submit(int).result()
 
     def open(self) -> None:
         """Make the folder and see that it can be written. Raises OSError."""
@@ -78,7 +77,7 @@ class Spool:
         if self._appending.locked() or self._active is not None:
             return True
         try:
-            return any(_is_free(segment) for segment in self._segments() if segment not in self._over)
+            return any(map(_is_free, self._segments()))
         except OSError:
             # There is no descriptor left to look with: better to look again than to say that there is nothing.
             return True
@@ -129,13 +128,17 @@ class Spool:
             self._thread = None
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker(), work, *args)
+
+    def _worker(self) -> ThreadPoolExecutor:
         self._thread = self._thread or ThreadPoolExecutor(1, "spool")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        return self._thread
 
     def _segments(self) -> list[Path]:
-        """Every segment, oldest first. Raises OSError if there is no descriptor left to look with."""
+        """Every segment that is not over, oldest first. Raises OSError if there is no descriptor left to look with."""
         try:
-            return sorted(path for path in self._directory.iterdir() if path.suffix == ".spool")
+            found = (path for path in self._directory.iterdir() if path.suffix == ".spool")
+            return sorted(path for path in found if path not in self._over)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -216,8 +219,6 @@ class Spool:
 
     def _take(self) -> tuple[Path, list[Hit]] | None:
         for path in self._segments():
-            if path in self._over:
-                continue
             try:
                 with path.open("rb") as segment:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
