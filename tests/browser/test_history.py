@@ -100,6 +100,30 @@ def test_a_history_has_its_own_address_and_back_leads_out(desks: Desks, sender: 
     expect(page).to_have_url(re.compile("/messages$"))
 
 
+BACK_AND_FORTH = """async () => {
+    const moved = () => new Promise((resolve) => addEventListener("popstate", resolve, { once: true }));
+    for (const move of ["back", "forward"]) {
+        const done = moved();
+        history[move]();
+        await done;
+    }
+    // A frame later the browser says that the first was closed.
+    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+}"""
+
+
+def test_a_history_that_is_left_and_entered_at_once_is_there(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="The quote")
+    sender.hit(message)
+    page = desks.open(sender)
+    page.get_by_role("link", name="The quote").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".open")).to_have_count(1)
+    page.evaluate(BACK_AND_FORTH)
+    expect(page).to_have_url(re.compile(f"/messages/{message['id']}$"))
+    expect(dialog.locator(".open")).to_have_count(1)
+
+
 @pytest.mark.parametrize("size", [PHONE, (320, 256)], ids=["phone", "enlarged-fourfold"])
 def test_a_long_subject_leaves_room_for_the_opens_and_the_speaker(
     desks: Desks, sender: Sender, size: tuple[int, int]

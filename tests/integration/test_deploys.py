@@ -156,6 +156,8 @@ async def workers(duo: Duo, tmp_path: Path) -> AsyncIterator[HubProcess]:
     """A third hub on the same servers, of two worker processes."""
     hub = HubProcess(tmp_path, duo.store.url, {**duo.two.environ, "HUB_SPOOL_DIR": str(tmp_path)}, ("--workers", "2"))
     hub.start()
+    # `/readyz` is answered by the first worker; a second that dies before it serves ends all, as a start that failed.
+    await eventually(lambda: hub.base_url in hub.output(), 30, "both workers serve")
     yield hub
     hub.kill()
 

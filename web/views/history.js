@@ -109,11 +109,17 @@ export function createHistory(desk) {
     if (event.target === dialog) dialog.close();
   }
 
+  /** The browser says so a frame late: by then it may have been dismissed, or opened again. */
   function closed() {
+    if (dialog.open || !shown) return;
+    end();
+    onClosed();
+  }
+
+  function end() {
     shown = undefined;
     readings.drop();
     returnFocus();
-    onClosed();
   }
 
   /** Where the browser could not, since what had the focus is gone. */
@@ -345,7 +351,7 @@ export function createHistory(desk) {
     /** @param {string} id @param {() => void} whenClosed */
     open(id, whenClosed) {
       onClosed = whenClosed;
-      if (shown === id) return;
+      if (dialog.open && shown === id) return;
       shown = id;
       wanted = PAGE;
       message = undefined;
@@ -364,8 +370,8 @@ export function createHistory(desk) {
     },
     /** Close it without going anywhere, as when the address has changed already. */
     dismiss() {
-      onClosed = () => undefined;
       dialog.close();
+      end();
     },
     get isOpen() {
       return dialog.open;
