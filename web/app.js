@@ -26,8 +26,6 @@ function startApp(root) {
   /** @type {ReturnType<typeof createDesk> | undefined} */
   let desk;
   let user = "";
-  /** Where to go after logging in. */
-  let wanted = "/activity";
 
   const router = createRouter((route) => desk?.show(route));
   prefs.watch(({ theme }) => {
@@ -50,8 +48,6 @@ function startApp(root) {
   }
 
   function signedOut() {
-    const here = location.pathname + location.search;
-    if (desk && here !== "/login") wanted = here;
     desk?.close();
     desk = undefined;
     showLogin();
@@ -60,13 +56,20 @@ function startApp(root) {
   function showLogin() {
     if (root.querySelector(".login")) return;
     if (location.pathname !== "/login") {
-      wanted = location.pathname === "/" ? "/activity" : location.pathname + location.search;
-      history.replaceState(history.state, "", "/login");
+      const wanted = location.pathname === "/" ? "/activity" : location.pathname + location.search;
+      history.replaceState({ ...history.state, wanted, user }, "", "/login");
     }
     const login = createLogin({ texts, api, onLoggedIn: begin });
     fill(root, login.element);
     badge.page(texts.login.title);
     login.focus();
+  }
+
+  /** From the log-in to where its user was or wanted to go, also after a reload; not to where somebody else was. */
+  function goOn() {
+    if (location.pathname !== "/login") return;
+    const { wanted, user: whose, ...state } = history.state ?? {};
+    history.replaceState(state, "", wanted && (!whose || whose === user) ? wanted : "/activity");
   }
 
   async function logOut() {
@@ -92,7 +95,7 @@ function startApp(root) {
         onStranger: startOver,
       });
       fill(root, desk.element);
-      if (location.pathname === "/login") history.replaceState(history.state, "", wanted);
+      goOn();
       desk.show(router.current());
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return;

@@ -165,6 +165,13 @@ def log_in(context: BrowserContext, sender: Sender) -> None:
     assert answer.ok, answer.text()
 
 
+def log_in_by_hand(page: Page, sender: Sender) -> None:
+    """Fill in and send the form that is shown."""
+    page.get_by_label("Email").fill(sender.email)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+
 def live(page: Page) -> None:
     """Wait until the page is connected and has caught up."""
     page.locator(".connection[data-state=live]").wait_for(state="attached")

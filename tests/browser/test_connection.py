@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desks, live, log_in, popups
+from tests.browser.conftest import Desks, live, log_in, log_in_by_hand, popups
 from tests.browser.people import CURL, Sender
 from tests.browser.test_sessions import Line, logged_in
 from tests.servers import HubProcess
@@ -159,9 +159,7 @@ def test_too_many_tabs_are_explained_and_one_can_be_used(desks: Desks, sender: S
     page = desks.context(sender.hub).new_page()
     page.route_web_socket("**/api/v1/ws", lambda socket: socket.on_message(lambda _: socket.close(code=4409)))
     page.goto("/")
-    page.get_by_label("Email").fill(sender.email)
-    page.get_by_label("Password", exact=True).fill("correct horse battery")
-    page.get_by_role("button", name="Log in").click()
+    log_in_by_hand(page, sender)
     expect(page.get_by_text("Glimpse is open in too many places at once.")).to_be_visible()
     expect(page.get_by_role("button", name="Use it here")).to_be_visible()
 

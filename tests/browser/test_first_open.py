@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Desks, live, popups
+from tests.browser.conftest import Desks, live, log_in_by_hand, popups
 from tests.browser.people import IPHONE, PASSWORD, Sender
 
 
@@ -22,14 +22,6 @@ def open_mail(browser: Browser, html: str, address: str) -> None:
     context.close()
 
 
-def log_in_by_hand(page: Page, sender: Sender) -> None:
-    page.goto("/")
-    page.get_by_label("Email").fill(sender.email)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    live(page)
-
-
 def test_an_open_reaches_the_screen_and_the_speaker_silences_the_next(
     browser: Browser, desks: Desks, sender: Sender
 ) -> None:
@@ -37,7 +29,9 @@ def test_an_open_reaches_the_screen_and_the_speaker_silences_the_next(
     snippet = message["pixels"][0]["html"]
     context = desks.context(sender.hub)
     page = context.new_page()
+    page.goto("/")
     log_in_by_hand(page, sender)
+    live(page)
 
     page.get_by_role("link", name="Messages").click()
     row = page.locator(f"[data-message='{message['id']}']")

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from tests.browser.conftest import Desks, live, log_in
+from tests.browser.conftest import Desks, live, log_in, log_in_by_hand
 from tests.browser.people import Sender
 
 
@@ -106,3 +106,25 @@ def test_a_log_out_that_is_heard_of_late_ends_nobody_elses_session(
     expect(page.get_by_label("Password", exact=True)).to_be_visible()
     assert asked == []
     assert whose(page.context) == stranger.email
+
+
+def test_a_log_in_that_was_reloaded_leads_to_what_was_asked_for(desks: Desks, sender: Sender) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.goto("/messages?q=renewal")
+    expect(page).to_have_url(re.compile("/login$"))
+    page.reload()
+    log_in_by_hand(page, sender)
+    expect(page).to_have_url(re.compile("/messages\\?q=renewal$"))
+
+
+def test_a_log_in_of_somebody_else_does_not_lead_to_where_the_last_one_was(
+    desks: Desks, sender: Sender, stranger: Sender
+) -> None:
+    page = desks.open(sender, f"/messages/{sender.register()['id']}")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Settings").click()
+    for account, where in ((sender, "/settings"), (stranger, "/activity")):
+        page.get_by_role("button", name="Log out").click()
+        log_in_by_hand(page, account)
+        live(page)
+        expect(page).to_have_url(re.compile(f"{where}$"))
