@@ -91,7 +91,7 @@ def visit(user_agent: str, address: str = "81.2.69.160") -> Visit:
 
 
 def main() -> int:
-    """Print the figures; the exit status is 1 if one is over what the issue allows."""
+    """Print the figures; the exit status is 1 if one is over what is allowed."""
     dice = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         data = data_sets(Path(folder), dice)

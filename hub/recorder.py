@@ -1,6 +1,6 @@
 """The recorder, the heart: hits in, one transaction a batch, events out.
 
-Promise: when `record` returns, the hit is committed, or, if the database is away, on disk in the spool; a
+Promise: a hit that is said to be safe is committed, or, if the database is away, on disk in the spool; a
 spooled hit is committed once, in its order, when the database is back or at the next start. What a batch
 changes (opens, counters, the users' logs) commits together or not at all, and only then is anybody told.
 

@@ -35,10 +35,11 @@ from hub.workers import Supervisor, heeded
 AppFactory: TypeAlias = Callable[[Config], ASGIApp]
 Drain: TypeAlias = Callable[[float], Awaitable[None]]
 
-END_SECONDS = 24.0
 DRAIN_MARGIN_SECONDS = 3.0
 ANSWER_SECONDS = 8
-"""What follows SIGTERM: the app's drain, at most this much over its time; the last answers; the lifespan's end."""
+END_SECONDS = 24.0
+"""How long the end may take: the app's drain, at most this much over its time; the last answers; and with the
+lifespan's end all of it."""
 
 BACKLOG = 65_535
 """Connections that wait to be accepted: as many as the kernel allows (`net.core.somaxconn`, 4096 by default). Whoever

@@ -199,10 +199,12 @@ class MeView(Struct):
 
 
 def settings_view(settings: Settings) -> SettingsView:
+    """The settings as answered."""
     return SettingsView(settings.realtime_notifications, rfc3339_or_none(settings.muted_all_at))
 
 
 def me_view(user: User, unseen: int) -> MeView:
+    """An account as its owner is answered; `unseen` is how many notifications they have not read."""
     return MeView(
         id=user.id,
         email=user.email,

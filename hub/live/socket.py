@@ -1,7 +1,7 @@
 """One open socket: what is sent to it, and when it is over.
 
-Promise: a socket that nothing waits for costs a timer and no task. What can be sent is sent at once; what has to
-wait is sent in order by a task that ends with it. No send lasts longer than the deadline.
+Promise: a socket that nothing waits for costs a timer, and no task but the server's own. What can be sent is sent at
+once; what has to wait is sent in order by a task that ends with it. No send lasts longer than the deadline.
 """
 
 from __future__ import annotations

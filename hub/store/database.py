@@ -217,7 +217,7 @@ class Database:
     def rows(self, parameter: str, **columns: str) -> str:
         """SQL for a table `r` made of the JSON array of objects in `parameter`.
 
-        `columns` names each field and its type (`text`, `bigint`, `boolean`).
+        `columns` names each field and its type on PostgreSQL.
         """
         if self.embedded:
             fields = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
