@@ -17,7 +17,7 @@ from hub.api.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, Passwords, pass
 from hub.api.problems import Problem, invalid, not_found
 from hub.api.session import ACCOUNT_ATTEMPTS
 from hub.model import Clock
-from hub.store.credentials import Credential, Credentials, SessionRow, TokenRow
+from hub.store.credentials import Credential, Credentials, SessionRow, TokenRow, key_of
 from hub.store.events import Events
 from hub.store.users import Users
 from hub.wire import Time, me_view, rfc3339, rfc3339_or_none, settings_view
@@ -180,7 +180,7 @@ class AccountApi:
         await read_nothing(request)
         if not await self._credentials.remove_token(user.id, token_id):
             raise not_found("token")
-        await self._actions.revoke([f"token:{token_id}"])
+        await self._actions.revoke([key_of("token", token_id)])
         return Response(status_code=204)
 
     async def sessions(self, request: Request) -> Response:
@@ -197,7 +197,7 @@ class AccountApi:
         await read_nothing(request)
         if not await self._credentials.remove_session(user.id, session_id):
             raise not_found("session")
-        await self._actions.revoke([f"session:{session_id}"])
+        await self._actions.revoke([key_of("session", session_id)])
         return Response(status_code=204)
 
     async def _change_password(self, credential: Credential, body: PasswordBody) -> None:
@@ -212,7 +212,7 @@ class AccountApi:
         kept = credential.id if credential.kind == "session" else None
         password_hash = await self._passwords.hash(body.new)
         ended = await self._credentials.replace_password(credential.user.id, password_hash, kept)
-        await self._actions.revoke([f"session:{session_id}" for session_id in ended])
+        await self._actions.revoke([key_of("session", session_id) for session_id in ended])
 
     async def _me(self, credential: Credential) -> Response:
         user = credential.user

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -21,17 +21,26 @@ SESSION_MS = 30 * DAY_MS
 _USER = columns("u")
 
 
-class Credential(Struct, frozen=True):
-    """What somebody showed to say who they are. `key` names it on the bus when it is revoked."""
+Kind: TypeAlias = Literal["token", "session"]
 
-    kind: Literal["token", "session"]
+
+def key_of(kind: Kind, id_: str) -> str:
+    """What names a credential on the bus, when it is revoked, and in `Credentials.valid`."""
+    return f"{kind}:{id_}"
+
+
+class Credential(Struct, frozen=True):
+    """What somebody showed to say who they are."""
+
+    kind: Kind
     id: str
     user: User
     last_used_at: int | None = None
 
     @property
     def key(self) -> str:
-        return f"{self.kind}:{self.id}"
+        """As `key_of`."""
+        return key_of(self.kind, self.id)
 
 
 class TokenRow(Struct, frozen=True):
@@ -162,7 +171,7 @@ class Credentials:
             " AND expires_at > $2",
             *(ids, at),
         )
-        return {f"{row['kind']}:{row['id']}" for row in rows}
+        return {key_of(row["kind"], row["id"]) for row in rows}
 
     def note_use(self, credential: Credential, at: int) -> None:
         """Note that a credential was used; `keep_uses` writes it down.
