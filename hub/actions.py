@@ -7,7 +7,7 @@ committed. These and the recorder are the only places that events leave from.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -52,7 +52,7 @@ class NewMessage(Struct, frozen=True):
     subject: str
     recipients: tuple[Recipient, ...]
     template: str | None
-    format: str
+    format: Literal["html", "plain"]
     shared: bool
     sent_at: int | None
     provider: Provider | None
@@ -68,7 +68,10 @@ class Claim(Struct, frozen=True):
 
 
 class Actions:
-    """The verbs. `base_url` is what pixel addresses in the events begin with, as the asker sees the hub."""
+    """The verbs. Their `base_url` is what pixel addresses in the events begin with, as the asker sees the hub.
+
+    All but `revoke` raise `DatabaseAway`.
+    """
 
     def __init__(self, database: Database, bus: Bus, renderer: Renderer, *, clock: Clock) -> None:
         self._database = database
@@ -242,7 +245,7 @@ def _registered(new: NewMessage, user: User, now: int) -> Message:
         registered_sequence=user.sequence,
         subject=new.subject,
         template=new.template,
-        format="plain" if new.format == "plain" else "html",
+        format=new.format,
         shared=new.shared,
         sent_at=new.sent_at,
         provider=new.provider,

@@ -17,6 +17,7 @@ from hub.model import (
     COUNTABLE,
     Count,
     Event,
+    EventType,
     Hit,
     LastSeen,
     MessageState,
@@ -232,7 +233,7 @@ class Batch:
             self.seen.pop(key, None)
             self._unseen.add(key)
 
-    def _event(self, type_: str, open_: Open, sequences: dict[str, int], opens: Mapping[str, int]) -> Event:
+    def _event(self, type_: EventType, open_: Open, sequences: dict[str, int], opens: Mapping[str, int]) -> Event:
         user = self._known.users[open_.user_id]
         message = replace(self._known.messages[open_.message_id], opens=opens[open_.message_id])
         sequences[user.id] += 1
@@ -242,14 +243,14 @@ class Batch:
 
 
 def recorded(
-    type_: str, open_: Open, message: MessageState, recipient: Recipient | None, user: User, sequence: int
+    type_: EventType, open_: Open, message: MessageState, recipient: Recipient | None, user: User, sequence: int
 ) -> Event:
     """The event that tells of an open, withheld or not as the policy says."""
     reason = policy.withheld(counted=open_.counted, message=message, settings=user.settings)
     return Event(
         user_id=user.id,
         sequence=sequence,
-        type=type_,  # type: ignore[arg-type]
+        type=type_,
         at=open_.at,
         notified=reason is None,
         withheld=reason,
