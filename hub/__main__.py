@@ -93,8 +93,8 @@ def demo(host: str, port: int | None) -> None:
             log_level="warning",
         )
         password, token = new_secret()[:12], new_secret(TOKEN_PREFIX)
-        _run(prepare(config))
-        _run(_with_database(config, lambda database: _demo_account(database, password, token)))
+        asyncio.run(prepare(config))
+        asyncio.run(_with_database(config, lambda database: _demo_account(database, password, token)))
         show = demonstration.Terminal(address(host, port), password, token)
         threading.Thread(target=show.run, name="demo", daemon=True).start()
         _serve(config, host)
@@ -104,7 +104,7 @@ def demo(host: str, port: int | None) -> None:
 def migrate() -> None:
     """Bring the database to the current schema."""
     config = _config()
-    revision = _run(run_migrations(config.database_url))
+    revision = asyncio.run(run_migrations(config.database_url))
     click.echo(f"{without_password(config.database_url)} is at revision {revision}")
 
 
@@ -129,8 +129,8 @@ def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> Non
         raise click.UsageError(f"the password {problem}")
     config = _config()
     role = "admin" if admin else "user"
-    _run(prepare(config))
-    _run(_with_database(config, lambda database: add_user(database, email, name, role, password)))
+    asyncio.run(prepare(config))
+    asyncio.run(_with_database(config, lambda database: add_user(database, email, name, role, password)))
     click.echo(f"{email} can log in now, to the hub on {without_password(config.database_url)}")
 
 
@@ -152,8 +152,8 @@ def new_token(email: str, name: str) -> None:
         # To make one would answer the same, and leave the file of a hub that nobody runs.
         nobody = f"there is no account for {email}, for there is no file {sqlite_path(config.database_url)[:160]!r}"
         raise AccountError(f"{nobody}: go to the hub's folder, set DATABASE_URL, or make one with `glimpse user add`")
-    _run(prepare(config))
-    click.echo(_run(_with_database(config, lambda database: create_token(database, email, name))))
+    asyncio.run(prepare(config))
+    click.echo(asyncio.run(_with_database(config, lambda database: create_token(database, email, name))))
 
 
 @cli.command()
@@ -256,10 +256,6 @@ def _config() -> Config:
     return config
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
 def _serve(config: Config, host: str) -> None:
     # What can be known to be wrong is told before anything is made or migrated.
     require_folder(config.database_url)
@@ -275,7 +271,7 @@ def _serve(config: Config, host: str) -> None:
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
         raise ConfigError(f"{reason}; set it to a folder that can") from None
     status = run_server(create_app, config, host=host, port=config.port, workers=config.workers)
-    sys.exit(status or 0)
+    sys.exit(status)
 
 
 async def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:

@@ -28,8 +28,6 @@ from hub.tracking.rules import (
 from hub.tracking.rules_agents import identify
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, CLOUDS, SCANNERS
 
-__all__ = ["RULESET", "Context", "Sighting", "classify", "examine", "explain_reason", "reconsider"]
-
 
 class Sighting(Struct, frozen=True):
     """A hit on the same pixel: its open's id, who by (a keyed hash) and what it was taken for."""

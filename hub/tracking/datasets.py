@@ -20,7 +20,7 @@ from hub.config import DATA_DIR, ConfigError
 from hub.model import Place
 from hub.tracking.place import NOWHERE, BadDatabase, Places
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, OWNERS
-from hub.tracking.visit import address_number
+from hub.tracking.visit import BITS, address_number
 
 logger = logging.getLogger("hub.datasets")
 
@@ -103,11 +103,10 @@ def parse_block(text: str) -> Block:
     """The block behind `1.2.3.0/24` or a single address. Raises ValueError if it is neither."""
     address, _, length_text = text.partition("/")
     version, number = address_number(address)
-    bits = 32 if version == 4 else 128
-    length = int(length_text) if length_text else bits
-    if not 0 <= length <= bits:
+    length = int(length_text) if length_text else BITS[version]
+    if not 0 <= length <= BITS[version]:
         raise ValueError("not a network")
-    host_bits = bits - length
+    host_bits = BITS[version] - length
     first = number >> host_bits << host_bits
     return version, first, first + (1 << host_bits) - 1
 

@@ -22,6 +22,7 @@ from typing import IO, NamedTuple
 
 from hub.tracking.datasets import PLACES_FILE, RELAY_FILE, BadList, Block, merge_blocks, read_blocks
 from hub.tracking.place import BadDatabase, Places
+from hub.tracking.visit import BITS
 
 RELAY_URL = "https://mask-api.icloud.com/egress-ip-ranges.csv"
 PLACES_URL = "https://download.db-ip.com/free/dbip-city-lite-{year:04}-{month:02}.mmdb.gz"
@@ -199,8 +200,7 @@ def _check_places(path: Path) -> None:
 def _written(blocks: Iterable[Block]) -> Iterator[str]:
     yield f"# From {RELAY_URL}, merged"
     for version, first, last in blocks:
-        size = 4 if version == 4 else 16
-        ends = (ip_address(number.to_bytes(size, "big")) for number in (first, last))
+        ends = (ip_address(number.to_bytes(BITS[version] // 8, "big")) for number in (first, last))
         yield from map(str, summarize_address_range(*ends))
 
 

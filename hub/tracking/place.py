@@ -43,19 +43,19 @@ class Places:
         except (InvalidDatabaseError, ValueError):
             raise BadDatabase("it is not a database in the .mmdb format") from None
         metadata = self._reader.metadata()
-        self.kind = metadata.database_type
+        kind = metadata.database_type
         self.built_at = metadata.build_epoch * 1000
         self.nodes = metadata.node_count
         self._look_up: Callable[[str], Any]
-        if "City" in self.kind:
+        if "City" in kind:
             self._look_up = self._reader.city
-        elif "Enterprise" in self.kind:
+        elif "Enterprise" in kind:
             self._look_up = self._reader.enterprise
-        elif "Country" in self.kind:
+        elif "Country" in kind:
             self._look_up = self._reader.country
         else:
             self._reader.close()
-            raise BadDatabase(f"it holds {self.kind[:60]!r}: a City or Country database is needed")
+            raise BadDatabase(f"it holds {kind[:60]!r}: a City or Country database is needed")
         self._of_block = lru_cache(maxsize=CACHED_BLOCKS)(self._find_block)
         self._of_address = lru_cache(maxsize=CACHED_ADDRESSES)(self._find)
 
