@@ -17,13 +17,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from hub.actions import Actions
+from hub.api import asyncapi, openapi
 from hub.api.asked import refuse_too_much
-from hub.api.asyncapi import AsyncApi
 from hub.api.attempts import Attempts, LocalAttempts, SharedAttempts
 from hub.api.auth import Auth
+from hub.api.documents import Document
 from hub.api.health import HealthApi, Metrics
 from hub.api.messages import MessagesApi
-from hub.api.openapi import OpenApi
 from hub.api.opens import OpensApi
 from hub.api.pages import PagesApi, web_directory
 from hub.api.passwords import Passwords
@@ -183,8 +183,8 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
                     ),
                     Route("/stream", Streams(auth, connections, config).stream),
                     WebSocketRoute("/ws", sockets),
-                    Route("/openapi.json", OpenApi().document),
-                    Route("/asyncapi.json", AsyncApi().document),
+                    Route("/openapi.json", Document(openapi.document()).get),
+                    Route("/asyncapi.json", Document(asyncapi.document()).get),
                 ],
                 redirect_slashes=False,
             ),

@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hub.api.problems import nowhere
+from hub.live.websocket import SOCKET_PATH
 from hub.logs import REQUEST_ID
 from hub.model import new_id
 from hub.tracking.pixel import PREFIX, SUFFIX
 
-SOCKET_PATH = "/api/v1/ws"
 USABLE_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 """What Heroku's router sends and other proxies may; anything else is replaced, so that nothing odd is logged."""
 

@@ -10,19 +10,15 @@ from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
-from hub.api.asked import Query
-from hub.api.openapi import VERSION
+from hub.api.auth import HTTPS_COOKIE
+from hub.api.documents import VERSION
 from hub.live.allowance import TOO_MANY_FRAMES
 from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing
 from hub.live.listener import GOING_DOWN, NOT_AUTHENTICATED, NOT_THE_PROTOCOL, TOO_MANY_SOCKETS, TOO_SLOW
-from hub.live.websocket import NO_CONNECT, SUBPROTOCOL, TRY_AGAIN_LATER, WRONG_ORIGIN
+from hub.live.websocket import NO_CONNECT, SOCKET_PATH, SUBPROTOCOL, TRY_AGAIN_LATER, WRONG_ORIGIN
 from hub.model import EventType
 from hub.wire import EVENT_DATA, EventView, MessageData, MutedData, OpenData, SeenData, SettingsData
-
-ADDRESS = "/api/v1/ws"
 
 
 class Happened(Struct, tag_field="type", tag="event"):
@@ -58,18 +54,6 @@ CLOSE_CODES = {
 }
 
 
-class AsyncApi:
-    """Makes the document once and serves it."""
-
-    def __init__(self) -> None:
-        self._document = msgspec.json.encode(document())
-
-    async def document(self, request: Request) -> Response:
-        """`GET /asyncapi.json`."""
-        Query(request)
-        return Response(self._document, media_type="application/json", headers={"cache-control": "no-cache"})
-
-
 def document() -> dict[str, Any]:
     """The AsyncAPI document."""
     types = [*SAID, *TOLD, *EVENT_DATA]
@@ -103,7 +87,7 @@ def document() -> dict[str, Any]:
         },
         "channels": {
             "socket": {
-                "address": ADDRESS,
+                "address": SOCKET_PATH,
                 "title": "The socket",
                 "description": "Text frames of the subprotocol glimpse.v1, one JSON object each. Credentials are the "
                 "session's cookie with the hub's own Origin, an Authorization header, or the token in the first "
@@ -128,7 +112,7 @@ def document() -> dict[str, Any]:
             "schemas": components,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "httpApiKey", "in": "cookie", "name": "__Host-glimpse"},
+                "session": {"type": "httpApiKey", "in": "cookie", "name": HTTPS_COOKIE},
             },
         },
     }

@@ -19,6 +19,9 @@ from hub.store.credentials import SESSION_MS, Credential, Credentials
 from hub.tracking.visit import TrustedProxies, forwarded_proto
 
 TOKEN_PREFIX = "glimpse_"
+HTTPS_COOKIE = "__Host-glimpse"
+HTTP_COOKIE = "glimpse"
+"""A browser keeps `__Host-` only over https, so that plain http and subdomains cannot plant it."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOUCH_MS = 60_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -144,8 +147,7 @@ class Auth:
         return origin is not None and _origin(origin) in ours - {None}
 
     def _cookie_name(self, connection: HTTPConnection) -> str:
-        # A browser keeps `__Host-` only over https, so that plain http and subdomains cannot plant it.
-        return "__Host-glimpse" if self._scheme(connection) == "https" else "glimpse"
+        return HTTPS_COOKIE if self._scheme(connection) == "https" else HTTP_COOKIE
 
     def _cookie(self, connection: HTTPConnection) -> str | None:
         return connection.cookies.get(self._cookie_name(connection))

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
-from hub.api.asked import LIMIT, MAX_LIMIT, MAX_NUMBER, Query
-from hub.api.messages import MessageBody, MessagePage, MessagePatch
+from hub.api.asked import LIMIT, MAX_LIMIT, MAX_NUMBER
+from hub.api.auth import HTTPS_COOKIE
+from hub.api.documents import VERSION
+from hub.api.messages import MOST_KEY, MessageBody, MessagePage, MessagePatch
 from hub.api.opens import EVENTS_LIMIT, EventPage, OpenPage
 from hub.api.problems import MEDIA_TYPE, ProblemView
 from hub.api.session import LoginBody
@@ -26,10 +26,9 @@ from hub.api.settings import (
     TokenPage,
     TokenView,
 )
+from hub.live.websocket import SUBPROTOCOL
 from hub.model import ID_CHARACTERS
 from hub.wire import EVENT_DATA, MessageView, MeView, MutedData, SettingsView
-
-VERSION = "1.0.0"
 
 LISTED = ("limit", "cursor")
 
@@ -126,18 +125,6 @@ PROBLEMS = {
 }
 
 
-class OpenApi:
-    """Makes the document once and serves it."""
-
-    def __init__(self) -> None:
-        self._document = msgspec.json.encode(document())
-
-    async def document(self, request: Request) -> Response:
-        """`GET /openapi.json`."""
-        Query(request)
-        return Response(self._document, media_type="application/json", headers={"cache-control": "no-cache"})
-
-
 def document() -> dict[str, Any]:
     """The OpenAPI document."""
     types: list[type[Struct]] = []
@@ -170,7 +157,7 @@ def document() -> dict[str, Any]:
             "schemas": components,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-glimpse"},
+                "session": {"type": "apiKey", "in": "cookie", "name": HTTPS_COOKIE},
             },
         },
     }
@@ -183,7 +170,7 @@ def _operation(asked: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
         own: dict[str, Any] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
         parameters.insert(0, own)
     if (asked.method, asked.path) == ("post", "/messages"):
-        schema = {"type": "string", "minLength": 1, "maxLength": 200}
+        schema = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": schema})
     success: dict[str, Any] = {"description": asked.summary}
     if asked.reply is not None:
@@ -226,7 +213,7 @@ def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
     header: dict[str, Any] = {
         "name": "Sec-WebSocket-Protocol",
         "in": "header",
-        "schema": {"type": "string", "const": "glimpse.v1"},
+        "schema": {"type": "string", "const": SUBPROTOCOL},
     }
     problems = _problems(refs)
     return {

@@ -33,6 +33,7 @@ from hub.wire import encode, settings_view
 
 logger = logging.getLogger(__name__)
 
+SOCKET_PATH = "/api/v1/ws"
 SUBPROTOCOL = "glimpse.v1"
 TRY_AGAIN_LATER = 1013
 WRONG_ORIGIN = 4403
