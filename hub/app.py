@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.applications import Starlette
@@ -66,7 +67,8 @@ def create_app(config: Config) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.router.routes.extend(await _build(app, config, stack))
+            parts = await _open(config, stack)
+            app.router.routes.extend(_routes(app, config, parts, stack))
             yield
 
     app = Front(
@@ -83,7 +85,21 @@ def create_app(config: Config) -> Starlette:
     return app
 
 
-async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[BaseRoute]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What is open, and at work by itself, for as long as the application lives."""
+
+    database: Database
+    credentials: Credentials
+    keys: Keys
+    renderer: Renderer
+    metrics: Metrics
+    connections: Connections
+    bus: Bus
+    recorder: Recorder
+
+
+async def _open(config: Config, stack: AsyncExitStack) -> _Parts:
     device.prepare()
     datasets = Datasets.load(config.data_dir, config.geoip_db)
     database = Database(config.database_url)
@@ -91,15 +107,14 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
     preparation = Preparation(database, config)
     stack.push_async_callback(preparation.stop)
     keys = await preparation.keys()
-    users, credentials = Users(database), Credentials(database)
-    messages, opens, events = Messages(database), Opens(database), Events(database)
 
+    credentials = Credentials(database)
     renderer = Renderer(keys, config.public_url or f"http://127.0.0.1:{config.port or 80}")
     metrics = Metrics(of_several=config.workers > 1)
     connections = Connections(
-        users,
+        Users(database),
         credentials,
-        LogPages(events, renderer),
+        LogPages(Events(database), renderer),
         max_per_user=config.max_sockets_per_user,
         max_bytes=config.max_queue_bytes,
         clock=now,
@@ -124,27 +139,34 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         clock=now,
     )
     await stack.enter_async_context(upkeep)
+    return _Parts(
+        database=database,
+        credentials=credentials,
+        keys=keys,
+        renderer=renderer,
+        metrics=metrics,
+        connections=connections,
+        bus=bus,
+        recorder=recorder,
+    )
+
+
+def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack) -> list[BaseRoute]:
+    database, connections, metrics = parts.database, parts.connections, parts.metrics
+    users, messages, opens, events = Users(database), Messages(database), Opens(database), Events(database)
     passwords = Passwords()
     stack.callback(passwords.close)
+    attempts = _attempts(config, parts.keys, stack)
 
-    actions = Actions(database, bus, renderer, clock=now)
+    actions = Actions(database, parts.bus, parts.renderer, clock=now)
     trusted = TrustedProxies(config.trusted_proxies)
-    auth = Auth(credentials, public_url=config.public_url, trusted_proxies=trusted, clock=now)
-    health = HealthApi(
-        auth,
-        database,
-        recorder,
-        bus,
-        connections,
-        metrics,
-        trusted_proxies=trusted,
-    )
-    attempts = _attempts(config, keys, stack)
-    account = AccountApi(auth, users, credentials, events, actions, passwords, attempts, now)
+    auth = Auth(parts.credentials, public_url=config.public_url, trusted_proxies=trusted, clock=now)
+    health = HealthApi(auth, database, parts.recorder, parts.bus, connections, metrics, trusted_proxies=trusted)
+    account = AccountApi(auth, users, parts.credentials, events, actions, passwords, attempts, now)
     session = SessionApi(
         auth,
         users,
-        credentials,
+        parts.credentials,
         events,
         actions,
         passwords,
@@ -152,14 +174,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
         trusted_proxies=trusted,
         clock=now,
     )
-
-    sockets = Sockets(
-        auth,
-        actions,
-        connections,
-        config,
-        on_close=metrics.closed,
-    )
+    sockets = Sockets(auth, actions, connections, config, on_close=metrics.closed)
 
     async def drain(seconds: float) -> None:
         sockets.go_down()
@@ -167,7 +182,7 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
 
     app.state.drain = drain
     app.state.socket = sockets
-    app.state.pixel = Pixel(keys, recorder, trusted, now, metrics.hit)
+    app.state.pixel = Pixel(parts.keys, parts.recorder, trusted, now, metrics.hit)
     return [
         # The front serves pixels and sockets; here the router learns what else is to be refused at their addresses.
         Route("/o/{name:path}.gif", app.state.pixel, methods=["GET"]),
@@ -176,8 +191,8 @@ async def _build(app: Starlette, config: Config, stack: AsyncExitStack) -> list[
             Router(
                 [
                     *_resources(
-                        MessagesApi(auth, messages, actions, keys, now),
-                        OpensApi(auth, messages, opens, events, renderer),
+                        MessagesApi(auth, messages, actions, parts.keys, now),
+                        OpensApi(auth, messages, opens, events, parts.renderer),
                         account,
                         session,
                     ),
