@@ -262,7 +262,7 @@ def _serve(config: Config, host: str) -> None:
     if config.redis_url is not None:
         RedisBackend(config.redis_url)
     try:
-        Spool(config.spool_dir).open()
+        Spool(config.spool_dir).make_folder()
     except OSError as error:
         beside = config.embedded and config.spool_dir.parent == Path(sqlite_path(config.database_url)).parent
         if beside and not os.access(config.spool_dir.parent, os.W_OK):

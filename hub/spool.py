@@ -58,7 +58,7 @@ class Spool:
         """Begin the thread that all is done in: when it is needed, there may be none to be had."""
         self._worker().submit(int).result()
 
-    def open(self) -> None:
+    def make_folder(self) -> None:
         """Make the folder and see that it can be written. Raises OSError."""
         self._directory.mkdir(parents=True, exist_ok=True)
         probe = self._directory / f".{new_id()}.probe"

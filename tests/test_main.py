@@ -263,7 +263,7 @@ def test_database_beside_which_nothing_can_be_written_is_named(
     def refuse(_: Spool) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Spool, "open", refuse)
+    monkeypatch.setattr(Spool, "make_folder", refuse)
     beside = {"HUB_SPOOL_DIR": "", "DATABASE_URL": "sqlite:///hub.db"}
     assert_refused(command("serve", **beside), 1, "HUB_SPOOL_DIR", "Permission denied")
     monkeypatch.setattr(os, "access", lambda *_: False)

@@ -216,7 +216,7 @@ async def _read(directory: Path) -> list[Hit]:
     found: list[Hit] = []
     for segment in segments(directory):
         copy = Spool(directory / segment.stem)
-        copy.open()
+        copy.make_folder()
         (directory / segment.stem / segment.name).write_bytes(segment.read_bytes())
         found += await drain(copy)
         (directory / segment.stem).rmdir()
@@ -264,7 +264,7 @@ def test_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path, p
     (tmp_path / "spool").write_text("")
     directory = tmp_path / "spool" if place.startswith("a file") else tmp_path / "spool" / "inside"
     with pytest.raises(OSError, match="spool"):
-        Spool(directory).open()
+        Spool(directory).make_folder()
     assert not Spool(directory).pending()
 
 
