@@ -84,7 +84,7 @@ class Batch:
         self._before: dict[str, Open] = {}
         self._corrected: dict[str, Open] = {}
         self.seen: dict[tuple[str, int, str], LastSeen] = {}
-        self._unseen: set[tuple[str, int, str]] = set()
+        self._mistaken: set[tuple[str, int, str]] = set()
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
         """Judge hits by what is known. Their messages are none that hits judged before were on."""
@@ -123,9 +123,9 @@ class Batch:
         ]
 
     @property
-    def unseen(self) -> set[tuple[str, int, str]]:
-        """Who was taken for a person, in this batch or before, and turns out to be none."""
-        return self._unseen - self.seen.keys()
+    def mistaken(self) -> set[tuple[str, int, str]]:
+        """The clients taken for people, in this batch or before, who turn out to be none."""
+        return self._mistaken - self.seen.keys()
 
     def verdicts(self) -> Mapping[str, int]:
         """How many of the new opens have each verdict."""
@@ -231,7 +231,7 @@ class Batch:
             key = (*pixel, sightings[place].client)
             self._last_seen.pop(key, None)
             self.seen.pop(key, None)
-            self._unseen.add(key)
+            self._mistaken.add(key)
 
     def _event(self, type_: EventType, open_: Open, sequences: dict[str, int], opens: Mapping[str, int]) -> Event:
         user = self._known.users[open_.user_id]

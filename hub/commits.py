@@ -195,7 +195,7 @@ class Commits:
         tx.quick = False
         await tx.change(self._opens.corrected(batch.corrected))
         await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in batch.corrected})
-        await self._opens.forget_seen(tx, batch.unseen)
+        await self._opens.forget_seen(tx, batch.mistaken)
 
     def _told(self, batch: Batch, events: Sequence[Event], began: float) -> list[Notice]:
         self._measures.committed(batch.size, time.perf_counter() - began)

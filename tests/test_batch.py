@@ -218,8 +218,8 @@ def test_client_of_a_burst_who_comes_back_repeats_nobody() -> None:
     scanner = ("scanner", False, False)
     assert [(verdict, counted) for verdict, counted, _ in outcomes(judge(burst, FRESH))] == [scanner[:2]] * 3
     assert outcomes(judge([*burst, *again], FRESH))[3:] == [PERSON] * 3
-    assert judge(burst, FRESH).unseen == {(FRESH.id, 1, f"client {n}") for n in range(2)}
-    assert judge([*burst, *again], FRESH).unseen == set()
+    assert judge(burst, FRESH).mistaken == {(FRESH.id, 1, f"client {n}") for n in range(2)}
+    assert judge([*burst, *again], FRESH).mistaken == set()
 
 
 def test_hits_after_the_delivery_window_are_no_burst() -> None:
