@@ -11,13 +11,6 @@ CLIENT_HASH_MS = DAY_MS
 VIEWINGS_MS = 7 * DAY_MS
 """Longer than a spool is likely to wait: a replayed hit is judged by the viewings of its own time."""
 
-KEYS = {
-    "last_seen": "message_id, position, client",
-    "viewings": "message_id, at",
-    "idempotency_keys": "user_id, key",
-    "sessions": "id",
-}
-
 
 class Retention:
     """Deletes old log entries, client hashes, viewings, idempotency keys and expired sessions."""
@@ -34,15 +27,15 @@ class Retention:
         for row in await self._database.fetch("SELECT id FROM users"):
             while slice_ := await self._events.trim(row["id"], now - self._log_ms):
                 removed += slice_
-        for table, column, before in (
-            ("last_seen", "at", now - CLIENT_HASH_MS),
-            ("viewings", "at", now - VIEWINGS_MS),
-            ("idempotency_keys", "created_at", now - KEPT_MS),
-            ("sessions", "expires_at", now),
+        for table, key, column, before in (
+            ("last_seen", "message_id, position, client", "at", now - CLIENT_HASH_MS),
+            ("viewings", "message_id, at", "at", now - VIEWINGS_MS),
+            ("idempotency_keys", "user_id, key", "created_at", now - KEPT_MS),
+            ("sessions", "id", "expires_at", now),
         ):
             removed += await self._slices(
-                f"DELETE FROM {table} WHERE ({KEYS[table]}) IN"
-                f" (SELECT {KEYS[table]} FROM {table} WHERE {column} < $1 LIMIT {TRIM_SLICE}) RETURNING 1 AS gone",
+                f"DELETE FROM {table} WHERE ({key}) IN"
+                f" (SELECT {key} FROM {table} WHERE {column} < $1 LIMIT {TRIM_SLICE}) RETURNING 1 AS gone",
                 before,
             )
         return removed + await self._slices(
