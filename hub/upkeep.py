@@ -46,36 +46,22 @@ class Upkeep:
         log_check_seconds: float,
         clock: Clock,
     ) -> None:
-        async def adopt() -> None:
-            recorder.adopt()
-
-        async def reload() -> None:
-            if await asyncio.to_thread(datasets.reload_if_changed):
-                logger.info("data sets were loaded anew")
-
-        async def sweep() -> None:
-            removed = await retention.sweep(clock())
-            if removed:
-                logger.info("%d rows whose time was over were deleted", removed)
-
-        async def stand_in() -> None:
-            if not bus.up:
-                await connections.check()
-
+        self._connections = connections
+        self._bus = bus
+        self._recorder = recorder
+        self._retention = retention
+        self._datasets = datasets
         self._credentials = credentials
-        machine = Machine(clock)
-
-        async def look() -> None:
-            machine.look()
-
+        self._machine = Machine(clock)
+        self._clock = clock
         self._turns: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("the check of the log", log_check_seconds, connections.check),
-            ("the check of the log while the bus is down", BUS_DOWN_SECONDS, stand_in),
+            ("the check of the log while the bus is down", BUS_DOWN_SECONDS, self._stand_in_for_the_bus),
             ("the note of what was used", USES_SECONDS, credentials.keep_uses),
-            ("the look for spools left behind", ADOPT_SECONDS, adopt),
-            ("the look at the machine", MACHINE_SECONDS, look),
-            ("the reload of data sets", DATASETS_SECONDS, reload),
-            ("the sweep of old rows", SWEEP_SECONDS, sweep),
+            ("the look for spools left behind", ADOPT_SECONDS, self._adopt),
+            ("the look at the machine", MACHINE_SECONDS, self._look_at_the_machine),
+            ("the reload of data sets", DATASETS_SECONDS, self._reload),
+            ("the sweep of old rows", SWEEP_SECONDS, self._sweep),
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -89,6 +75,25 @@ class Upkeep:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(DatabaseAway):
             await self._credentials.keep_uses()
+
+    async def _stand_in_for_the_bus(self) -> None:
+        if not self._bus.up:
+            await self._connections.check()
+
+    async def _adopt(self) -> None:
+        self._recorder.adopt()
+
+    async def _look_at_the_machine(self) -> None:
+        self._machine.look()
+
+    async def _reload(self) -> None:
+        if await asyncio.to_thread(self._datasets.reload_if_changed):
+            logger.info("data sets were loaded anew")
+
+    async def _sweep(self) -> None:
+        removed = await self._retention.sweep(self._clock())
+        if removed:
+            logger.info("%d rows whose time was over were deleted", removed)
 
 
 async def _every(name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
