@@ -42,7 +42,7 @@ PASSWORD = "correct horse battery"
 PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 """As weak as argon2 allows, so that a log-in takes no time; the hub's own hashes are tried by themselves."""
 
-AN_HOUR_AGO = "2024-05-01T12:00:00Z"
+LONG_AGO = "2024-05-01T12:00:00Z"
 """When the messages here were sent: long ago, so that a hit is nobody's delivery."""
 READER = "203.0.113.7"
 MAIL_PROGRAM = (
@@ -140,7 +140,7 @@ class Sender:
         body = {
             "subject": f"Proposal {self.subjects}",
             "recipients": [{"address": address} for address in addresses or ("reader@example.com",)],
-            "sent_at": AN_HOUR_AGO,
+            "sent_at": LONG_AGO,
         }
         message: dict[str, Any] = await self.post("/messages", body | fields)
         return message

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from xdist.workermanage import WorkerController
 
 from hub.model import Message
 from tests.factories import Store, open_store
+from tests.hub_process import Start
 from tests.servers import HubProcess, Postgres, Valkey
 
 pytest_plugins = ("tests.api",)
@@ -191,7 +192,7 @@ def migrated_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def start_hub(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
+def start_hub(tmp_path: Path) -> Iterator[Start]:
     """Starts hubs, `start_hub(database_url, REDIS_URL=…, arguments=(…))`, and ends them after the test."""
     hubs: list[HubProcess] = []
 

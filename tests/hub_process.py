@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeVar, cast
+from typing import Any, BinaryIO, Self, TypeAlias, TypeVar, cast
 
 from hub import accounts
 from hub.store.database import Database
@@ -174,3 +174,7 @@ class HubProcess:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+Start: TypeAlias = Callable[..., HubProcess]
+"""Starts a hub, as the fixture `start_hub` does."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -122,6 +122,3 @@ async def a_ledger(store: Store, *users: User, pixels: int) -> Ledger:
 
 async def a_message(store: Store, user: User, readers: Sequence[str]) -> Message:
     return await store.message(user, recipients=readers, shared=False, sent_at=LONG_AGO)
-
-
-Start = Callable[..., HubProcess]

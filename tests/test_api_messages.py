@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api import AN_HOUR_AGO, MACHINE, Hub, Sender, assert_problem
+from tests.api import LONG_AGO, MACHINE, Hub, Sender, assert_problem
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LEAST = {"subject": "Proposal", "recipients": [{"address": "reader@example.com"}]}
@@ -291,7 +291,7 @@ async def test_patch_changes_what_it_names_and_nothing_else(sender: Sender) -> N
     path = f"/messages/{message['id']}"
     provider = {"name": "gmail", "message_id": "m", "thread_id": None}
     crm = {"system": "hubspot", "record_id": "1", "url": None}
-    assert await sender.patch(path, sent_at=AN_HOUR_AGO) == message | {"sent_at": "2024-05-01T12:00:00.000Z"}
+    assert await sender.patch(path, sent_at=LONG_AGO) == message | {"sent_at": "2024-05-01T12:00:00.000Z"}
     await sender.patch(path, provider=provider, crm=crm)
     changed = await sender.patch(path, muted=True)
     assert changed == message | {
@@ -337,7 +337,7 @@ async def test_draft_is_the_senders_own_until_it_is_sent(sender: Sender) -> None
     message = await sender.register(sent_at=None)
     assert message["sent_at"] is None
     await sender.hit(message)
-    await sender.patch(f"/messages/{message['id']}", sent_at=AN_HOUR_AGO)
+    await sender.patch(f"/messages/{message['id']}", sent_at=LONG_AGO)
     await sender.hit(message)
     opens = (await sender.get(f"/messages/{message['id']}/opens", all="true"))["items"]
     assert [(found["verdict"], found["counted"]) for found in opens] == [("human", True), ("self", False)]

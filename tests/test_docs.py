@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -24,6 +24,7 @@ from hub.config import Config
 from hub.live import connections, frames, websocket
 from hub.model import EventType, VerdictName, Withheld
 from hub.tracking.pixel import HEADERS
+from tests.hub_process import Start
 from tests.servers import ROOT, HubProcess, eventually
 
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -178,7 +179,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 @pytest.fixture
-def hub(start_hub: Callable[..., HubProcess], migrated_sqlite_url: str) -> HubProcess:
+def hub(start_hub: Start, migrated_sqlite_url: str) -> HubProcess:
     hub = start_hub(migrated_sqlite_url)
     hub.add_user("you@example.com", "Your Name", "a long enough password")
     return hub

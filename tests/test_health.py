@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from hub.api.health import Metrics
 from hub.store.urls import sqlite_path
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
+from tests.hub_process import Start
 from tests.processes import eventually, wait_until
-from tests.servers import HubProcess, Postgres, Valkey
+from tests.servers import Postgres, Valkey
 
 OUTSIDE = {"x-forwarded-for": "203.0.113.9"}
 
@@ -43,7 +44,7 @@ def checks(base_url: str) -> tuple[int, dict[str, str]]:
 
 
 def test_readyz_is_503_while_the_database_is_away(
-    postgres: Postgres, migrated_postgresql_url: str, start_hub: Callable[..., HubProcess]
+    postgres: Postgres, migrated_postgresql_url: str, start_hub: Start
 ) -> None:
     hub = start_hub(migrated_postgresql_url)
     assert checks(hub.base_url) == (200, {})
@@ -73,7 +74,7 @@ async def test_readyz_is_503_while_nothing_can_be_written_and_nobody_has_come(
 
 
 def test_readyz_is_503_while_the_bus_is_away(
-    valkey: Valkey, redis_url: str, migrated_sqlite_url: str, start_hub: Callable[..., HubProcess]
+    valkey: Valkey, redis_url: str, migrated_sqlite_url: str, start_hub: Start
 ) -> None:
     hub = start_hub(migrated_sqlite_url, REDIS_URL=redis_url)
     valkey.stop()

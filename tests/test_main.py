@@ -19,6 +19,7 @@ import pytest
 
 from hub.__main__ import main
 from hub.spool import Spool
+from tests.hub_process import Start
 from tests.processes import free_port, start_process, wait_until
 from tests.servers import ROOT, HubProcess, Postgres
 
@@ -322,7 +323,7 @@ def test_serve_refuses_a_database_that_somebody_has_to_migrate(postgresql_url: s
 
 
 def test_serve_migrates_an_embedded_database_and_says_how_to_make_the_first_account(
-    sqlite_url: str, start_hub: Callable[..., HubProcess]
+    sqlite_url: str, start_hub: Start
 ) -> None:
     hub = start_hub(sqlite_url)
     wait_until(lambda: hub.base_url in hub.output())

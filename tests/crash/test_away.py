@@ -13,7 +13,8 @@ import pytest
 from hub.store.urls import sqlite_path
 from hub.store.users import Users
 from tests.factories import Store
-from tests.ledger import SECRET, Start, a_ledger, asking
+from tests.hub_process import Start
+from tests.ledger import SECRET, a_ledger, asking
 from tests.processes import eventually
 from tests.servers import HubProcess, Postgres
 

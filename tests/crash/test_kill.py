@@ -9,7 +9,8 @@ from pathlib import Path
 from hub.spool import Spool
 from tests.factories import Store, a_hit, seeded
 from tests.follower import a_follower
-from tests.ledger import SECRET, Ledger, Start, a_ledger, asking
+from tests.hub_process import Start
+from tests.ledger import SECRET, Ledger, a_ledger, asking
 from tests.plugins import listening
 from tests.processes import eventually
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,7 +12,8 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.api import AN_HOUR_AGO, MAIL_PROGRAM, Socket
+from tests.api import LONG_AGO, MAIL_PROGRAM, Socket
+from tests.hub_process import Start
 from tests.servers import HubProcess, Valkey
 
 SOCKETS = 12
@@ -20,7 +21,7 @@ SOCKETS = 12
 
 
 @pytest.fixture
-def workers(valkey: Valkey, migrated_postgresql_url: str, start_hub: Callable[..., HubProcess]) -> Iterator[HubProcess]:
+def workers(valkey: Valkey, migrated_postgresql_url: str, start_hub: Start) -> Iterator[HubProcess]:
     """A hub of two processes on PostgreSQL and Valkey, with one account."""
     valkey.command("FLUSHALL")
     hub = start_hub(migrated_postgresql_url, REDIS_URL=valkey.url, arguments=("--workers", "2"))
@@ -50,7 +51,7 @@ async def test_processes_tell_and_enforce_alike(workers: HubProcess) -> None:
             assert len({json.dumps(event) for event in heard}) == 1
             return heard[0]
 
-        body = {"subject": "x", "recipients": [{"address": "a@example.com"}], "sent_at": AN_HOUR_AGO}
+        body = {"subject": "x", "recipients": [{"address": "a@example.com"}], "sent_at": LONG_AGO}
         message = (await api.post("/messages", json=body)).json()
         await all_hear("message.registered")
         for number in range(6):

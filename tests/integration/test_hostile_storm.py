@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.factories import open_store, seeded
 from tests.hostile import Storm, requests
-from tests.ledger import LEDGER_KEYS, SECRET, Ledger, Start, a_ledger, asking
+from tests.hub_process import Start
+from tests.ledger import LEDGER_KEYS, SECRET, Ledger, a_ledger, asking
 from tests.processes import eventually
 
 REQUESTS = 2500

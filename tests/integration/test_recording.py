@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 
 from tests.factories import READER, Store
-from tests.ledger import LEDGER_KEYS, SECRET, Start, a_ledger, asking
+from tests.hub_process import Start
+from tests.ledger import LEDGER_KEYS, SECRET, a_ledger, asking
 from tests.processes import eventually
 
 PERSON = {"user-agent": READER}

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from hub.model import Message
-from tests.api import AN_HOUR_AGO
+from hub.wire import rfc3339
 from tests.duo import Duo
 from tests.ledger import LONG_AGO
 from tests.plugins import Plugin, listening, reading
@@ -142,7 +142,7 @@ async def test_clients_that_never_read_are_let_go_and_harm_nobody(duo: Duo) -> N
         "subject": "Large",
         "recipients": [{"address": f"r{number}@example.com"} for number in range(RECIPIENTS)],
         "pixels": "shared",
-        "sent_at": AN_HOUR_AGO,
+        "sent_at": rfc3339(LONG_AGO),
     }
     closed = await metric(duo.two, "glimpse_socket_closes_total", '{code="4008"}')
     async with AsyncExitStack() as stack, duo.api(duo.two) as api:

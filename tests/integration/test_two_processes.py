@@ -12,7 +12,8 @@ from websockets.asyncio.client import connect
 
 from hub.api.auth import new_secret, secret_hash
 from tests.factories import T0, Store, open_store, seeded
-from tests.ledger import SECRET, Start, a_ledger, asking
+from tests.hub_process import Start
+from tests.ledger import SECRET, a_ledger, asking
 from tests.processes import eventually
 from tests.servers import HubProcess
 
