@@ -50,7 +50,7 @@ class Config:
     repeat_seconds: int = 30
     log_level: str = "info"
 
-    # The contract fixes these; tests shorten them, the environment cannot.
+    # Some of these are the contract's, the others ours: tests shorten them, the environment cannot.
     heartbeat_seconds: float = 20.0
     connect_seconds: float = 10.0
     send_seconds: float = 10.0

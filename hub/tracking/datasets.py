@@ -22,7 +22,7 @@ from hub.tracking.place import NOWHERE, BadDatabase, Places
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, OWNERS
 from hub.tracking.visit import BITS, address_number
 
-logger = logging.getLogger("hub.datasets")
+logger = logging.getLogger(__name__)
 
 RELAY_FILE = "egress-ip-ranges.csv"
 """Apple's own name for its list, so that one fetched by hand is found too."""
