@@ -214,6 +214,20 @@ async def store(migrated_url: str) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
+async def embedded(migrated_sqlite_url: str) -> AsyncIterator[Store]:
+    """Every store on SQLite alone."""
+    async with open_store(migrated_sqlite_url) as store:
+        yield store
+
+
+@pytest.fixture
+async def remote(migrated_postgresql_url: str) -> AsyncIterator[Store]:
+    """Every store on PostgreSQL alone."""
+    async with open_store(migrated_postgresql_url) as store:
+        yield store
+
+
+@pytest.fixture
 async def message(store: Store) -> Message:
     """A message that a sender registered, to one reader, sent an hour before."""
     return await store.message(await store.sender())

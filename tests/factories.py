@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from hub.actions import Actions, NewMessage
 from hub.config import Config
 from hub.live.bus import Item, Notice
-from hub.model import COUNTABLE, Event, Evidence, Hit, Message, Recipient, User, Visit, new_id
+from hub.model import COUNTABLE, Event, Evidence, Hit, Message, Open, Recipient, User, Visit, new_id
 from hub.recorder import Recorder
 from hub.spool import Spool
 from hub.store.credentials import Credentials
@@ -125,6 +125,11 @@ class Store:
         found = await self.messages.get(message.user_id, message.id)
         assert found is not None
         return found
+
+    async def history(self, message: Message) -> list[Open]:
+        """The opens of a message, oldest first; at most a hundred."""
+        page = await self.opens.page(message.user_id, limit=100, message_id=message.id, before=None, uncounted=True)
+        return [open_ for open_, _ in page[::-1]]
 
     async def log(self, user: User, after: int = 0) -> list[Event]:
         """A user's events."""

@@ -12,7 +12,7 @@ import pytest
 from hub import policy
 from hub.actions import Actions, BeyondTheLog, Claim, NotFound
 from hub.live.bus import Revoked
-from hub.model import Crm, Message, Open, Provider, Settings
+from hub.model import Crm, Message, Provider, Settings
 from hub.store.events import Events
 from hub.store.idempotency import KeyReused
 from tests.factories import (
@@ -44,11 +44,6 @@ VERBS: dict[str, tuple[Verb, str]] = {
 
 async def is_muted(store: Store, message: Message) -> bool:
     return policy.is_muted(await store.reload(message), (await store.user(message.user_id)).settings)
-
-
-async def opens_of(store: Store, message: Message) -> list[Open]:
-    page = await store.opens.page(message.user_id, limit=100, message_id=message.id, before=None, uncounted=True)
-    return [open_ for open_, _ in page[::-1]]
 
 
 # What holds for every one of them

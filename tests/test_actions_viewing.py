@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hub.model import Message, Open
+from hub.model import Message
 from hub.spool import Spool
 from hub.tracking.rules import VIEWING_MS
 from tests.factories import (
@@ -26,11 +26,6 @@ from tests.factories import (
 )
 
 
-async def opens_of(store: Store, message: Message) -> list[Open]:
-    page = await store.opens.page(message.user_id, limit=100, message_id=message.id, before=None, uncounted=True)
-    return [open_ for open_, _ in page[::-1]]
-
-
 @pytest.mark.parametrize(
     ("before", "own"),
     [
@@ -46,7 +41,7 @@ async def test_viewing_takes_back_what_came_up_to_ten_seconds_before(
         await recorder.record(a_visit(message, at=T0 - before))
         store.bus.items.clear()
         await store.actions.view(message.user_id, message.id)
-    [open_] = await opens_of(store, message)
+    [open_] = await store.history(message)
     reloaded = await store.reload(message)
     log = await store.log(await store.user(message.user_id), after=2)
     if own:
@@ -71,7 +66,7 @@ async def test_viewing_marks_what_comes_up_to_ten_seconds_after(
     await store.actions.view(message.user_id, message.id)
     async with a_recorder(store, tmp_path) as recorder:
         await recorder.record(a_visit(message, at=T0 + after))
-    assert [open_.verdict.verdict for open_ in await opens_of(store, message)] == [verdict]
+    assert [open_.verdict.verdict for open_ in await store.history(message)] == [verdict]
     await audit(store.database)
 
 
@@ -81,7 +76,7 @@ async def test_viewing_is_of_one_message_only(store: Store, message: Message, tm
         await recorder.record(a_visit(other))
         await store.actions.view(message.user_id, message.id)
         await recorder.record(a_visit(other, at=T0 + 60_000))
-    assert [open_.verdict.verdict for open_ in await opens_of(store, other)] == ["human"] * 2
+    assert [open_.verdict.verdict for open_ in await store.history(other)] == ["human"] * 2
 
 
 async def test_viewing_tells_to_take_back_only_what_was_told(store: Store, message: Message, tmp_path: Path) -> None:
@@ -105,7 +100,7 @@ async def test_viewing_makes_the_readers_next_hit_no_repeat_of_the_senders_own(
         await recorder.record(a_visit(message, address="198.18.1.1"))
         await store.actions.view(message.user_id, message.id)
         await recorder.record(a_visit(message, address="198.18.1.1", at=T0 + 15_000))
-    assert [(open_.verdict.verdict, open_.counted) for open_ in await opens_of(store, message)] == [
+    assert [(open_.verdict.verdict, open_.counted) for open_ in await store.history(message)] == [
         ("self", False),
         ("human", True),
     ]
@@ -118,7 +113,7 @@ async def test_viewing_leaves_it_to_others_on_a_shared_pixel_that_they_were_seen
         await recorder.record(a_visit(message, 0, at=T0 - 500, address="198.18.1.2"))
         await store.actions.view(message.user_id, message.id)
         await recorder.record(a_visit(message, 0, at=T0 + 11_000, address="198.18.1.1"))
-    assert [open_.counted for open_ in await opens_of(store, message)] == [True, False, False]
+    assert [open_.counted for open_ in await store.history(message)] == [True, False, False]
     await audit(store.database)
 
 
@@ -131,7 +126,7 @@ async def test_viewing_leaves_it_to_others_that_they_were_seen(store: Store, tmp
         await recorder.record(a_visit(message, position, at=T0 - 500, address=f"198.18.1.{position}"))
         await store.actions.view(message.user_id, message.id)
         await recorder.record(a_visit(message, 1, at=T0 + 11_000, address="198.18.1.1"))
-    opens = await opens_of(store, message)
+    opens = await store.history(message)
     assert [open_.verdict.verdict for open_ in opens] == ["human", "self", "human"]
     assert [open_.counted for open_ in opens] == [True, False, False]
     await audit(store.database)
@@ -145,7 +140,7 @@ async def test_viewing_leaves_a_repeat_that_stands_for_the_next_to_repeat(
             await recorder.record(a_visit(message, at=T0 + at, address="198.18.1.1"))
         await store.actions.view(message.user_id, message.id)
         await recorder.record(a_visit(message, at=T0 + 11_000, address="198.18.1.1"))
-    opens = await opens_of(store, message)
+    opens = await store.history(message)
     assert [open_.verdict.verdict for open_ in opens] == ["human", "human", "self", "human"]
     assert [open_.counted for open_ in opens] == [True, False, False, False]
 
@@ -158,7 +153,7 @@ async def test_viewing_does_not_make_the_reader_a_repeat_of_another(store: Store
             await recorder.record(a_visit(message, 0, at=T0 + at, address="198.18.1.1"))
         await store.actions.view(message.user_id, message.id)
         await recorder.record(a_visit(message, 0, at=T0 + 11_000, address="198.18.1.1"))
-    assert [open_.counted for open_ in await opens_of(store, message)] == [True, False, False, True]
+    assert [open_.counted for open_ in await store.history(message)] == [True, False, False, True]
     await audit(store.database)
 
 
@@ -170,7 +165,7 @@ async def test_sending_that_was_later_takes_back_what_came_before(
             await recorder.record(a_visit(message, at=T0 + at))
         store.bus.items.clear()
         changed, _ = await store.actions.change_message(message.user_id, message.id, {"sent_at": T0 + 30_000}, BASE_URL)
-    assert [(open_.verdict.verdict, open_.verdict.reasons) for open_ in await opens_of(store, message)] == [
+    assert [(open_.verdict.verdict, open_.verdict.reasons) for open_ in await store.history(message)] == [
         ("self", ("before_sent",)),
         ("human", ("mail_program",)),
     ]
@@ -212,6 +207,6 @@ async def test_viewings_and_hits_at_once_leave_every_hit_the_senders_own(
 
     async with a_recorder(store, tmp_path) as recorder:
         await together(*(hits() for _ in range(4)), *(views() for _ in range(2)))
-    assert {open_.verdict.verdict for open_ in await opens_of(store, message)} == {"self"}
+    assert {open_.verdict.verdict for open_ in await store.history(message)} == {"self"}
     assert (await store.reload(message)).opens == 0
     await audit(store.database)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 
 import pytest
@@ -15,12 +14,6 @@ from hub.store.urls import sqlite_path
 from tests.factories import Store, open_store
 from tests.processes import eventually
 from tests.servers import Postgres
-
-
-@pytest.fixture
-async def embedded(migrated_sqlite_url: str) -> AsyncIterator[Store]:
-    async with open_store(migrated_sqlite_url) as store:
-        yield store
 
 
 @pytest.fixture

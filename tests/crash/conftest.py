@@ -1,29 +1,14 @@
-"""What the tests of crashes share: a store beside the hub, and hubs that can be made to fail."""
+"""What the tests of crashes share: hubs that can be made to fail."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.factories import Store, open_store
 from tests.faults import FaultyHub
 from tests.ledger import SECRET
-
-
-@pytest.fixture
-async def embedded(migrated_sqlite_url: str) -> AsyncIterator[Store]:
-    """The stores on the hub's SQLite file."""
-    async with open_store(migrated_sqlite_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def remote(migrated_postgresql_url: str) -> AsyncIterator[Store]:
-    """The stores on the hub's PostgreSQL database."""
-    async with open_store(migrated_postgresql_url) as store:
-        yield store
 
 
 @pytest.fixture
