@@ -92,7 +92,7 @@ class World:
         """Start it, with `spec` of `tests.faulty`."""
         self.hub.clear()
         self.hub.be(migrations=str(self.migrations), **spec)
-        await asyncio.to_thread(self.hub.start, 60)
+        await asyncio.to_thread(self.hub.start)
 
     async def check(self) -> None:
         """Compare everything. Raises AssertionError."""

@@ -36,6 +36,7 @@ from hub.store.events import Events
 from hub.store.users import Users
 from hub.transport import HubHttp, HubState, HubWebSocket
 from tests.documents import assert_told, check_answer
+from tests.processes import PATIENCE_SECONDS
 from tests.servers import Postgres, eventually
 
 PASSWORD = "correct horse battery"
@@ -50,7 +51,8 @@ MAIL_PROGRAM = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101 Thunderbird/115.10.1",
 )
 MACHINE = "curl/8.5.0"
-PATIENCE = 10.0
+COMMIT_SECONDS = 10.0
+"""Patience with a busy machine: a hit that a slow commit sends to the spool is counted after its answer."""
 JSON = {"content-type": "application/json"}
 
 
@@ -76,7 +78,7 @@ class Socket:
         """Send a frame."""
         await self.connection.send(json.dumps(frame))
 
-    async def hear(self, seconds: float = PATIENCE) -> dict[str, Any]:
+    async def hear(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The next frame."""
         async with asyncio.timeout(seconds):
             frame: dict[str, Any] = json.loads(await self.connection.recv())
@@ -95,7 +97,7 @@ class Socket:
 
     async def closed(self) -> int:
         """Wait until the server closes; the close code. Frames that come before are dropped."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await self.connection.recv()
@@ -207,7 +209,7 @@ class Hub:
         client = httpx.AsyncClient(
             base_url=f"{self.origin}/api/v1",
             headers=headers,
-            timeout=PATIENCE,
+            timeout=PATIENCE_SECONDS,
             verify=False,
             event_hooks={"response": [check_answer]},
         )
@@ -225,7 +227,11 @@ class Hub:
     @asynccontextmanager
     async def socket(self, **options: Any) -> AsyncIterator[Socket]:
         """A WebSocket that is open and has said nothing yet."""
-        settings: dict[str, Any] = {"subprotocols": ["glimpse.v1"], "close_timeout": 2} | options
+        settings: dict[str, Any] = {
+            "subprotocols": ["glimpse.v1"],
+            "open_timeout": PATIENCE_SECONDS,
+            "close_timeout": 2,
+        } | options
         async with connect(self.ws_url, **settings) as connection:
             yield Socket(connection)
 
@@ -266,8 +272,7 @@ def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 async def running_hub(directory: Path, database_url: str, **settings: Any) -> AsyncIterator[Hub]:
     """A hub on a migrated database, for as long as the block; `settings` are of `Config`."""
     folders = {"data_dir": directory / "data", "spool_dir": directory / "spool"}
-    # Patience with a busy machine: a hit that a slow commit sends to the spool is counted after its answer.
-    config = Config(database_url=database_url, **{"commit_seconds": PATIENCE, **folders, **settings})
+    config = Config(database_url=database_url, **{"commit_seconds": COMMIT_SECONDS, **folders, **settings})
     app = create_app(config)
     server = Server(
         uvicorn.Config(
@@ -295,7 +300,7 @@ async def running_hub(directory: Path, database_url: str, **settings: Any) -> As
     try:
         hooks = {"response": [check_answer]}
         root = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=root, timeout=PATIENCE, verify=False, event_hooks=hooks) as http:
+        async with httpx.AsyncClient(base_url=root, timeout=PATIENCE_SECONDS, verify=False, event_hooks=hooks) as http:
             hub = Hub(app, server, config, port, database, http)
             async with hub.clients:
                 yield hub

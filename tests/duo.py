@@ -16,7 +16,7 @@ from hub.model import User
 from tests.factories import T0, Store, open_store
 from tests.ledger import LEDGER_KEYS, SECRET, Ledger, Pixel, a_ledger, get
 from tests.plugins import Plugin
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.servers import HubProcess, Postgres, Valkey
 from tests.toxic import ToxicProxy
 
@@ -69,22 +69,22 @@ class Duo:
         """A client of a hub's REST API."""
         headers = {"authorization": f"Bearer {token or self.token}"}
         async with httpx.AsyncClient(
-            base_url=f"{hub.base_url}/api/v1", headers=headers, timeout=60, verify=False
+            base_url=f"{hub.base_url}/api/v1", headers=headers, timeout=PATIENCE_SECONDS, verify=False
         ) as client:
             yield client
 
-    async def ready(self, *hubs: HubProcess, seconds: float = 60) -> None:
+    async def ready(self, *hubs: HubProcess, seconds: float = 2 * PATIENCE_SECONDS) -> None:
         """Wait until `hubs` (or both) say that they are."""
         for hub in hubs or self.hubs:
             await eventually(lambda hub=hub: asyncio.to_thread(hub.ready), seconds, "the hub ready")  # type: ignore[misc]
 
     async def checks(self, hub: HubProcess) -> dict[str, str]:
         """What `/readyz` says of each part."""
-        async with httpx.AsyncClient(verify=False, timeout=10) as client:
+        async with httpx.AsyncClient(verify=False, timeout=PATIENCE_SECONDS) as client:
             checks: dict[str, str] = (await client.get(f"{hub.base_url}/readyz")).json()["checks"]
         return checks
 
-    async def all_heard(self, start: int, plugins: Sequence[Plugin], seconds: float = 60) -> int:
+    async def all_heard(self, start: int, plugins: Sequence[Plugin], seconds: float = 2 * PATIENCE_SECONDS) -> int:
         """Wait until each of `plugins` has heard the log from `start` to now; see that it did so once and in order.
 
         It may have heard more since. Returns how many events there were.
@@ -113,12 +113,12 @@ class Duo:
     async def more_hits(self, number: int = 30) -> None:
         """Wait until so many more are answered, of those that `tests.plugins.reading` asks for."""
         goal = len(self.ledger.answered) + number
-        await eventually(lambda: len(self.ledger.answered) >= goal, 60, "pixels are answered")
+        await eventually(lambda: len(self.ledger.answered) >= goal, 2 * PATIENCE_SECONDS, "pixels are answered")
 
     async def settled(self) -> None:
         """Wait until both are ready and nothing waits in a spool; then compare all that was answered with the log."""
         await self.ready()
-        await eventually(lambda: not self.spooled(), 30, "the spools are empty")
+        await eventually(lambda: not self.spooled(), what="the spools are empty")
         await self.ledger.check(self.store.database)
 
     def spooled(self) -> list[Path]:

@@ -16,7 +16,7 @@ from hub.api.auth import TOKEN_PREFIX, new_secret, secret_hash
 from hub.model import User
 from tests.factories import T0, Store
 from tests.plugins import Plugin
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.servers import HubProcess
 
 MOST_EVENTS = 1000
@@ -41,7 +41,9 @@ class Follower(Plugin):
         """Read up to `head` over REST."""
         base_url = self.urls[0].replace("ws:", "http:").removesuffix("/ws")
         headers = {"authorization": f"Bearer {self.token}"}
-        async with httpx.AsyncClient(base_url=base_url, headers=headers, verify=False) as client:
+        async with httpx.AsyncClient(
+            base_url=base_url, headers=headers, timeout=PATIENCE_SECONDS, verify=False
+        ) as client:
             while (last := self.last or 0) < head:
                 try:
                     answer = await client.get("/events", params={"after": last, "limit": MOST_EVENTS})
@@ -57,7 +59,7 @@ class Follower(Plugin):
         """Compare what was heard with the log, once all of it has come. Raises AssertionError."""
         assert self.user is not None
         head = (await store.user(self.user.id)).sequence
-        await eventually(lambda: (self.last or 0) >= head, 30, f"the follower is at {head}")
+        await eventually(lambda: (self.last or 0) >= head, what=f"the follower is at {head}")
         assert self.heard == list(range(self.start + 1, head + 1)), "an event did not come, or came twice"
         rows = await store.database.fetch(
             "SELECT open_id FROM events WHERE user_id = $1 AND sequence > $2 AND type = 'open.recorded'"

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self, TypeAlias, TypeVar, cast
 
 from hub import accounts
 from hub.store.database import Database
-from tests.processes import free_port, start_process, wait_until
+from tests.processes import PATIENCE_SECONDS, free_port, start_process, wait_until
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ class HubProcess:
         self.arguments = tuple(arguments)
         self.program: tuple[str, ...] = ("-m", "hub")
         self.log = directory / f"hub-{self.port}.log"
+        self._said_before = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.environ = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -70,17 +71,18 @@ class HubProcess:
         assert self.process is not None
         return self.process.pid
 
-    def start(self, timeout: float = 30.0) -> Self:
+    def start(self) -> Self:
         """Start it and wait until it is ready. Raises AssertionError, with its output, if it is not."""
         self.launch()
         try:
-            wait_until(self.ready, timeout, "the hub ready")
+            wait_until(lambda: self.ready() and self.serves(), what="the hub ready")
         except AssertionError as error:
             raise AssertionError(f"{error}; it said:\n{self.output()}") from None
         return self
 
     def launch(self) -> None:
         """Start it without waiting."""
+        self._said_before = len(self.output())
         command = [sys.executable, *self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
         with self.open_log() as log:
             self.process = start_process(
@@ -100,13 +102,17 @@ class HubProcess:
         """Whether `/readyz` says 200. Raises AssertionError if the process has ended."""
         assert self.process is None or self.process.poll() is None, "the hub ended by itself"
         try:
-            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=PATIENCE_SECONDS) as answer:
                 return cast(int, answer.status) == 200
         except urllib.error.HTTPError as error:
             error.close()
             return False
         except OSError:
             return False
+
+    def serves(self) -> bool:
+        """Whether all its workers serve: `/readyz` is answered by the first, and the others may yet be starting."""
+        return self.base_url in self.output()[self._said_before :]
 
     def output(self) -> str:
         """What it printed so far, both streams."""
@@ -122,7 +128,7 @@ class HubProcess:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=3 * PATIENCE_SECONDS,
         )
 
     def add_user(self, email: str, name: str, password: str, admin: bool = False) -> None:
@@ -151,10 +157,10 @@ class HubProcess:
         """End it as a crash would, with all its workers."""
         if self.process is not None:
             self._signal_group(signal.SIGKILL)
-            self.process.wait(30)
+            self.process.wait(PATIENCE_SECONDS)
             self.process = None
 
-    def terminate(self, timeout: float = 30.0) -> int:
+    def terminate(self, timeout: float = PATIENCE_SECONDS) -> int:
         """End it as a deployment does (SIGTERM) and wait; its exit status."""
         assert self.process is not None
         self.process.terminate()

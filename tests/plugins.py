@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 
 from tests.documents import assert_told
 from tests.ledger import LEDGER_KEYS, Ledger, Pixel, get
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.servers import HubProcess
 
 ROUTER_SECONDS = 30.0
@@ -54,7 +54,11 @@ class Plugin:
         for url in itertools.cycle(self.urls):
             try:
                 async with connect(
-                    url, subprotocols=[Subprotocol("glimpse.v1")], open_timeout=20, close_timeout=1, compression=None
+                    url,
+                    subprotocols=[Subprotocol("glimpse.v1")],
+                    open_timeout=PATIENCE_SECONDS,
+                    close_timeout=1,
+                    compression=None,
                 ) as connection:
                     await self._listen(connection)
             except ConnectionClosed as closed:
@@ -107,7 +111,7 @@ async def listening(*plugins: Plugin) -> AsyncIterator[None]:
     try:
         await eventually(
             lambda: all(plugin.online or task.done() for plugin, task in zip(plugins, tasks, strict=True)),
-            60,
+            4 * PATIENCE_SECONDS,
             "all plugins connected",
         )
         yield

@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.01
 
+PATIENCE_SECONDS = 60.0
+"""How long is waited for what comes soon if nothing is wrong: a machine that runs the tests may be ten times slower."""
+
 PORTS = range(20_000, 32_000)
 """Below those that systems give out by themselves; test processes that run side by side share them out."""
 CHANCE = random.SystemRandom()
@@ -62,7 +65,7 @@ def free_port() -> int:
             return port
 
 
-def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = "") -> T:
+def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
     """Ask `condition` until it is true and give back what it said.
 
     Raises AssertionError, naming `what`, if that takes longer than `seconds`.
@@ -79,7 +82,7 @@ def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = ""
 async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = ..., what: str = ...) -> T: ...
 @overload
 async def eventually(condition: Callable[[], T], seconds: float = ..., what: str = ...) -> T: ...
-async def eventually(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+async def eventually(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, what: str = "") -> Any:
     """`wait_until` for asynchronous tests; `condition` may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:

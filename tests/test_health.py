@@ -17,7 +17,7 @@ from hub.api.health import Metrics
 from hub.store.urls import sqlite_path
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
 from tests.hub_process import Start
-from tests.processes import eventually, wait_until
+from tests.processes import PATIENCE_SECONDS, eventually, wait_until
 from tests.servers import Postgres, Valkey
 
 OUTSIDE = {"x-forwarded-for": "203.0.113.9"}
@@ -39,7 +39,7 @@ async def test_readyz_names_what_it_looked_at(hub: Hub) -> None:
 
 def checks(base_url: str) -> tuple[int, dict[str, str]]:
     """What `/readyz` says: its status, and the checks that are not ok."""
-    answer = httpx.get(f"{base_url}/readyz", timeout=10, verify=False)
+    answer = httpx.get(f"{base_url}/readyz", timeout=PATIENCE_SECONDS, verify=False)
     return answer.status_code, {name: said for name, said in answer.json()["checks"].items() if said != "ok"}
 
 
@@ -53,10 +53,10 @@ def test_readyz_is_503_while_the_database_is_away(
         status, wrong = checks(hub.base_url)
         assert status == 503
         assert "database" in wrong
-        assert httpx.get(f"{hub.base_url}/healthz", verify=False).status_code == 200
+        assert httpx.get(f"{hub.base_url}/healthz", timeout=PATIENCE_SECONDS, verify=False).status_code == 200
     finally:
         postgres.start()
-    wait_until(lambda: checks(hub.base_url) == (200, {}), 20, "ready again")
+    wait_until(lambda: checks(hub.base_url) == (200, {}), what="ready again")
     assert hub.terminate() == 0
     # asyncpg's pool tells of connections that it fails to restore with a traceback; ours is to restore none.
     assert not [line for line in hub.output().splitlines() if '"exception"' in line or "asyncpg" in line]
@@ -83,7 +83,7 @@ def test_readyz_is_503_while_the_bus_is_away(
         assert checks(hub.base_url)[1].keys() == {"bus"}
     finally:
         valkey.start()
-    wait_until(lambda: checks(hub.base_url) == (200, {}), 20, "ready again")
+    wait_until(lambda: checks(hub.base_url) == (200, {}), what="ready again")
 
 
 async def test_readyz_is_503_while_the_server_goes_down(tmp_path: Path, migrated_sqlite_url: str) -> None:

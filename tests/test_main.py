@@ -20,7 +20,7 @@ import pytest
 from hub.__main__ import main
 from hub.spool import Spool
 from tests.hub_process import Start
-from tests.processes import free_port, start_process, wait_until
+from tests.processes import PATIENCE_SECONDS, free_port, start_process, wait_until
 from tests.servers import ROOT, HubProcess, Postgres
 
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
@@ -92,10 +92,12 @@ def test_account_and_token_made_here_work_there(hub: HubProcess) -> None:
     assert PASSWORD.encode() not in kept
     with hub.start():
         api = f"{hub.base_url}/api/v1"
-        login = httpx.post(f"{api}/session", json={"email": "sender@example.com", "password": PASSWORD}, verify=False)
+        who = {"email": "sender@example.com", "password": PASSWORD}
+        login = httpx.post(f"{api}/session", json=who, timeout=PATIENCE_SECONDS, verify=False)
         assert login.status_code == 200
         assert (login.json()["name"], login.json()["role"]) == ("Sender", "admin")
-        listed = httpx.get(f"{api}/tokens", headers={"authorization": f"Bearer {token}"}, verify=False)
+        bearer = {"authorization": f"Bearer {token}"}
+        listed = httpx.get(f"{api}/tokens", headers=bearer, timeout=PATIENCE_SECONDS, verify=False)
         assert [each["name"] for each in listed.json()["items"]] == ["plugin"]
 
 
@@ -182,7 +184,7 @@ def test_password_is_asked_for_twice_on_a_terminal_and_not_shown(hub: HubProcess
         while not shown.endswith(prompt):
             shown += os.read(ours, 1000)
         os.write(ours, PASSWORD.encode() + b"\n")
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     shown += os.read(ours, 1000)
     os.close(ours)
     assert PASSWORD.encode() not in shown
@@ -346,10 +348,10 @@ def test_serve_takes_its_port_from_the_option_then_from_the_environment(hub: Hub
     )
     try:
         hub.port = other
-        wait_until(hub.ready, 20, "ready at the port of the environment")
+        wait_until(hub.ready, what="ready at the port of the environment")
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 # Explaining

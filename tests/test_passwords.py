@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hub.api.passwords import AT_ONCE, Passwords, password_problem
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ async def test_hashes_run_off_the_event_loop_and_a_few_at_once(monkeypatch: pyte
             running += 1
             most = max(most, running)
             threads.add(threading.current_thread())
-        enough.wait(5)
+        enough.wait(PATIENCE_SECONDS)
         with lock:
             running -= 1
         return True

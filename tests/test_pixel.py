@@ -18,7 +18,7 @@ from hub.model import new_id
 from hub.tracking.pixel import GIF
 from hub.tracking.token import SHARED, Keys
 from tests.api import MAIL_PROGRAM, Hub, Sender, Server, assert_problem
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 
 CONTRACT = {
     "content-type": "image/gif",
@@ -38,7 +38,7 @@ async def raw(hub: Hub, path: str, method: str = "GET", *headers: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
     lines = [f"{method} {path} HTTP/1.1", "Host: hub.example.com", "Connection: close", *headers, "", ""]
     writer.write("\r\n".join(lines).encode("latin-1"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -155,7 +155,7 @@ async def test_connection_is_kept_for_the_next_pixel(hub: Hub, sender: Sender) -
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
     for _ in range(3):
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             head = await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(42) == GIF
         assert b"connection: close" not in head
@@ -168,7 +168,7 @@ async def test_requests_sent_ahead_are_answered_each(hub: Hub, sender: Sender) -
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
     request = f"GET {path_of(message)} HTTP/1.1\r\nHost: x\r\n"
     writer.write((f"{request}\r\n" * 4 + f"{request}Connection: close\r\n\r\n").encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answers = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -212,7 +212,7 @@ async def conversation(port: int, requests: str) -> bytes:
     """All that is said to these requests, up to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(requests.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answers = without_date(await reader.read())
     writer.close()
     await writer.wait_closed()

@@ -10,6 +10,7 @@ import pytest
 from hub.api.attempts import WINDOW_SECONDS
 from hub.api.session import ACCOUNT_ATTEMPTS
 from tests.api import MACHINE, PASSWORD, Hub, Sender, assert_problem
+from tests.processes import PATIENCE_SECONDS
 
 NEW_PASSWORD = "another long password"
 
@@ -121,7 +122,7 @@ async def test_token_that_is_removed_takes_its_sockets_and_streams_with_it(hub: 
         async with hub.client(**bearer).stream("GET", "/stream") as stream:
             await sender.http.delete(f"/tokens/{made['id']}")
             assert await ended.closed() == 4401
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 assert [chunk async for chunk in stream.aiter_bytes()] == [b"retry: 2000\n\n"]
         await sender.register()
         await other.event("message.registered")

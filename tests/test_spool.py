@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hub.model import Device, Evidence, Hit, Place
 from hub.spool import REJECTED, Spool
 from tests.factories import READER, T0, a_hit, a_visit, make_recorder, open_store
-from tests.processes import start_process
+from tests.processes import PATIENCE_SECONDS, start_process
 from tests.samples import a_message
 from tests.servers import ROOT
 
@@ -309,7 +309,7 @@ asyncio.run(main())
 async def test_disk_that_fills_up_loses_no_answered_hit_and_brings_back_no_other(tmp_path: Path) -> None:
     process = start_python(LIMITED, tmp_path)
     with process:
-        assert await asyncio.to_thread(process.wait, 30) == 0
+        assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
 
 
 async def test_failed_sync_is_a_failed_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from tests.faults import FaultyHub
 from tests.follower import a_follower
 from tests.ledger import a_ledger, asking
 from tests.plugins import listening
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 
 SOME = 40
 NOTHING = 3
@@ -89,7 +89,7 @@ async def test_machine_that_fails_loses_no_hit_and_no_event_says_so_and_heals(
     hub.start()
     async with (
         # Its connection is kept: there may be no other to be had.
-        httpx.AsyncClient(base_url=hub.base_url, timeout=10, verify=False) as client,
+        httpx.AsyncClient(base_url=hub.base_url, timeout=PATIENCE_SECONDS, verify=False) as client,
         listening(follower),
     ):
 
@@ -106,7 +106,7 @@ async def test_machine_that_fails_loses_no_hit_and_no_event_says_so_and_heals(
 
         async with asking(ledger, [hub], 6):
             for fault in FAULTS:
-                await eventually(well, 30, f"well before {fault.name}")
+                await eventually(well, what=f"well before {fault.name}")
                 logged = len(hub.output())
                 with fault.begin(hub):
                     before = len(ledger.answered)
@@ -115,7 +115,7 @@ async def test_machine_that_fails_loses_no_hit_and_no_event_says_so_and_heals(
                         what=f"told that {fault.name}",
                     )
                     await eventually(lambda before=before: len(ledger.answered) > before + SOME)  # type: ignore[misc]
-            await eventually(well, 30, "well at the end")
+            await eventually(well, what="well at the end")
         await follower.check(embedded)
     assert not ledger.uncertain
     assert not hub.complaints()

@@ -75,10 +75,10 @@ async def test_kill_while_the_spool_is_replayed_records_each_spooled_hit_once(
         before = await recorded(store)
         hub.launch()
         target = before + chance.randrange(1, max(2, SPOOLED - before))
-        await eventually(lambda target=target: _reached(store, target), 30)  # type: ignore[misc]
+        await eventually(lambda target=target: _reached(store, target))  # type: ignore[misc]
         hub.kill()
     async with asking(ledger, [hub.start()], 4):
-        await eventually(lambda: not Spool(spool_dir).pending() and len(ledger.answered) > SPOOLED + 50, 30)
+        await eventually(lambda: not Spool(spool_dir).pending() and len(ledger.answered) > SPOOLED + 50)
     assert hub.terminate() == 0
     assert not list_segments(spool_dir)
     await ledger.check(store.database)

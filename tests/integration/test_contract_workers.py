@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from tests.api import LONG_AGO, MAIL_PROGRAM, Socket
 from tests.hub_process import Start
+from tests.processes import PATIENCE_SECONDS
 from tests.servers import HubProcess, Valkey
 
 SOCKETS = 12
@@ -36,7 +37,9 @@ async def test_processes_tell_and_enforce_alike(workers: HubProcess) -> None:
     bearer = {"authorization": f"Bearer {token}"}
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=f"{workers.base_url}/api/v1", headers=bearer, verify=False)
+            httpx.AsyncClient(
+                base_url=f"{workers.base_url}/api/v1", headers=bearer, timeout=PATIENCE_SECONDS, verify=False
+            )
         )
         sockets = [
             Socket(await stack.enter_async_context(connect(workers.ws_url, additional_headers=bearer)))
@@ -56,14 +59,14 @@ async def test_processes_tell_and_enforce_alike(workers: HubProcess) -> None:
         await all_hear("message.registered")
         for number in range(6):
             # A connection of its own each time, so that each process records some.
-            async with httpx.AsyncClient(verify=False) as reader:
+            async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False) as reader:
                 headers = {"user-agent": MAIL_PROGRAM[0], "x-forwarded-for": f"198.51.100.{number}"}
                 assert (await reader.get(message["pixels"][0]["url"], headers=headers)).status_code == 200
             assert (await all_hear("open.recorded"))["data"]["message"]["opens"] == number + 1
         await api.patch(f"/messages/{message['id']}", json={"muted": True})
         await all_hear("message.updated")
         for number in range(6, 10):
-            async with httpx.AsyncClient(verify=False) as reader:
+            async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False) as reader:
                 headers = {"user-agent": MAIL_PROGRAM[0], "x-forwarded-for": f"198.51.100.{number}"}
                 await reader.get(message["pixels"][0]["url"], headers=headers)
         # Muted on every process: the next that anybody hears of is this.

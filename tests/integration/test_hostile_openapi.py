@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from hub.api.openapi import document
+from tests.processes import PATIENCE_SECONDS
 from tests.servers import HubProcess
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -43,5 +44,5 @@ def test_request_made_from_the_document_is_answered_as_it_says(
     case: schemathesis.Case[Any], served: tuple[str, str]
 ) -> None:
     base_url, token = served
-    response = case.call(base_url=base_url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+    response = case.call(base_url=base_url, headers={"authorization": f"Bearer {token}"}, timeout=PATIENCE_SECONDS)
     case.validate_response(response, checks=CHECKS)

@@ -57,7 +57,7 @@ async def test_hub_has_everything_over_tls_also_after_the_links_were_cut(
         assert migrated.returncode == 0, migrated.stderr
         hub.launch()
         try:
-            await eventually(lambda: asyncio.to_thread(hub.ready), 60, "the hub ready")
+            await eventually(lambda: asyncio.to_thread(hub.ready), what="the hub ready")
             async with open_store(postgres.url(name)) as store:
                 await hear_and_check(hub, store, to_postgres, to_valkey)
         finally:
@@ -74,14 +74,14 @@ async def hear_and_check(hub: HubProcess, store: Store, to_postgres: TlsPostgres
     plugin = Plugin(token, [hub.ws_url], last=start, stream="history")
     async with listening(plugin):
         async with reading(ledger, [hub]):
-            await eventually(lambda: len(plugin.heard) > HITS, 60)
+            await eventually(lambda: len(plugin.heard) > HITS)
             to_postgres.reset()
             to_valkey.reset()
-            await eventually(lambda: len(plugin.heard) > 3 * HITS, 60)
-        await eventually(lambda: asyncio.to_thread(hub.ready), 60, "the hub ready again")
-        await eventually(lambda: not list(Path(hub.environ["HUB_SPOOL_DIR"]).glob("*.spool")), 60)
+            await eventually(lambda: len(plugin.heard) > 3 * HITS)
+        await eventually(lambda: asyncio.to_thread(hub.ready), what="the hub ready again")
+        await eventually(lambda: not list(Path(hub.environ["HUB_SPOOL_DIR"]).glob("*.spool")))
         head = (await store.user(user.id)).sequence
-        await eventually(lambda: plugin.last == head, 60)
+        await eventually(lambda: plugin.last == head)
     assert plugin.heard == list(range(start + 1, head + 1))
     assert not ledger.uncertain
     await ledger.check(store.database)

@@ -10,7 +10,7 @@ import httpx
 from tests.factories import READER, Store
 from tests.hub_process import Start
 from tests.ledger import LEDGER_KEYS, SECRET, a_ledger, asking
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 
 PERSON = {"user-agent": READER}
 
@@ -31,7 +31,7 @@ async def test_only_what_was_asked_for_with_a_good_token_and_get_is_recorded(sto
     good = LEDGER_KEYS.sign(message.id, 1)
     forged = good[:-1] + ("A" if good[-1] != "A" else "B")
     hub = start_hub(store.url, HUB_SECRET_KEY=SECRET)
-    async with httpx.AsyncClient(base_url=hub.base_url, headers=PERSON) as client:
+    async with httpx.AsyncClient(base_url=hub.base_url, headers=PERSON, timeout=PATIENCE_SECONDS) as client:
         answers = [
             await client.get(f"/o/{good}.gif"),
             await client.get(f"/o/{forged}.gif"),

@@ -14,7 +14,7 @@ from hub.api.auth import new_secret, secret_hash
 from tests.factories import T0, Store, open_store, seeded
 from tests.hub_process import Start
 from tests.ledger import SECRET, a_ledger, asking
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.servers import HubProcess
 
 
@@ -64,7 +64,9 @@ async def test_hot_user_on_two_processes(store: Store, start_two: Callable[[str]
 
     async def act(hub: HubProcess) -> None:
         headers = {"authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=f"{hub.base_url}/api/v1", headers=headers) as client:
+        async with httpx.AsyncClient(
+            base_url=f"{hub.base_url}/api/v1", headers=headers, timeout=PATIENCE_SECONDS
+        ) as client:
             for _ in range(12):
                 message = chance.choice(ours)
                 for answer in (
