@@ -21,9 +21,13 @@ from starlette.websockets import WebSocket
 from hub.config import Config, ConfigError
 from hub.live.extension import TRANSPORT_EXTENSION
 from hub.server import TICK_SECONDS, serve
+from tests.processes import eventually
 
 GOING_DOWN = 4001
-CLOSING_SECONDS = 0.3
+DRAIN_SECONDS = 18.0
+SHORT_DRAIN_SECONDS = 0.3
+HOLD_SOCKETS, HOLD_ANSWERS = "hold-sockets", "hold-answers"
+"""While there is a file of this name, sockets are not closed, or requests for `/waits` not answered."""
 
 
 class Site:
@@ -63,6 +67,11 @@ class Site:
             if Path(release).exists():
                 return
 
+    async def held(self, hold: str) -> None:
+        """Wait until the end has begun and there is no file of this name."""
+        await self.going_down.wait()
+        await eventually(lambda: not Path(hold).exists())
+
     async def pid(self, _: Request) -> Response:
         return PlainTextResponse(str(os.getpid()))
 
@@ -70,10 +79,9 @@ class Site:
         return PlainTextResponse("", status_code=503 if self.going_down.is_set() else 200)
 
     async def waits(self, _: Request) -> Response:
-        """Answer some time after the end has begun and the sockets are closed."""
+        """Answer once the end has begun."""
         self.note("waiting")
-        await self.going_down.wait()
-        await asyncio.sleep(2 * CLOSING_SECONDS)
+        await self.held(HOLD_ANSWERS)
         return PlainTextResponse("answered")
 
     async def stream(self, _: Request) -> Response:
@@ -92,10 +100,9 @@ class Site:
         transport = websocket.scope["extensions"][TRANSPORT_EXTENSION]["transport"]
         await websocket.send_text(str(transport.get_write_buffer_size()))
         reading = asyncio.create_task(self.read(websocket))
-        closing = asyncio.create_task(self.going_down.wait())
+        closing = asyncio.create_task(self.held(HOLD_SOCKETS))
         await asyncio.wait({reading, closing}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
-            await asyncio.sleep(CLOSING_SECONDS)
             await websocket.close(GOING_DOWN)
         await reading
         closing.cancel()
@@ -126,6 +133,11 @@ def stuck(_: Config) -> ASGIApp:
     return Site("hangs").app()
 
 
+def hasty(_: Config) -> ASGIApp:
+    """As `stuck`, with little time for its drain."""
+    return Site("hangs").app()
+
+
 def busy(_: Config) -> ASGIApp:
     return Site("blocks").app()
 
@@ -143,9 +155,10 @@ def unstartable(_: Config) -> ASGIApp:
     return Starlette(lifespan=lifespan)
 
 
-KINDS = {each.__name__: each for each in (good, stuck, busy, misconfigured, unstartable)}
+KINDS = {each.__name__: each for each in (good, stuck, hasty, busy, misconfigured, unstartable)}
 
 if __name__ == "__main__":
     kind, workers, port = sys.argv[1:]
-    config = Config(drain_seconds=0.3, log_level="debug", redis_url="redis://127.0.0.1/0")
+    drain_seconds = SHORT_DRAIN_SECONDS if kind == "hasty" else DRAIN_SECONDS
+    config = Config(drain_seconds=drain_seconds, log_level="debug", redis_url="redis://127.0.0.1/0")
     sys.exit(serve(KINDS[kind], config, host="127.0.0.1", port=int(port), workers=int(workers)))

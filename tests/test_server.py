@@ -22,9 +22,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.config import Config, ConfigError
-from hub.server import address, serve
+from hub.server import ANSWER_SECONDS, address, serve
 from tests import served
-from tests.processes import eventually, start_process, wait_until
+from tests.processes import PATIENCE_SECONDS, eventually, start_process, wait_until
 from tests.servers import ROOT, HubProcess
 
 
@@ -45,7 +45,7 @@ class Served:
             )
 
     def wait_ready(self) -> Served:
-        wait_until(lambda: self.out.read_text().endswith("\n") or self.process.poll() is not None, 20)
+        wait_until(lambda: self.out.read_text().endswith("\n") or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()
         return self
 
@@ -67,7 +67,7 @@ class Served:
     def kill(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(PATIENCE_SECONDS)
 
 
 Start = Callable[..., Served]
@@ -117,22 +117,36 @@ async def close_code(websocket: ClientConnection) -> int | None:
 async def test_signal_ends_everything_in_order(start: Start, workers: int, how: signal.Signals) -> None:
     server = start(workers=workers).wait_ready()
     opened = await sockets(server, 6)
-    async with httpx.AsyncClient() as client, client.stream("GET", server.url("/stream")) as stream:
+    sockets_held, answers_held = (server.directory / each for each in (served.HOLD_SOCKETS, served.HOLD_ANSWERS))
+    sockets_held.touch()
+    answers_held.touch()
+    async with (
+        httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client,
+        client.stream("GET", server.url("/stream")) as stream,
+    ):
         events = stream.aiter_text()
         assert await anext(events) == ": hello\n\n"
         waiting = asyncio.create_task(client.get(server.url("/waits")))
         await eventually(lambda: server.journal("waiting"))
         server.process.send_signal(how)
-        await eventually(lambda: httpx.get(server.url("/readyz")).status_code == 503)
+        await eventually(lambda: goes_down(server))
         server.process.send_signal(signal.SIGTERM)
+        sockets_held.unlink()
         assert await asyncio.gather(*map(close_code, opened)) == [served.GOING_DOWN] * 6
         assert [text async for text in events] == [": goodbye\n\n"]
         await eventually(lambda: refuses(server))
         assert not waiting.done(), "the port is closed before the end"
+        answers_held.unlink()
         assert (await waiting).text == "answered"
-    assert server.process.wait(15) == 0
-    assert server.journal("drain") == ["0.3"] * workers
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert server.journal("drain") == [f"{served.DRAIN_SECONDS:g}"] * workers
     assert len(server.journal("stopped")) == workers
+
+
+async def goes_down(server: Served) -> bool:
+    """Whether it says so, on a connection of its own: any worker may answer."""
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+        return (await client.get(server.url("/readyz"))).status_code == 503
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -143,7 +157,7 @@ def test_signals_until_the_very_end_do_no_harm(start: Start, workers: int) -> No
         server.process.terminate()
         return server.process.poll() is not None
 
-    wait_until(ended, 15)
+    wait_until(ended)
     assert server.process.returncode == 0
     assert len(server.journal("stopped")) == workers
 
@@ -159,20 +173,22 @@ def test_whoever_got_through_before_the_port_closed_is_answered(start: Start, wo
         for release in ("first", "second"):
             wait_until(lambda release=release: len(server.journal(f"blocked-{release}")) == workers)  # type: ignore[misc]
             for _ in range(5):
-                clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)))
+                clients.append(
+                    stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS))
+                )
                 clients[-1].sendall(b"GET /pid HTTP/1.1\r\nHost: hub.example.com\r\n\r\n")
             (server.directory / release).touch()
         answers = [client.recv(12) for client in clients]
     assert answers == [b"HTTP/1.1 200"] * 10
-    assert server.process.wait(15) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
 async def test_drain_that_hangs_is_cut_off(start: Start) -> None:
-    server = start("stuck").wait_ready()
+    server = start("hasty").wait_ready()
     [websocket] = await sockets(server, 1)
     server.process.terminate()
     assert await close_code(websocket) == 1012
-    assert server.process.wait(15) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
     assert server.journal("stopped")
     assert "closing the sockets took too long" in server.log.read_text()
 
@@ -183,7 +199,7 @@ def test_second_interrupt_does_not_wait_for_the_drain(start: Start, first: signa
     server.process.send_signal(first)
     wait_until(lambda: server.journal("drain"))
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(2) == 0
+    assert server.process.wait(served.DRAIN_SECONDS / 2) == 0
     assert server.journal("stopped")
     assert "lifespan" not in server.log.read_text()
 
@@ -198,7 +214,7 @@ def test_third_interrupt_waits_for_no_answer_and_ends_the_application_all_the_sa
         server.process.send_signal(signal.SIGINT)
         wait_until(lambda: "Shutting down" in server.log.read_text())
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(2) == 0
+        assert server.process.wait(ANSWER_SECONDS - 1) == 0
     assert server.journal("stopped")
     assert "exception" not in server.log.read_text()
 
@@ -222,14 +238,14 @@ async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
     websocket_url = server.url("/ws?token=s3cr3t").replace("http", "ws")
     async with connect(websocket_url, additional_headers=secrets) as websocket:
         await websocket.send('{"token":"s3cr3t"}')
-    async with httpx.AsyncClient(headers=secrets) as client:
+    async with httpx.AsyncClient(headers=secrets, timeout=PATIENCE_SECONDS) as client:
         assert (await client.get(server.url("/pid?token=s3cr3t"))).status_code == 200
         assert (await client.get(server.url("/boom?token=s3cr3t"))).status_code == 500
     with socket.create_connection(("127.0.0.1", server.port)) as garbage:
         garbage.sendall(b"s3cr3t garbage\r\n\r\n")
         garbage.recv(100)
     server.process.terminate()
-    assert server.process.wait(15) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
     text = server.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert any("no luck for" in line.get("exception", "") for line in lines)
@@ -246,7 +262,7 @@ async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
 )
 def test_application_that_cannot_start_is_told_in_one_line(start: Start, workers: int, kind: str, reason: str) -> None:
     server = start(kind, workers)
-    assert server.process.wait(20) == 1
+    assert server.process.wait(PATIENCE_SECONDS) == 1
     lines = server.log.read_text().splitlines()
     assert [line for line in lines if not line.startswith("{")] == [reason]
     assert not [line for line in lines if line.startswith("{") and json.loads(line)["level"] == "error"]
@@ -284,14 +300,14 @@ def test_worker_that_dies_is_replaced(start: Start) -> None:
     server = start(workers=2).wait_ready()
     first, second = map(int, server.journal("started"))
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(server.journal("started")) == 3, 20)
+    wait_until(lambda: len(server.journal("started")) == 3)
     assert server.journal("started")[2] not in (str(first), str(second))
     os.kill(second, signal.SIGKILL)
-    wait_until(lambda: len(server.journal("started")) == 4, 20)
-    assert httpx.get(server.url("/pid")).text in server.journal("started")[2:]
+    wait_until(lambda: len(server.journal("started")) == 4)
+    assert httpx.get(server.url("/pid"), timeout=PATIENCE_SECONDS).text in server.journal("started")[2:]
     assert "a worker is lost" in server.log.read_text()
     server.process.terminate()
-    assert server.process.wait(15) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
     assert len(server.journal("stopped")) == 2
 
 
