@@ -11,6 +11,7 @@ import base64
 import contextlib
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,12 @@ from tests.processes import eventually
 from tests.resources import resident_bytes
 
 ANSWER_SECONDS = 0.1
-"""How long an answer is waited for before the client says that no more will come: the request may be unfinished."""
-END_SECONDS = 15.0
+"""How long an answer is waited for at least before the client says that no more will come: the request may be
+unfinished. On a slow machine it is `TIMES` as long as answers usually take, learnt beginning with `FIRST_SECONDS`."""
+TIMES = 10
+FIRST_SECONDS = 0.2
+LEARNT = 0.05
+END_SECONDS = 60.0
 """How long a connection may stay after that."""
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 NOISE = 0.05
@@ -145,6 +150,7 @@ class Storm:
     stuck: list[bytes] = field(default_factory=list)
     before: tuple[int, int] = (0, 0)
     after: tuple[int, int] = (0, 0)
+    usual: float = FIRST_SECONDS
 
     async def blow(self, number: int) -> None:
         """Send them all; `before` and `after` are the sockets and the bytes that the hub holds."""
@@ -158,7 +164,7 @@ class Storm:
             some = min(left, 5000)
             await self._send([spoilt(chance, self.right) for _ in range(some)])
             left -= some
-        await eventually(lambda: sockets(self.hub.pid) <= idle, 30, "no socket is left over")
+        await eventually(lambda: sockets(self.hub.pid) <= idle, what="no socket is left over")
         self.after = sockets(self.hub.pid), resident_bytes(self.hub.pid)
 
     async def _send(self, requests: list[bytes]) -> None:
@@ -175,9 +181,11 @@ class Storm:
         try:
             writer.write(request)
             answer = b""
+            began = time.monotonic()
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(max(ANSWER_SECONDS, TIMES * self.usual)):
                     answer = await reader.read(65536)
+                self.usual += LEARNT * (time.monotonic() - began - self.usual)
             except TimeoutError:
                 pass
             if writer.can_write_eof():

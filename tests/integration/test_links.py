@@ -12,10 +12,10 @@ import pytest
 
 from tests.duo import Duo
 from tests.plugins import listening, reading
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.resources import connections_to
 
-PROMPT_SECONDS = 5.0
+PROMPT_SECONDS = 15.0
 """Far more than it takes, on a machine that may be busy; without the bus it would be the 30 s of the check."""
 
 
@@ -31,7 +31,7 @@ async def test_hit_on_one_is_on_the_sockets_of_both(duo: Duo) -> None:
             took.append(max(each.heard_at[-1] for each in plugins) - began)
         assert await duo.all_heard(start, plugins) == 60
         async with reading(duo.ledger, duo.hubs, per_second=200):
-            await eventually(lambda: len(plugins[0].heard) > 200, 60)
+            await eventually(lambda: len(plugins[0].heard) > 200)
         await duo.all_heard(start, plugins)
     await duo.settled()
     sys.stdout.write(f"hit to both sockets: median {statistics.median(took) * 1000:.1f} ms, most {max(took):.3f} s\n")
@@ -79,7 +79,7 @@ async def test_revoked_token_closes_its_sockets_and_streams_on_both(duo: Duo) ->
         began = time.monotonic()
         assert (await api.delete(f"/tokens/{token_id}")).status_code == 204
         await eventually(lambda: [each.codes for each in revoked] == [[4401], [4401]])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert "retry:" in "".join([text async for text in stream.aiter_text()])
         assert time.monotonic() - began < PROMPT_SECONDS
         assert (await other.get("/me")).status_code == 401
@@ -89,7 +89,7 @@ async def test_revoked_token_closes_its_sockets_and_streams_on_both(duo: Duo) ->
 async def test_log_in_attempts_are_counted_on_both_together(duo: Duo, known: bool) -> None:
     email = duo.user.email if known else "nobody@example.com"
     statuses = []
-    async with httpx.AsyncClient(verify=False, timeout=30) as client:
+    async with httpx.AsyncClient(verify=False, timeout=PATIENCE_SECONDS) as client:
         for number in range(14):
             hub = duo.hubs[number % 2]
             answer = await client.post(
@@ -105,18 +105,27 @@ async def test_log_in_attempts_are_counted_on_both_together(duo: Duo, known: boo
 
 
 async def test_process_holds_no_more_connections_than_the_documents_say(duo: Duo) -> None:
-    """What is there twice in a row: the driver takes one more for an instant, to have a statement cancelled."""
+    """What is there for a second: the driver takes one more for an instant, to have a statement cancelled."""
     ports = {"postgres": duo.to_postgres.port, "valkey": duo.to_valkey.port}
     most = dict.fromkeys(ports, 0)
-    before = {server: connections_to(port) for server, port in ports.items()}
+    ended = asyncio.Event()
+
+    async def ask(api: httpx.AsyncClient) -> set[int]:
+        statuses = set()
+        while not ended.is_set():
+            statuses.add((await api.get("/me")).status_code)
+        return statuses
+
     async with duo.api(duo.one) as api, reading(duo.ledger, [duo.one]):
-        asked = asyncio.gather(*(api.get("/me") for _ in range(400)))
-        while not asked.done():
-            await asyncio.sleep(0.1)
+        asked = asyncio.gather(*(ask(api) for _ in range(40)))
+        before = {server: connections_to(port) for server, port in ports.items()}
+        for _ in range(4):
+            await asyncio.sleep(1)
             for server, port in ports.items():
                 now = connections_to(port)
                 most[server] = max(most[server], len(now & before[server]))
                 before[server] = now
-    assert {answer.status_code for answer in asked.result()} == {200}
+        ended.set()
+        assert set().union(*await asked) == {200}
     assert 2 <= most["postgres"] <= 5
     assert 2 <= most["valkey"] <= 6
