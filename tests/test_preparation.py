@@ -101,9 +101,9 @@ async def test_copy_of_the_key_follows_the_database(tmp_path: Path, migrated_sql
 async def test_start_while_the_database_is_away_knows_the_keys_of_before(
     tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.preparation.PATIENCE_SECONDS", 0.2)
     async with preparing(migrated_sqlite_url, tmp_path) as (preparation, _):
         before = await preparation.keys()
+    monkeypatch.setattr("hub.preparation.PATIENCE_SECONDS", 0.2)
     async with preparing(migrated_sqlite_url, tmp_path) as (preparation, database):
         with locked(migrated_sqlite_url):
             keys = await preparation.keys()

@@ -50,7 +50,7 @@ async def test_database_that_is_away_costs_no_hit_and_no_second(
             for n in range(1, 4):
                 with Stopwatch() as watch:
                     await together(*(recorder.record(a_visit(message, at=T0 + 10 * n + m)) for m in range(3)))
-                assert watch.seconds < 1
+                assert watch.seconds < 4, "a commit is waited for 5 s; a lock, or a server that is gone, is not"
             assert recorder.spooling
             why = " (database is locked)" if store.database.embedded else ""
             assert recorder.trouble == f"the database is away{why}; hits go to the spool"
@@ -171,11 +171,11 @@ async def test_database_that_does_not_answer_in_time_is_away_and_the_log_says_so
             await silent.wait()
         return await fetch(self, sql, *args)
 
-    async with a_recorder(store, spool_dir, commit_seconds=0.1) as recorder:
+    async with a_recorder(store, spool_dir, commit_seconds=0.5) as recorder:
         monkeypatch.setattr(Held, "fetch", hang)
         with Stopwatch() as watch:
             await recorder.record(a_visit(message))
-        assert watch.seconds < 1
+        assert watch.seconds < 10, "for ever, were it for the database"
         assert "the database is away (it does not answer): hits go to the spool" in caplog.text
         silent.set()
         await eventually(lambda: not recorder.spooling)

@@ -16,7 +16,7 @@ from sse_starlette.sse import AppStatus, _get_shutdown_state
 
 from hub.live.connections import REPLAY_LIMIT
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 
 Told = dict[str, str]
 
@@ -31,7 +31,7 @@ class Stream:
     async def block(self) -> Told:
         """The next block of lines: its fields; a comment is under ""."""
         block: Told = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for line in self._lines:
                 if not line:
                     return block
@@ -182,7 +182,7 @@ async def test_stream_over_the_limit_of_a_user_is_a_429(tmp_path: Path, migrated
 
 
 async def test_comment_comes_in_silence_and_the_stream_ends_by_itself(tmp_path: Path, migrated_sqlite_url: str) -> None:
-    settings = {"heartbeat_seconds": 1.0, "stream_seconds": 1.8}
+    settings = {"heartbeat_seconds": 0.3, "stream_seconds": 2.5}
     async with running_hub(tmp_path, migrated_sqlite_url, **settings) as hub:
         sender = await hub.add_sender()
         async with streamed(sender.http) as stream:
@@ -254,7 +254,7 @@ async def test_client_that_never_reads_is_let_go_in_silence(
             for number in range(40):
                 await sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
             await eventually(lambda: has_streams(hub, 0), what="the client that does not read is let go")
-            await eventually(lambda: not waiting_bytes(hub), 3, "nothing waits for it any more")
+            await eventually(lambda: not waiting_bytes(hub), what="nothing waits for it any more")
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub import transport
 from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, HubHttp, HubState, HubWebSocket
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: hub.example.com\r\n\r\n"
 QUICK_SECONDS = 0.2
@@ -111,7 +111,7 @@ async def split(server: Server, port: int, first: bytes, rest: bytes) -> list[by
         await eventually(lambda: any(getattr(each, "_reading_head", False) for each in server.server_state.connections))
         writer.write(rest)
         answers = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (answers.endswith(b"last") or b"HTTP/1.1 431" in answers):
                 answers += await reader.read(65536)
     return re.findall(rb"HTTP/1.1 (\d+)", answers)
@@ -192,7 +192,7 @@ async def test_endless_headers_after_a_chunked_body_are_cut_off(endless: bytes) 
             writer.write(endless)
             with contextlib.suppress(ConnectionResetError):
                 await writer.drain()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await status(reader) == b"431"
             await gone(reader)
         await eventually(lambda: not server.server_state.connections)
@@ -203,13 +203,13 @@ async def test_request_head_that_never_ends_is_cut_off(monkeypatch: pytest.Monke
     monkeypatch.setattr(transport, "HEAD_SECONDS", QUICK_SECONDS)
     async with running(answer) as (server, port), client(port) as (reader, writer):
         writer.write(begun)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await gone(reader)
         await eventually(lambda: not server.server_state.connections)
 
 
 async def test_connection_kept_alive_outlives_the_limit_on_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "HEAD_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport, "HEAD_SECONDS", 5 * QUICK_SECONDS)
     async with running(answer) as (_, port), client(port) as (reader, writer):
         writer.write(GET)
         await reader.readuntil(b"\r\n\r\n0")
