@@ -25,7 +25,7 @@ from hub.store.migrate import head, migrate, revision
 from hub.store.schema import compared, metadata
 from hub.store.urls import async_engine_url, sqlite_path
 from tests.factories import open_store, seeded
-from tests.processes import free_port, start_process
+from tests.processes import PATIENCE_SECONDS, free_port, start_process
 from tests.servers import ROOT, HubProcess, Postgres
 
 
@@ -84,7 +84,7 @@ def test_two_processes_at_once_both_end_well(database_url: str, tmp_path: Path) 
     command = [sys.executable, "-m", "hub", "migrate"]
     environ = HubProcess(tmp_path, database_url).environ
     processes = [start_process(command, cwd=tmp_path, env=environ) for _ in range(2)]
-    assert [process.wait(30) for process in processes] == [0, 0]
+    assert [process.wait(PATIENCE_SECONDS) for process in processes] == [0, 0]
 
 
 KILLED = """
@@ -112,7 +112,7 @@ async def test_killed_in_the_middle_and_run_again(database_url: str, tmp_path: P
     for statements in seeded().sample(range(3, 22), 3):
         command = [sys.executable, "-c", KILLED, database_url, str(statements)]
         killed = start_process(command, cwd=tmp_path, env=environ)
-        assert await asyncio.to_thread(killed.wait, 30) == -signal.SIGKILL
+        assert await asyncio.to_thread(killed.wait, PATIENCE_SECONDS) == -signal.SIGKILL
         assert await revision(database_url) is None, "a part of it must not have been kept"
     assert await migrate(database_url) == head()
     assert await differences(database_url) == []

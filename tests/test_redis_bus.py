@@ -139,7 +139,7 @@ async def test_frozen_server_is_noticed_and_survived(
     try:
         await eventually(lambda: not one.bus.up and not two.bus.up)
         # A bus is down already when only its sender has noticed; a listener that has not would keep its link.
-        await eventually(lambda: caplog.text.count("the listener of the bus is down") == 2)
+        await eventually(lambda: caplog.text.count("the listener of the bus is down") >= 2)
         await one.commit(1)
         assert one.got(1) == 1
     finally:
