@@ -91,9 +91,8 @@ class Actions:
 
         Raises `KeyReused` if the key came before with another body.
         """
-        now = self._clock()
         async with self._database.write() as tx:
-            user = await self._users.bump(tx, user_id)
+            user, now = await self._begin(tx, user_id)
             if claim is not None:
                 earlier = await self._keys.claim(tx, user_id, claim.key, claim.body_hash, now)
                 if earlier is not None:
@@ -113,9 +112,8 @@ class Actions:
         self, user_id: str, message_id: str, values: Mapping[str, Any], base_url: str
     ) -> tuple[Message, Settings]:
         """Set any of `muted`, `sent_at` (ms or None), `provider` and `crm`. Raises `NotFound`."""
-        now = self._clock()
         async with self._database.write() as tx:
-            user = await self._users.bump(tx, user_id)
+            user, now = await self._begin(tx, user_id)
             columns = {
                 name: encode_or_none(value) if name in ("provider", "crm") else value for name, value in values.items()
             }
@@ -134,20 +132,19 @@ class Actions:
 
     async def mute_all(self, user_id: str) -> Settings:
         """Silence every message registered so far, whatever its speaker said until now."""
-        now = self._clock()
 
-        async def change(tx: Held, user: User) -> User:
+        async def change(tx: Held, user: User, now: int) -> User:
             return await self._users.set(tx, user_id, muted_all_at=now, muted_all_sequence=user.sequence)
 
-        return await self._change_settings(user_id, "messages.muted", now, change)
+        return await self._change_settings(user_id, "messages.muted", change)
 
     async def set_realtime(self, user_id: str, on: bool) -> Settings:
         """Turn real-time notifications on or off."""
 
-        async def change(tx: Held, _user: User) -> User:
+        async def change(tx: Held, _user: User, _now: int) -> User:
             return await self._users.set(tx, user_id, realtime_notifications=on)
 
-        return await self._change_settings(user_id, "settings.updated", self._clock(), change)
+        return await self._change_settings(user_id, "settings.updated", change)
 
     async def mark_seen(self, user_id: str, sequence: int) -> None:
         """Mark the notifications up to `sequence` as read, on every device. Raises `BeyondTheLog`."""
@@ -155,14 +152,14 @@ class Actions:
         if before is not None and sequence <= before.seen_sequence:
             return
         async with self._database.write() as tx:
-            user = await self._users.bump(tx, user_id)
+            user, now = await self._begin(tx, user_id)
             if sequence >= user.sequence:
                 raise BeyondTheLog(sequence)
             if sequence <= user.seen_sequence:
                 await tx.change(self._users.advanced({user_id: user.sequence - 1}))
                 return
             await self._users.set(tx, user_id, seen_sequence=sequence)
-            event = self._event(user, "notifications.seen", self._clock(), seen=sequence)
+            event = self._event(user, "notifications.seen", now, seen=sequence)
             await tx.change(self._events.added([event]))
         await self._publish([event], user)
 
@@ -181,6 +178,12 @@ class Actions:
     async def revoke(self, credentials: Sequence[str]) -> None:
         """Have the sockets closed that were opened with these credentials, on every process."""
         await self._bus.publish([Revoked(key) for key in credentials])
+
+    async def _begin(self, tx: Held, user_id: str) -> tuple[User, int]:
+        """Take the next number in the user's log, and the time, which has to be in the same order."""
+        user = await self._users.bump(tx, user_id)
+        # Only now: what was waited for in the meantime came before.
+        return user, self._clock()
 
     async def _turn(
         self, tx: Held, user: User, message_id: str, earliest: int, latest: int, viewings: Sequence[int], now: int
@@ -213,11 +216,11 @@ class Actions:
         self,
         user_id: str,
         type_: EventType,
-        now: int,
-        change: Callable[[Held, User], Awaitable[User]],
+        change: Callable[[Held, User, int], Awaitable[User]],
     ) -> Settings:
         async with self._database.write() as tx:
-            user = await change(tx, await self._users.bump(tx, user_id))
+            user, now = await self._begin(tx, user_id)
+            user = await change(tx, user, now)
             event = self._event(user, type_, now, settings=user.settings)
             await tx.change(self._events.added([event]))
         await self._publish([event], user)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hub.live.bus import Revoked
 from hub.model import Crm, Message, Provider, Settings
 from hub.store.events import Events
 from hub.store.idempotency import KeyReused
+from hub.store.users import Users
 from tests.factories import (
     BASE_URL,
     T0,
@@ -62,6 +64,23 @@ async def test_verb_logs_its_event_and_tells_it_once_committed(store: Store, mes
     settings = (await store.user(user.id)).settings
     assert msgspec.json.decode(notice.event) == msgspec.json.decode(store.renderer.event(event, settings))
     await audit(store.database)
+
+
+@pytest.mark.parametrize("name", VERBS)
+async def test_verb_that_waited_for_another_is_dated_after_it(store: Store, message: Message, name: str) -> None:
+    verb, _ = VERBS[name]
+    user = await store.user(message.user_id)
+    async with store.database.write() as tx:
+        await Users(store.database).lock_owners(tx, [message.id])
+        waiting = asyncio.ensure_future(verb(store.actions, message))
+        await asyncio.sleep(0)
+        store.clock.forward(5)
+    await waiting
+    [event] = await store.log(user, after=user.sequence)
+    assert event.at == T0 + 5
+    newest, *_ = await store.messages.page(user.id, limit=1)
+    assert newest.created_at == (T0 + 5 if name == "register" else T0)
+    assert (await store.user(user.id)).settings.muted_all_at == (T0 + 5 if name == "mute all" else None)
 
 
 @pytest.mark.parametrize("name", VERBS)
