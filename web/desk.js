@@ -166,7 +166,7 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
       historyView.open(String(route.id), () => router.back(`/${current}`));
       return;
     }
-    if (historyView.isOpen) historyView.dismiss();
+    historyView.dismiss();
     showView(makers[route.name] ? route.name : "activity", route);
   }
 

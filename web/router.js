@@ -26,12 +26,28 @@ export function createRouter(onRoute) {
   const here = () => parseRoute(new URL(location.href));
   /** How many of our entries are before this one; each entry knows its own, whichever way it is reached. */
   const depth = () => history.state?.depth ?? 0;
+  /** Whether the browser is on its way back, which takes it a while. */
+  let returning = false;
+  /** @type {[string, { replace?: boolean }] | undefined} where to go from there */
+  let next;
 
   /** @param {string} path @param {{ replace?: boolean }} [how] */
-  function go(path, { replace = false } = {}) {
-    if (replace) history.replaceState(history.state, "", path);
+  function go(path, how = {}) {
+    // It would be undone by the way back; whoever presses again waits no longer.
+    if (returning && !next) return void (next = [path, how]);
+    returning = false;
+    next = undefined;
+    if (how.replace) history.replaceState(history.state, "", path);
     else history.pushState({ depth: depth() + 1 }, "", path);
     onRoute(here());
+  }
+
+  function arrived() {
+    const wanted = next;
+    returning = false;
+    next = undefined;
+    if (wanted) go(...wanted);
+    else onRoute(here());
   }
 
   /** @param {MouseEvent} event */
@@ -44,15 +60,16 @@ export function createRouter(onRoute) {
   }
 
   document.addEventListener("click", followLink);
-  addEventListener("popstate", () => onRoute(here()));
+  addEventListener("popstate", arrived);
 
   return {
     go,
     current: here,
     /** Back to where we came from; `fallback` if the tab began here. @param {string} fallback */
     back(fallback) {
-      if (depth() > 0) history.back();
-      else go(fallback, { replace: true });
+      if (depth() === 0) return go(fallback, { replace: true });
+      returning = true;
+      history.back();
     },
   };
 }

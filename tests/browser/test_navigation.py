@@ -95,3 +95,25 @@ def test_the_key_that_unmutes_promises_nothing_while_real_time_is_off(desks: Des
     page.locator(".message").focus()
     page.keyboard.press("m")
     expect(page.locator(".toast")).to_contain_text("Unmuted, but real-time notifications are off")
+
+
+LEAVE_FOR_SETTINGS = """async () => {
+    const arrived = new Promise((resolve) => addEventListener("popstate", resolve, { once: true }));
+    document.querySelector("dialog.history [aria-label='Close the history']").click();
+    document.querySelector("a[href='/settings']").click();
+    await arrived;
+}"""
+
+
+def test_a_link_that_is_pressed_as_a_history_closes_is_followed(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="The quote")
+    page = desks.open(sender, "/messages")
+    page.get_by_role("link", name="The quote").click()
+    expect(page.get_by_role("dialog", name="The quote")).to_be_visible()
+    page.evaluate(LEAVE_FOR_SETTINGS)
+    expect(page).to_have_url(re.compile("/settings$"))
+    expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+    expect(page.locator("dialog.history")).to_be_hidden()
+    page.go_back()
+    expect(page).to_have_url(re.compile("/messages$"))
+    expect(page.locator("dialog.history")).to_be_hidden()

@@ -56,7 +56,7 @@ export function createHistory(desk) {
   const foot = h("footer", { class: "history-foot" });
   const dialog = h(
     "dialog",
-    { class: "history", "aria-labelledby": "history-title", onclose: closed, onclick: outside },
+    { class: "history", "aria-labelledby": "history-title", onclose: closed, oncancel: (/** @type {Event} */ event) => (event.preventDefault(), leave()), onclick: outside },
     h(
       "div",
       { class: "history-frame" },
@@ -64,7 +64,7 @@ export function createHistory(desk) {
         "header",
         { class: "history-head" },
         h("div", { class: "history-names" }, h("p", { class: "eyebrow" }, texts.history.title), title, sub),
-        h("button", { class: "icon-button", type: "button", "aria-label": texts.history.back, onclick: () => dialog.close() }, icon("close")),
+        h("button", { class: "icon-button", type: "button", "aria-label": texts.history.back, onclick: leave }, icon("close")),
       ),
       content,
       foot,
@@ -106,10 +106,16 @@ export function createHistory(desk) {
 
   /** A click beside the dialog closes it. @param {MouseEvent} event */
   function outside(event) {
-    if (event.target === dialog) dialog.close();
+    if (event.target === dialog) leave();
   }
 
-  /** The browser says so a frame late: by then it may have been dismissed, or opened again. */
+  /** Close it and go back to where it was opened from. */
+  function leave() {
+    dialog.close();
+    closed();
+  }
+
+  /** The browser says so a frame late: by then it may have been left, dismissed, or opened again. */
   function closed() {
     if (dialog.open || !shown) return;
     end();
@@ -177,7 +183,7 @@ export function createHistory(desk) {
     speaker = undefined;
     setTitle(missing ? texts.history.notFoundTitle : (book.peek(shown ?? "")?.subject ?? ""));
     fill(foot);
-    const out = h("button", { class: "button", type: "button", onclick: () => dialog.close() }, texts.history.back);
+    const out = h("button", { class: "button", type: "button", onclick: leave }, texts.history.back);
     if (missing) fill(content, emptyState({ symbol: "mail", text: texts.history.notFound, action: out }));
     else fill(content, errorState(texts, error, load, live));
   }
@@ -370,6 +376,7 @@ export function createHistory(desk) {
     },
     /** Close it without going anywhere, as when the address has changed already. */
     dismiss() {
+      if (!shown) return;
       dialog.close();
       end();
     },
