@@ -41,6 +41,12 @@ RECORD_POPUPS = """
 """
 """Pop-ups are recorded in place of being shown, which a headless browser does not do."""
 
+NO_FIVE_SECONDS = """
+    const real = setTimeout;
+    setTimeout = (run, after) => real(run, after === 5000 ? 1e9 : after);
+"""
+"""The time to think that a mute-all leaves, and that of a toast, do not pass, however slow the machine is."""
+
 
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
@@ -185,3 +191,14 @@ def popups(page: Page, count: int | None = None) -> list[dict[str, Any]]:
         "() => window.popups.map(({ title, body, tag, silent, closed }) => ({ title, body, tag, silent, closed }))"
     )
     return found
+
+
+def scroll(page: Page, pixels: int) -> None:
+    """Turn the wheel, and wait until the page has come to rest."""
+    before = page.evaluate("() => scrollY")
+    page.mouse.wheel(0, pixels)
+    wait_until(lambda: page.evaluate("() => scrollY") != before, what="scrolling has begun")
+    page.evaluate("""async () => {
+        const frame = () => new Promise(requestAnimationFrame);
+        for (let at = -1, still = 0; still < 3; still = scrollY === at ? still + 1 : 0, at = scrollY) await frame();
+    }""")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, Desks, popups
+from tests.browser.conftest import PHONE, Desks, popups, scroll
 from tests.browser.people import CURL, IPHONE, LYON, Sender
 
 
@@ -91,8 +91,7 @@ def test_new_opens_do_not_move_what_is_being_read(desks: Desks, sender: Sender, 
     page = desks.open(sender, size=size)
     read = page.locator(".open").nth(15)
     read.scroll_into_view_if_needed()
-    page.mouse.wheel(0, 200)
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    scroll(page, 200)
     mark = str(read.get_attribute("data-open"))
     reading = page.locator(f"[data-open='{mark}']")
     before = reading.bounding_box()

@@ -15,8 +15,14 @@ def page(desks: Desks, sender: Sender) -> Page:
     return client_page(desks, sender)
 
 
+def stop_the_clock(page: Page) -> None:
+    """From now on time passes only when the test says so."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
+
+
 def test_all_that_was_missed_is_told_before_it_has_caught_up(page: Page) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.evaluate(FAKE, {"cursor": 2, "stream": "history"})
     accept(page, 0, sequence=6)
     for sequence in (3, 4, 5):
@@ -30,7 +36,7 @@ def test_all_that_was_missed_is_told_before_it_has_caught_up(page: Page) -> None
 
 
 def test_a_filtered_replay_is_over_a_moment_after_its_last_event(page: Page) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.evaluate(FAKE, {"cursor": 2})
     accept(page, 0, sequence=9)
     for sequence in (3, 5, 7):

@@ -6,24 +6,48 @@ import re
 
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from tests.browser.conftest import Desks, live, log_in, log_in_by_hand
+from tests.browser.conftest import NO_FIVE_SECONDS, Desks, live, log_in, log_in_by_hand
 from tests.browser.people import Sender
+from tests.processes import wait_until
 
 
 class Line:
-    """The way of a page's sockets to the hub, which can be cut."""
+    """The way of a page's sockets to the hub, which can be cut, and what the hub says on it kept back.
+
+    To be made before the page is opened. However long it is cut, the page soon finds out that it is mended.
+    """
 
     def __init__(self, page: Page) -> None:
+        self._page = page
         self._sockets: list[WebSocketRoute] = []
         self._is_cut = False
+        self._kept: list[tuple[WebSocketRoute, str | bytes]] | None = None
+        page.add_init_script("Math.random = () => 0.02;")
         page.route_web_socket("**/api/v1/ws", self._let_through)
 
     def _let_through(self, socket: WebSocketRoute) -> None:
         if self._is_cut:
             socket.close(code=1013)
         else:
-            socket.connect_to_server()
+            socket.connect_to_server().on_message(lambda said: self._say(socket, said))
             self._sockets.append(socket)
+
+    def _say(self, socket: WebSocketRoute, said: str | bytes) -> None:
+        if self._kept is None:
+            socket.send(said)
+        else:
+            self._kept.append((socket, said))
+
+    def keep(self) -> None:
+        """From now on the page hears nothing, until it is told all of it at once."""
+        self._kept = []
+
+    def tell(self, count: int) -> None:
+        """Let the page hear what was kept from it, once there is so much of it, and all that follows."""
+        wait_until(lambda: self._page.evaluate("true") and len(self._kept or []) >= count, what=f"{count} to be told")
+        kept, self._kept = self._kept or [], None
+        for socket, said in kept:
+            socket.send(said)
 
     def cut(self) -> None:
         self._is_cut = True
@@ -38,9 +62,10 @@ class Line:
         self._sockets[-1].close(code=code)
 
 
-def logged_in(desks: Desks, sender: Sender, path: str = "/activity") -> tuple[Page, Line]:
-    """A tab of somebody who is logged in, and its line to the hub."""
+def logged_in(desks: Desks, sender: Sender, path: str = "/activity", before: str = "") -> tuple[Page, Line]:
+    """A tab of somebody who is logged in, and its line to the hub; `before` is run ahead of the page's own scripts."""
     context = desks.context(sender.hub)
+    context.add_init_script(before)
     log_in(context, sender)
     page = context.new_page()
     line = Line(page)
@@ -74,7 +99,7 @@ def test_a_tab_that_comes_back_to_somebody_elses_session_begins_anew(
 
 
 def test_somebody_elses_log_in_is_known_to_all_tabs_at_once(desks: Desks, sender: Sender, stranger: Sender) -> None:
-    page, line = logged_in(desks, sender, "/settings")
+    page, line = logged_in(desks, sender, "/settings", before=NO_FIVE_SECONDS)
     line.cut()
     log_in(page.context, stranger)
     page.get_by_role("button", name="Mute all notifications").click()

@@ -7,15 +7,18 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desks, log_in, popups
+from tests.browser.conftest import NO_FIVE_SECONDS, Desks, log_in, popups
 from tests.browser.people import PASSWORD, Sender
 from tests.processes import wait_until
 
 
 def test_realtime_off_silences_everything_until_it_is_on_again(desks: Desks, sender: Sender) -> None:
     message = sender.register()
-    page = desks.open(sender, "/settings")
-    other = desks.tab(page.context, "/settings")
+    context = desks.context(sender.hub)
+    context.add_init_script(NO_FIVE_SECONDS)
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
+    other = desks.tab(context, "/settings")
     switch = page.get_by_role("switch", name="Enable real-time notifications")
     expect(page.get_by_text("Opens are still recorded.")).to_be_visible()
     switch.uncheck()
@@ -50,6 +53,7 @@ def test_mute_all_can_be_undone_for_a_few_seconds(desks: Desks, sender: Sender) 
     message = sender.register()
     context = desks.context(sender.hub)
     context.clock.install()
+    context.add_init_script(NO_FIVE_SECONDS)
     log_in(context, sender)
     page = desks.tab(context, "/settings")
     page.get_by_role("button", name="Mute all notifications").click()
@@ -78,11 +82,7 @@ LEAVE: dict[str, Callable[[Page], object]] = {
 @pytest.mark.parametrize("how", LEAVE)
 def test_mute_all_holds_even_if_the_page_is_left_at_once(desks: Desks, sender: Sender, how: str) -> None:
     context = desks.context(sender.hub)
-    # Five seconds that do not pass: only leaving can tell the hub.
-    context.add_init_script("""
-        const real = setTimeout;
-        setTimeout = (run, after) => real(run, after === 5000 ? 1e9 : after);
-    """)
+    context.add_init_script(NO_FIVE_SECONDS)
     log_in(context, sender)
     page = desks.tab(context, "/settings")
     page.get_by_role("button", name="Mute all notifications").click()
