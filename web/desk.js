@@ -194,8 +194,9 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     const brief = id && (await book.brief(id));
     if (!brief) return;
     try {
+      const since = book.heard;
       const changed = await api.changeMessage(brief.id, { muted: !brief.muted });
-      book.noteWhole(changed);
+      book.noteWhole(changed, since);
       toasts.say(changed.muted ? texts.speaker.nowOff : desk.settings.realtime_notifications ? texts.speaker.nowOn : texts.speaker.nowOnUntold);
     } catch (error) {
       toasts.fail(/** @type {Error} */ (error));

@@ -1,6 +1,9 @@
 /**
  * What the page knows of messages, kept current: an open on the wire names its message, one from the
  * REST API only carries its id. A message is asked for once, however many rows show it.
+ *
+ * An answer of the REST API may come after an event that is newer than it, so whoever asks remembers what had been
+ * `heard` by then, and an answer that has been overtaken is not taken.
  */
 
 /** @typedef {import("../words.js").Brief} Brief */
@@ -17,6 +20,12 @@ export function createMessageBook(api, live) {
   const asked = new Map();
   /** @type {Set<(brief: Brief) => void>} */
   const listeners = new Set();
+  /** How many events we have heard of; and which of them was the last about a message. */
+  let heard = 0;
+  /** @type {Map<string, number>} */
+  const heardOf = new Map();
+  let allMuted = 0;
+  let allRead = 0;
 
   /** @param {Brief} brief */
   function note(brief) {
@@ -24,17 +33,50 @@ export function createMessageBook(api, live) {
     listeners.forEach((listener) => listener(brief));
   }
 
-  /** @param {import("../api.js").Message} message */
-  const noteWhole = ({ id, subject, opens, muted, recipients }) =>
-    note({ id, subject, opens, muted, recipients: recipients.length });
+  /** @param {Brief} brief */
+  function hear(brief) {
+    heardOf.set(brief.id, (heard += 1));
+    note(brief);
+  }
 
-  live.on("opened", ({ message }) => note(message));
-  live.on("corrected", ({ message }) => note(message));
-  live.on("message", ({ message }) => noteWhole(message));
-  live.on("muted-all", () => known.forEach((brief) => note({ ...brief, muted: true })));
-  live.on("reset", () => known.clear());
+  /** @param {import("../api.js").Message} message @returns {Brief} */
+  const briefOf = ({ id, subject, opens, muted, recipients }) => ({ id, subject, opens, muted, recipients: recipients.length });
+
+  /**
+   * Take an answer of the REST API; whether it is the newest that is known of the message.
+   * @param {import("../api.js").Message} message
+   * @param {number} since what had been heard when it was asked for
+   */
+  function noteWhole(message, since) {
+    if (Math.max(heardOf.get(message.id) ?? 0, allRead) > since) return false;
+    note({ ...briefOf(message), muted: message.muted || allMuted > since });
+    return true;
+  }
+
+  /** @param {string} id @returns {Promise<Brief>} */
+  async function read(id) {
+    const since = heard;
+    noteWhole(await api.message(id), since);
+    return known.get(id) ?? read(id);
+  }
+
+  live.on("opened", ({ message }) => hear(message));
+  live.on("corrected", ({ message }) => hear(message));
+  live.on("message", ({ message }) => hear(briefOf(message)));
+  live.on("muted-all", () => {
+    allMuted = heard += 1;
+    known.forEach((brief) => note({ ...brief, muted: true }));
+  });
+  live.on("reset", () => {
+    allRead = heard += 1;
+    known.clear();
+  });
 
   return {
+    /** To be kept when something is asked of the REST API, and given back with the answer. */
+    get heard() {
+      return heard;
+    },
     noteWhole,
     /** @param {string} id */
     peek: (id) => known.get(id),
@@ -44,10 +86,7 @@ export function createMessageBook(api, live) {
       if (brief) return brief;
       let asking = asked.get(id);
       if (!asking) {
-        asking = api
-          .message(id)
-          .then(noteWhole)
-          .then(() => known.get(id))
+        asking = read(id)
           .catch(() => undefined)
           .finally(() => asked.delete(id));
         asked.set(id, asking);

@@ -7,7 +7,7 @@ import { icon } from "../icons.js";
  * @param {object} parts
  * @param {typeof import("../texts.js").texts} parts.texts
  * @param {boolean} parts.muted
- * @param {(muted: boolean) => Promise<unknown>} parts.onToggle
+ * @param {(muted: boolean) => Promise<boolean>} parts.onToggle says what it is then, which may be somebody else's choice
  * @param {() => boolean} parts.realtime whether real-time notifications are on
  * @param {(error: any) => void} parts.onError
  */
@@ -41,8 +41,8 @@ export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
     busy = true;
     const next = !muted;
     try {
-      await onToggle(next);
-      show(next, { pressed: true });
+      const now = await onToggle(next);
+      show(now, { pressed: now === next });
     } catch (error) {
       onError(error);
     } finally {

@@ -32,6 +32,8 @@ export function createHistory(desk) {
   let message;
   /** @type {Open[]} */
   let opens = [];
+  /** How often an event has brought the message whole: an answer that was asked for before that may be older. */
+  let told = 0;
   /** How many of the newest opens were asked for. */
   let wanted = PAGE;
   /** @type {Set<string>} the ids of what was taken back while we looked */
@@ -156,6 +158,7 @@ export function createHistory(desk) {
     const id = shown;
     if (!id) return;
     older.ariaBusy = null;
+    const since = book.heard;
     await readings.begin(async (counts) => {
       let [whole, page] = await Promise.all([api.message(id), fetchPage(id)]);
       const items = page.items;
@@ -167,7 +170,7 @@ export function createHistory(desk) {
       message = whole;
       opens = items;
       next = page.next;
-      book.noteWhole(whole);
+      book.noteWhole(whole, since);
       drawHead();
       draw();
     }, fail);
@@ -209,15 +212,16 @@ export function createHistory(desk) {
 
   function drawHead() {
     if (!message) return;
-    const { id, muted } = message;
+    const { id } = message;
     drawNames(message);
     speaker = createSpeaker({
       texts,
-      muted,
+      muted: book.peek(id)?.muted ?? message.muted,
       realtime: () => desk.settings.realtime_notifications,
       onToggle: async (next) => {
-        const changed = await api.changeMessage(id, { muted: next });
-        book.noteWhole(changed);
+        const since = book.heard;
+        book.noteWhole(await api.changeMessage(id, { muted: next }), since);
+        return book.peek(id)?.muted ?? next;
       },
       onError: toasts.fail,
     });
@@ -281,11 +285,12 @@ export function createHistory(desk) {
 
   /** @param {Message} draft */
   async function markSent({ id }) {
+    const before = told;
     const changed = await api.changeMessage(id, { sent_at: new Date().toISOString() });
     toasts.say(texts.add.isSent);
-    if (shown !== id) return;
-    message = changed;
-    drawNames(changed);
+    if (!message || shown !== id) return;
+    if (told === before) message = changed;
+    drawNames(message);
     draw();
     // The button that was pressed is gone.
     content.focus({ preventScroll: true });
@@ -320,9 +325,10 @@ export function createHistory(desk) {
   /** The figures are the hub's; only the list is ours to keep. */
   const refresh = oneAtATime(async () => {
     const id = shown;
+    const before = told;
     const whole = id ? await api.message(id).catch(() => undefined) : undefined;
     if (!message || shown !== id) return;
-    message = whole ?? message;
+    if (whole && told === before) message = whole;
     draw();
   });
 
@@ -341,8 +347,8 @@ export function createHistory(desk) {
   }));
   live.on("message", readings.after(({ message: whole }) => {
     if (whole.id !== shown || !message) return;
+    told += 1;
     message = whole;
-    book.noteWhole(whole);
     drawNames(whole);
     draw();
   }));

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
-import { createReadings } from "../live/readings.js";
+import { createReadings, oneAtATime } from "../live/readings.js";
 import { createMessageRows } from "../parts/message-row.js";
 import { createSparks } from "../parts/sparks.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
@@ -82,6 +82,7 @@ export function createMessages(desk) {
   async function load() {
     reading.abort();
     const { signal } = (reading = new AbortController());
+    const since = book.heard;
     if (!items.length) fill(body, skeleton(texts.loading));
     await readings.begin(async (counts) => {
       const page = await api.messages({ limit: PAGE, ...filters }, signal);
@@ -89,7 +90,7 @@ export function createMessages(desk) {
       list.clear();
       items = [];
       byId = new Map();
-      append(page);
+      append(page, since);
     }, (error) => {
       items = [];
       byId = new Map();
@@ -99,14 +100,14 @@ export function createMessages(desk) {
     if (!signal.aborted) list.draw();
   }
 
-  /** @param {import("../api.js").Page<Message>} page */
-  function append(page) {
+  /** @param {import("../api.js").Page<Message>} page @param {number} since what had been heard when it was asked for */
+  function append(page, since) {
     next = page.next;
     for (const message of page.items) {
       if (byId.has(message.id)) continue;
       byId.set(message.id, message);
       items.push(message);
-      book.noteWhole(message);
+      book.noteWhole(message, since);
       offerTemplate(message.template);
     }
     show();
@@ -116,9 +117,10 @@ export function createMessages(desk) {
     if (readings.going || !next) return;
     const cursor = next;
     const { signal } = reading;
+    const since = book.heard;
     await readings.extend(async (counts) => {
       const page = await api.messages({ limit: PAGE * 2, cursor, ...filters }, signal);
-      if (counts()) append(page);
+      if (counts()) append(page, since);
     }, toasts.fail);
   }
 
@@ -134,6 +136,7 @@ export function createMessages(desk) {
     following = undefined;
     if (readings.going) return follow();
     const { signal } = reading;
+    const since = book.heard;
     await readings.extend(async (counts) => {
       let page = await api.messages({ limit: PAGE, ...filters }, signal);
       const found = [...page.items];
@@ -149,7 +152,7 @@ export function createMessages(desk) {
       const before = topOf(first);
       items = [];
       byId = new Map();
-      append({ items: found, next: page.next });
+      append({ items: found, next: page.next }, since);
       found.forEach(list.refresh);
       if (list.element.getBoundingClientRect().top < 0 && topOf(first) > -Infinity) scrollBy(0, topOf(first) - before);
       if (at >= 0 && indexOf(focused) < 0) /** @type {HTMLElement | null} */ (list.element.querySelector(`[data-index="${Math.min(at, items.length - 1)}"] a`))?.focus();
@@ -211,6 +214,19 @@ export function createMessages(desk) {
     refresh(id);
   }
 
+  /** @type {Set<string>} the ids of messages whose first and last open only the hub knows now */
+  const corrected = new Set();
+  const readCorrected = oneAtATime(async () => {
+    for (const id of corrected) {
+      corrected.delete(id);
+      const since = book.heard;
+      const whole = await api.message(id).catch(toasts.fail);
+      if (!whole) continue;
+      if (book.noteWhole(whole, since)) update(id, whole);
+      else corrected.add(id);
+    }
+  });
+
   live.on("opened", readings.after(({ open, message }) => {
     if (open.counted) follow();
     const there = byId.get(message.id);
@@ -220,7 +236,9 @@ export function createMessages(desk) {
   }));
   live.on("corrected", readings.after(({ message }) => {
     follow();
-    void api.message(message.id).then((whole) => update(whole.id, whole)).catch(toasts.fail);
+    update(message.id, { opens: message.opens, muted: message.muted });
+    corrected.add(message.id);
+    void readCorrected();
   }));
   live.on("message", readings.after(({ message, isNew }) => {
     follow();

@@ -1,0 +1,108 @@
+"""What comes in another order than it happened: answers after events, an answer after a later one, a press too many."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import Desks, live
+from tests.browser.people import LONG_AGO, Sender
+from tests.browser.test_readings import Held, an_event, logged_in
+from tests.processes import wait_until
+
+ANSWERED = "() => fetch('/healthz').then((answer) => answer.text())"
+"""Whatever the page asks because of what it has heard, it has asked when this is answered."""
+
+
+def on_its_way(page: Page, pattern: str) -> list[Route]:
+    """The next question of that pattern, which is not answered until the test does so."""
+    asked: list[Route] = []
+    page.route(pattern, lambda route: asked.append(route), times=1)
+    return asked
+
+
+def wait(page: Page, asked: list[Route]) -> Route:
+    wait_until(lambda: page.evaluate("true") and asked, what="the question")
+    return asked[0]
+
+
+def let_go(page: Page, held: Held, method: str) -> None:
+    """Let the page have the answers that are held, and take note of them."""
+    with page.expect_response(lambda response: response.request.method == method and "/messages/" in response.url):
+        held.release()
+    page.evaluate(ANSWERED)
+
+
+def test_a_mail_that_is_muted_with_all_while_its_history_is_read_is_shown_muted(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = logged_in(desks, sender)
+    held = Held(page, "**/api/v1/messages/*/opens?*")
+    with page.expect_websocket() as socket:
+        page.goto(f"/messages/{message['id']}")
+    live(page)
+    held.wait()
+    with an_event(socket.value):
+        sender.post("/messages/mute-all")
+    held.release()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Unmute this mail")).to_be_visible()
+
+
+def test_an_answer_about_a_mail_undoes_nothing_that_was_heard_before_it(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    sender.hit(message)
+    page = logged_in(desks, sender)
+    held = Held(page, f"**/api/v1/messages/{message['id']}")
+    with page.expect_websocket() as socket:
+        page.goto("/activity")
+    live(page)
+    held.wait()
+    with an_event(socket.value):
+        sender.hit(message)
+    held.release()
+    expect(page.locator(".feed .open")).to_have_count(2)
+    expect(page.locator(".feed .open").last).to_contain_text("2 opens")
+
+
+def test_the_speaker_shows_the_last_choice_however_late_the_answer_to_its_own_comes(
+    desks: Desks, sender: Sender
+) -> None:
+    message = sender.register()
+    page = desks.open(sender, f"/messages/{message['id']}")
+    mute, unmute = (page.get_by_role("button", name=f"{name} this mail", exact=True) for name in ("Mute", "Unmute"))
+    expect(mute).to_be_visible()
+    held = Held(page, f"**/api/v1/messages/{message['id']}")
+    mute.click()
+    expect(unmute).to_be_visible()
+    sender.patch(f"/messages/{message['id']}", muted=False)
+    expect(mute).to_be_visible()
+    let_go(page, held, "PATCH")
+    expect(mute).to_be_visible()
+
+
+def test_a_history_is_what_was_heard_last_however_late_its_figures_come(desks: Desks, sender: Sender) -> None:
+    message = sender.register(sent_at=None)
+    page = desks.open(sender, f"/messages/{message['id']}")
+    unsent = page.get_by_text("This mail is not sent yet")
+    expect(unsent).to_be_visible()
+    held = Held(page, f"**/api/v1/messages/{message['id']}")
+    sender.hit(message)
+    held.wait()
+    sender.patch(f"/messages/{message['id']}", sent_at=LONG_AGO)
+    expect(unsent).to_have_count(0)
+    let_go(page, held, "GET")
+    expect(unsent).to_have_count(0)
+
+
+def test_a_corrected_row_is_what_was_heard_last_however_late_its_mail_comes(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    sender.hit(message)
+    page = desks.open(sender, "/messages")
+    row = page.locator(".message")
+    expect(row).to_contain_text("1 open")
+    held = Held(page, f"**/api/v1/messages/{message['id']}")
+    sender.post(f"/messages/{message['id']}/viewing")
+    held.wait()
+    sender.patch(f"/messages/{message['id']}", muted=True)
+    expect(row).to_contain_text("Muted")
+    let_go(page, held, "GET")
+    expect(row).to_contain_text("Not opened")
+    expect(row).to_contain_text("Muted")
