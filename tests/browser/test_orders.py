@@ -106,3 +106,23 @@ def test_a_corrected_row_is_what_was_heard_last_however_late_its_mail_comes(desk
     let_go(page, held, "GET")
     expect(row).to_contain_text("Not opened")
     expect(row).to_contain_text("Muted")
+
+
+SEARCH_AND_OPEN = """() => {
+    const search = document.getElementById("search");
+    search.value = "quote";
+    search.dispatchEvent(new Event("input"));
+    document.querySelector("a.message").click();
+}"""
+
+
+def test_a_search_that_begins_as_a_history_opens_is_there_when_that_is_closed(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="The quote")
+    page = desks.open(sender, "/messages")
+    expect(page.locator(".message")).to_have_count(1)
+    with page.expect_response("**/api/v1/messages?*q=quote*"):
+        page.evaluate(SEARCH_AND_OPEN)
+    page.get_by_role("button", name="Close the history").click()
+    expect(page.get_by_label("Search messages")).to_have_value("quote")
+    wait_until(lambda: page.url.endswith("/messages?q=quote"))
+    expect(page.get_by_label("Search messages")).to_have_value("quote")

@@ -26,6 +26,8 @@ export function createMessages(desk) {
   /** @type {Map<string, Message>} */
   let byId = new Map();
   const filters = { q: "", opened: "", template: "" };
+  /** Whether they were changed while the address was another view's, and so could not name them. */
+  let isUnsaid = false;
   /** @type {string | null} */
   let next = null;
   const readings = createReadings();
@@ -72,9 +74,16 @@ export function createMessages(desk) {
   /** @param {Partial<typeof filters>} change */
   function filter(change) {
     Object.assign(filters, change);
-    const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
-    if (router.current().name === "messages") history.replaceState(history.state, "", query.size ? `/messages?${query}` : "/messages");
+    isUnsaid = router.current().name !== "messages";
+    if (!isUnsaid) sayFilters();
     return load();
+  }
+
+  /** Have the address name the filters. */
+  function sayFilters() {
+    const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
+    history.replaceState(history.state, "", query.size ? `/messages?${query}` : "/messages");
+    isUnsaid = false;
   }
 
   const isFiltered = () => Object.values(filters).some(Boolean);
@@ -272,7 +281,8 @@ export function createMessages(desk) {
     /** @param {import("../router.js").Route} route */
     enter(route) {
       const before = JSON.stringify(filters);
-      if (route.name === "messages") fillIn(route.query);
+      if (route.name === "messages" && isUnsaid) sayFilters();
+      else if (route.name === "messages") fillIn(route.query);
       if (!begun || before !== JSON.stringify(filters)) void load();
       else list.draw();
       begun = true;
