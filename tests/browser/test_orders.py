@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Desks, live
+from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, Sender
 from tests.browser.test_readings import Held, an_event, logged_in
 from tests.processes import wait_until
@@ -126,3 +126,18 @@ def test_a_search_that_begins_as_a_history_opens_is_there_when_that_is_closed(de
     expect(page.get_by_label("Search messages")).to_have_value("quote")
     wait_until(lambda: page.url.endswith("/messages?q=quote"))
     expect(page.get_by_label("Search messages")).to_have_value("quote")
+
+
+def test_the_picture_of_a_mail_that_was_opened_while_one_was_elsewhere_is_drawn(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    context = desks.context(sender.hub)
+    context.clock.install()
+    log_in(context, sender)
+    page = desks.tab(context, "/messages")
+    expect(page.locator(".message")).to_contain_text("Not opened")
+    page.get_by_role("link", name="Settings").click()
+    sender.hit(message)
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    context.clock.run_for(1_000)
+    page.get_by_role("link", name="Messages").click()
+    expect(page.get_by_role("img", name="Opens over time: 1 open")).to_be_visible()

@@ -23,6 +23,8 @@ export function createSparks({ api, onReady }) {
   const known = new Map();
   /** @type {Map<string, { opens: number, place: HTMLElement }>} the newest last */
   const wanted = new Map();
+  /** @type {Set<string>} those that were not in the document when it was their turn */
+  const skipped = new Set();
   let running = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -31,7 +33,8 @@ export function createSparks({ api, onReady }) {
     while (running < AT_ONCE && wanted.size) {
       const [id, { opens, place }] = /** @type {[string, { opens: number, place: HTMLElement }]} */ ([...wanted].pop());
       wanted.delete(id);
-      if (place.isConnected) void read(id, opens); // Else it was scrolled past.
+      if (place.isConnected) void read(id, opens);
+      else skipped.add(id); // It was scrolled past, or the whole view was left.
     }
   }
 
@@ -51,6 +54,12 @@ export function createSparks({ api, onReady }) {
   }
 
   return {
+    /** The view is there again: what is still drawn in it is asked for again. */
+    resume() {
+      const ids = [...skipped];
+      skipped.clear();
+      ids.forEach(onReady);
+    },
     /** @param {Message} message @param {string} label */
     picture(message, label) {
       const from = Date.parse(message.sent_at ?? message.created_at);

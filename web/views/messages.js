@@ -286,6 +286,7 @@ export function createMessages(desk) {
       if (!begun || before !== JSON.stringify(filters)) void load();
       else list.draw();
       begun = true;
+      sparks.resume();
     },
   };
 }
