@@ -141,3 +141,24 @@ def test_the_picture_of_a_mail_that_was_opened_while_one_was_elsewhere_is_drawn(
     context.clock.run_for(1_000)
     page.get_by_role("link", name="Messages").click()
     expect(page.get_by_role("img", name="Opens over time: 1 open")).to_be_visible()
+
+
+READ_ANEW = """async () => {
+    const { createVirtualList } = await import("/static/parts/virtual-list.js");
+    const render = ({ text }) => Object.assign(document.createElement("a"), { textContent: text });
+    const list = createVirtualList({ label: "", key: ({ id }) => id, render, onNearEnd() {} });
+    document.body.prepend(list.element);
+    const before = { id: "1", text: "before" };
+    list.set([before]);
+    list.refresh(before);
+    list.clear();
+    list.set([{ id: "1", text: "after" }]);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    return list.element.textContent;
+}"""
+
+
+def test_a_row_that_was_read_anew_is_not_drawn_as_it_was_before(desks: Desks, sender: Sender) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.goto("/docs")
+    assert page.evaluate(READ_ANEW) == "after"

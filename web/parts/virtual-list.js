@@ -138,6 +138,7 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
     clear() {
       for (const row of rows.values()) row.remove();
       rows.clear();
+      stale.clear();
     },
     stop() {
       removeEventListener("scroll", schedule);
