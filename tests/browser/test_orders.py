@@ -128,6 +128,20 @@ def test_a_search_that_begins_as_a_history_opens_is_there_when_that_is_closed(de
     expect(page.get_by_label("Search messages")).to_have_value("quote")
 
 
+def test_of_two_choices_in_a_row_the_second_holds(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    switch = page.get_by_role("switch", name="Enable real-time notifications")
+    held = Held(page, "**/api/v1/settings")
+    switch.uncheck()
+    held.wait()
+    page.evaluate("() => document.getElementById('realtime').checked || document.getElementById('realtime').click()")
+    page.evaluate(ANSWERED)
+    held.release()
+    expect(page.get_by_text("Real-time notifications are on.")).to_be_visible()
+    expect(switch).to_be_checked()
+    assert sender.get("/me")["settings"]["realtime_notifications"] is True
+
+
 def test_the_picture_of_a_mail_that_was_opened_while_one_was_elsewhere_is_drawn(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     context = desks.context(sender.hub)

@@ -1,6 +1,7 @@
 /** What the sender is told: the two decisions of the hub, and this browser's own. */
 
 import { fill, h } from "../../dom.js";
+import { oneAtATime } from "../../live/readings.js";
 import { askPermission, permission } from "../../notify/permission.js";
 import { createSwitch } from "../../parts/switch.js";
 import { timeAgo, timeIn } from "../../parts/time.js";
@@ -19,17 +20,30 @@ export function createNotificationsCard(desk) {
     onChange: (on) => setRealtime(on, true),
   });
 
+  let chosen = { on: true, undoable: true };
+  /** How often the hub has said what the settings are: it may do so before it answers. */
+  let told = 0;
+
   /** @param {boolean} on @param {boolean} undoable */
-  async function setRealtime(on, undoable) {
+  function setRealtime(on, undoable) {
+    chosen = { on, undoable };
+    return tellHub();
+  }
+
+  // Of two that are under way at once, the hub may take the later first.
+  const tellHub = oneAtATime(async () => {
+    const { on, undoable } = chosen;
+    const before = told;
     try {
-      desk.settings = await api.changeSettings({ realtime_notifications: on });
+      const changed = await api.changeSettings({ realtime_notifications: on });
+      if (told === before) desk.settings = changed;
       const action = { label: texts.undo, run: () => void setRealtime(!on, false) };
       toasts.say(on ? words.realtimeOn : words.realtimeOff, undoable ? { action } : {});
     } catch (error) {
       toasts.fail(/** @type {Error} */ (error));
     }
     show();
-  }
+  });
 
   const lastUsed = h("p", { class: "hint" });
   const mute = h(
@@ -71,7 +85,10 @@ export function createNotificationsCard(desk) {
     popupHint.textContent = state === "denied" ? texts.ask.denied : state === "unsupported" ? texts.ask.unsupported : "";
   }
 
-  live.on("settings", show);
+  live.on("settings", () => {
+    told += 1;
+    show();
+  });
   live.on("muted-all", show);
   prefs.watch(show);
   return { element: card("notifications", words.notifications, realtime.element, mute, popups.element, sound.element), enter: show };
