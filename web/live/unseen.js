@@ -31,7 +31,9 @@ export function createUnseen({ api, live, me, onChange }) {
     asking = true;
     try {
       const { unseen, seen_sequence, sequence } = await api.me();
-      seen = Math.max(seen, seen_sequence);
+      // It was on its way when more was seen.
+      if (seen_sequence < seen) return;
+      seen = seen_sequence;
       counted = Math.max(counted, sequence);
       set(unseen);
     } catch {
@@ -50,7 +52,10 @@ export function createUnseen({ api, live, me, onChange }) {
     if (asking) void refresh();
   });
   live.on("corrected", refresh);
-  live.on("reset", refresh);
+  live.on("reset", () => {
+    seen = counted = 0;
+    void refresh();
+  });
   live.on("seen", ({ sequence }) => {
     seen = Math.max(seen, sequence);
     if (sequence >= live.sequence - 1) set(0);
