@@ -163,6 +163,61 @@ def test_what_is_seen_while_the_unseen_are_counted_is_not_counted(desks: Desks, 
     assert page.evaluate(SEEN_MEANWHILE) == [3, 0, 1]
 
 
+POPUPS = """async () => {
+    const { createPopups } = await import("/static/notify/popups.js");
+    const heard = {}, channel = new EventTarget();
+    const parts = { leads: false, shown: [], closing: [] };
+    Object.assign(channel, { postMessage() {} });
+    const popups = createPopups({
+        live: { on: (name, listener) => (heard[name] = listener), state: "live" },
+        attention: { within: () => true },
+        channel, leads: () => parts.leads, held: () => false, wanted: () => true, chime() {},
+        describe: (items) => ({ title: items.map(({ open }) => open.id).join(), body: "", path: "/" }),
+        screen: {
+            withdraw: async () => undefined,
+            show(title) {
+                parts.shown.push(title);
+                return { close: () => new Promise((done) => parts.closing.push(done)) };
+            },
+        },
+    });
+    const open = (sequence) => heard.opened({ open: { id: sequence }, message: {}, notify: true, sequence });
+    window.desk = { heard, channel, parts, popups, open };
+}"""
+"""The pop-ups of a tab whose surroundings do as they are told."""
+
+
+def test_what_the_leader_has_shown_before_another_tab_hears_of_it_is_not_shown_again(
+    desks: Desks, sender: Sender
+) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.goto("/docs")
+    page.evaluate(POPUPS)
+    page.evaluate("""() => {
+        desk.channel.dispatchEvent(new MessageEvent("message", { data: { shown: 7 } }));
+        for (const sequence of [7, 8]) desk.open(sequence);
+        desk.parts.leads = true;
+        desk.popups.takeOver();
+    }""")
+    wait_until(lambda: page.evaluate("() => desk.parts.shown"))
+    assert page.evaluate("() => desk.parts.shown") == ["8"]
+
+
+def test_what_is_left_of_a_popup_is_not_shown_once_the_user_is_logged_out(desks: Desks, sender: Sender) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.goto("/docs")
+    page.evaluate(POPUPS)
+    page.evaluate("() => { desk.parts.leads = true; for (const sequence of [7, 8]) desk.open(sequence); }")
+    wait_until(lambda: page.evaluate("() => desk.parts.shown"))
+    page.evaluate("""async () => {
+        desk.heard.corrected({ open: { id: 7, counted: false } });
+        desk.popups.stop();
+        for (const done of desk.parts.closing) done(true);
+        await new Promise((done) => setTimeout(done));
+    }""")
+    assert page.evaluate("() => desk.parts.shown") == ["7,8"]
+
+
 def test_the_picture_of_a_mail_that_was_opened_while_one_was_elsewhere_is_drawn(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     context = desks.context(sender.hub)

@@ -37,6 +37,9 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
   let waiting = [];
   /** @type {Set<Shown>} */
   const shown = new Set();
+  /** How far the leader has shown them, which it may say before we have heard of them ourselves. */
+  let shownTo = 0;
+  let stopped = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
@@ -65,7 +68,7 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
 
   /** @param {Item[]} items @param {{ silent?: boolean }} [how] */
   function present(items, { silent = false } = {}) {
-    if (!wanted()) return;
+    if (stopped || !wanted()) return;
     const { title, body, path } = describe(items);
     const { sequence } = items[items.length - 1];
     const about = { path, sequence, opens: items.map(({ open }) => open.id) };
@@ -94,7 +97,7 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
   }
 
   live.on("opened", ({ open, message, notify, missed, sequence }) => {
-    if (!notify) return;
+    if (!notify || sequence <= shownTo) return;
     waiting.push({ sequence, open, message, missed, at: Date.now() });
     schedule();
   });
@@ -108,8 +111,11 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     void screen.withdraw((about) => about.sequence <= sequence);
   });
   live.on("muted-all", () => (waiting = []));
+  live.on("reset", () => (shownTo = 0));
   channel.addEventListener("message", ({ data }) => {
-    if (data.shown) waiting = waiting.filter(({ sequence }) => sequence > data.shown);
+    if (!data.shown) return;
+    shownTo = data.shown;
+    waiting = waiting.filter(({ sequence }) => sequence > shownTo);
   });
 
   return {
@@ -118,6 +124,7 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     stop() {
       clearTimeout(timer);
       waiting = [];
+      stopped = true;
       void screen.withdraw(() => true);
       shown.forEach(({ popup }) => void popup.close());
     },
