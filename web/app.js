@@ -39,6 +39,11 @@ function startApp(root) {
     else signedOut();
   });
 
+  // A pop-up that is pressed while the page is being loaded leads on once that is done.
+  navigator.serviceWorker?.addEventListener("message", ({ data }) => {
+    if (data?.go && !desk) history.replaceState(history.state, "", data.go);
+  });
+
   /** The session is another user's: what is here is not theirs, and what it would do is done in their name. */
   function startOver() {
     desk?.close();
@@ -83,7 +88,12 @@ function startApp(root) {
     signedOut();
   }
 
-  async function begin() {
+  /** @type {Promise<void> | undefined} */
+  let beginning;
+  /** Whoever asks again while it is under way gets no second desk. */
+  const begin = () => (beginning ??= enter().finally(() => (beginning = undefined)));
+
+  async function enter() {
     try {
       const me = await api.me();
       user = me.id;

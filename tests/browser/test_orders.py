@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Desks, live, log_in
@@ -216,6 +218,23 @@ def test_what_is_left_of_a_popup_is_not_shown_once_the_user_is_logged_out(desks:
         await new Promise((done) => setTimeout(done));
     }""")
     assert page.evaluate("() => desk.parts.shown") == ["7,8"]
+
+
+def test_a_page_that_is_tried_again_twice_begins_once(desks: Desks, sender: Sender) -> None:
+    page = logged_in(desks, sender)
+    sockets: list[Any] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    page.route("**/api/v1/me", lambda route: route.abort(), times=1)
+    page.goto("/settings")
+    again = page.get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    held = Held(page, "**/api/v1/me")
+    again.evaluate("(button) => { button.click(); button.click(); }")
+    held.wait()
+    page.evaluate(ANSWERED)
+    held.release()
+    live(page)
+    assert len(sockets) == 1
 
 
 def test_the_picture_of_a_mail_that_was_opened_while_one_was_elsewhere_is_drawn(desks: Desks, sender: Sender) -> None:

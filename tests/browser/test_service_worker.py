@@ -8,8 +8,9 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import Desks, log_in
+from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import Sender
+from tests.browser.test_readings import Held
 from tests.processes import wait_until
 
 PHONES = """
@@ -77,6 +78,20 @@ def test_a_popup_is_shown_where_pages_may_show_none_and_leads_to_the_history(des
     expect(page.get_by_role("dialog", name="The quote")).to_be_visible()
     expect(page).to_have_url(re.compile(f"/messages/{message['id']}$"))
     shown(page, 0)
+
+
+def test_a_popup_that_is_pressed_while_its_tab_is_loaded_leads_to_the_history(desks: Desks, sender: Sender) -> None:
+    context = phone(desks, sender)
+    page = desks.tab(context, "/settings")
+    sender.hit(sender.register(subject="The quote"))
+    shown(page, 1)
+    held = Held(page, "**/api/v1/me")
+    page.reload()
+    held.wait()
+    assert context.service_workers[0].evaluate(CLICK) == []
+    held.release()
+    live(page)
+    expect(page.get_by_role("dialog", name="The quote")).to_be_visible()
 
 
 def test_a_popup_outlives_its_tab_and_opens_a_new_one(desks: Desks, sender: Sender) -> None:
