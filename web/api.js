@@ -70,8 +70,12 @@ async function problem(response) {
  * @param {() => void} options.onSignedOut called when the session has ended
  */
 export function createApi({ onSignedOut }) {
+  /** Sessions that have begun here: what is refused of one that is over says nothing of the next. */
+  let sessions = 0;
+
   /** @param {string} method @param {string} path @param {unknown} [body] @param {RequestInit} [init] */
   async function call(method, path, body, init) {
+    const session = sessions;
     let response;
     try {
       response = await fetch(`/api/v1${path}`, {
@@ -86,14 +90,17 @@ export function createApi({ onSignedOut }) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
       throw new ApiError(0, texts.errors.unreachable);
     }
-    if (response.status === 401 && path !== "/session") onSignedOut();
+    if (response.status === 401 && path !== "/session" && session === sessions) onSignedOut();
     throw await problem(response);
   }
 
   const at = encodeURIComponent;
   return {
     /** @param {string} email @param {string} password */
-    logIn: (email, password) => call("POST", "/session", { email, password }),
+    async logIn(email, password) {
+      await call("POST", "/session", { email, password });
+      sessions += 1;
+    },
     logOut: () => call("DELETE", "/session"),
     /** @returns {Promise<Me>} */
     me: () => call("GET", "/me"),

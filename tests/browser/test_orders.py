@@ -7,7 +7,7 @@ from typing import Any
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Desks, live, log_in
-from tests.browser.people import LONG_AGO, Sender
+from tests.browser.people import LONG_AGO, PASSWORD, Sender
 from tests.browser.test_readings import Held, an_event, logged_in
 from tests.processes import wait_until
 
@@ -235,6 +235,22 @@ def test_a_page_that_is_tried_again_twice_begins_once(desks: Desks, sender: Send
     held.release()
     live(page)
     assert len(sockets) == 1
+
+
+def test_what_was_asked_in_a_session_that_is_over_ends_no_other(desks: Desks, sender: Sender) -> None:
+    page = logged_in(desks, sender)
+    asked = on_its_way(page, "**/api/v1/opens?*")
+    page.goto("/activity")
+    late = wait(page, asked)
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("Email").fill(sender.email)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    live(page)
+    with page.expect_response("**/api/v1/opens?*"):
+        late.fulfill(status=401, json={})
+    page.evaluate(ANSWERED)
+    live(page)
 
 
 def test_the_picture_of_a_mail_that_was_opened_while_one_was_elsewhere_is_drawn(desks: Desks, sender: Sender) -> None:
