@@ -17,6 +17,8 @@ export class ApiError extends Error {
    */
   constructor(status, message, errors = [], retryAfter = 0) {
     super(message);
+    /** When the request was sent, as `performance.now()` has it. */
+    this.began = Infinity;
     this.status = status;
     this.errors = errors;
     this.retryAfter = retryAfter;
@@ -76,6 +78,7 @@ export function createApi({ onSignedOut }) {
   /** @param {string} method @param {string} path @param {unknown} [body] @param {RequestInit} [init] */
   async function call(method, path, body, init) {
     const session = sessions;
+    const began = performance.now();
     let response;
     try {
       response = await fetch(`/api/v1${path}`, {
@@ -88,10 +91,10 @@ export function createApi({ onSignedOut }) {
       if (response.ok) return response.status === 204 ? null : await response.json();
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw new ApiError(0, texts.errors.unreachable);
+      throw Object.assign(new ApiError(0, texts.errors.unreachable), { began });
     }
     if (response.status === 401 && path !== "/session" && session === sessions) onSignedOut();
-    throw await problem(response);
+    throw Object.assign(await problem(response), { began });
   }
 
   const at = encodeURIComponent;

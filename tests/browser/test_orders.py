@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, PASSWORD, Sender
 from tests.browser.test_readings import Held, an_event, logged_in
+from tests.browser.test_sessions import Line
 from tests.processes import wait_until
 
 ANSWERED = "() => fetch('/healthz').then((answer) => answer.text())"
@@ -287,3 +288,20 @@ def test_a_row_that_was_read_anew_is_not_drawn_as_it_was_before(desks: Desks, se
     page = desks.context(sender.hub).new_page()
     page.goto("/docs")
     assert page.evaluate(READ_ANEW) == "after"
+
+
+def test_what_failed_only_after_the_hub_was_there_again_is_read_again(desks: Desks, sender: Sender) -> None:
+    sender.hit(sender.register())
+    page = logged_in(desks, sender)
+    line = Line(page)
+    page.goto("/settings")
+    live(page)
+    asked = on_its_way(page, "**/api/v1/opens?*")
+    page.get_by_role("link", name="Activity").click()
+    late = wait(page, asked)
+    line.cut()
+    expect(page.locator(".connection")).to_contain_text("Offline")
+    line.mend()
+    live(page)
+    late.abort()
+    expect(page.locator(".open")).to_have_count(1)

@@ -36,6 +36,7 @@ export function createLive({ url, user, sequence }) {
   let head = sequence;
   /** Only a page that has been live can have been away. */
   let wasLive = false;
+  let liveSince = 0;
   /** @type {Set<string>} the ids of opens that were missed and would have been told */
   const untold = new Set();
 
@@ -70,7 +71,10 @@ export function createLive({ url, user, sequence }) {
     client.close();
     tell("stranger", {});
   });
-  from("state", (detail) => tell("state", detail));
+  from("state", (detail) => {
+    if (detail.state === "live") liveSince = performance.now();
+    tell("state", detail);
+  });
   from("caughtup", () => {
     wasLive = true;
     tell("caught-up", { missed: untold.size });
@@ -101,6 +105,10 @@ export function createLive({ url, user, sequence }) {
     seen: (sequence) => client.seen(sequence),
     get state() {
       return client.state;
+    },
+    /** When it was last connected anew, as `performance.now()` has it. */
+    get liveSince() {
+      return liveSince;
     },
     /** The last sequence this page knows of. */
     get sequence() {

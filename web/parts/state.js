@@ -24,7 +24,7 @@ export function emptyState({ symbol, title, text, action }) {
 /**
  * What could not be loaded is tried again on a click, and by itself once the hub is there again.
  * @param {typeof import("../texts.js").texts} texts
- * @param {{ message: string }} error
+ * @param {{ message: string, began?: number }} error
  * @param {() => void} retry
  * @param {import("../live/live.js").Live} [live]
  */
@@ -37,6 +37,8 @@ export function errorState(texts, error, retry, live) {
     stop?.();
     if (state.isConnected) retry();
   });
+  // What was asked for before the hub was there again, and failed only after, has missed that.
+  if (live?.state === "live" && error.began !== undefined && error.began < live.liveSince) setTimeout(() => state.isConnected && retry());
   return state;
 }
 
