@@ -12,14 +12,16 @@ const DEFAULTS = { theme: "system", sound: false, shortcuts: true, popups: true,
 export function createPrefs(storage) {
   /** @type {Set<(values: Values) => void>} */
   const listeners = new Set();
+  /** @type {Partial<Values>} what could not be stored */
+  let unstored = {};
+  /** @returns {Values} */
   const read = () => {
     try {
-      return { ...DEFAULTS, ...JSON.parse(storage.getItem(KEY) ?? "{}") };
+      return { ...DEFAULTS, ...JSON.parse(storage.getItem(KEY) ?? "{}"), ...unstored };
     } catch {
-      return { ...DEFAULTS };
+      return { ...DEFAULTS, ...unstored };
     }
   };
-  /** @type {Values} */
   let values = read();
   const tell = () => listeners.forEach((listener) => listener(values));
 
@@ -34,11 +36,14 @@ export function createPrefs(storage) {
     get: (name) => values[name],
     /** @template {keyof Values} K @param {K} name @param {Values[K]} value */
     set(name, value) {
-      values = { ...values, [name]: value };
+      // Another tab may have stored something of which we have not been told yet.
+      values = { ...read(), [name]: value };
       try {
         storage.setItem(KEY, JSON.stringify(values));
+        unstored = {};
       } catch {
         // Storage is full or forbidden: the choice holds for this tab.
+        unstored = { ...unstored, [name]: value };
       }
       tell();
     },

@@ -290,6 +290,15 @@ def test_a_row_that_was_read_anew_is_not_drawn_as_it_was_before(desks: Desks, se
     assert page.evaluate(READ_ANEW) == "after"
 
 
+def test_a_choice_keeps_what_another_tab_has_just_chosen(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    # What this very page stores it is not told of, as of what another one is about to tell.
+    page.evaluate("() => localStorage.setItem('glimpse', JSON.stringify({ theme: 'dark' }))")
+    page.get_by_role("switch", name="Sound").check()
+    kept = page.evaluate("() => JSON.parse(localStorage.getItem('glimpse'))")
+    assert (kept["theme"], kept["sound"]) == ("dark", True)
+
+
 def test_what_failed_only_after_the_hub_was_there_again_is_read_again(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = logged_in(desks, sender)
