@@ -22,6 +22,8 @@ const TELLING_MS = 5_000;
 export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  /** Over when the hub has been told, however it took it. */
+  let telling = Promise.resolve();
   let heldUntil = 0;
 
   /** @param {number} until milliseconds since the epoch */
@@ -46,9 +48,13 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
     toasts.say(texts.settings.muteAllUndone);
   }
 
-  /** Tell the hub now what it would be told in a moment; nothing if nothing is to be told. */
-  async function finish() {
-    if (!timer) return;
+  /** Tell the hub now what it would be told in a moment; nothing if nothing is to be told. Whoever asks twice waits once. */
+  function finish() {
+    if (timer) telling = tell();
+    return telling;
+  }
+
+  async function tell() {
     clearTimeout(timer);
     timer = undefined;
     try {

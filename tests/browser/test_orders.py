@@ -299,6 +299,28 @@ def test_a_choice_keeps_what_another_tab_has_just_chosen(desks: Desks, sender: S
     assert (kept["theme"], kept["sound"]) == ("dark", True)
 
 
+HIDE_AND_LOG_OUT = """() => {
+    Object.defineProperty(document, "hidden", { value: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+    document.querySelector("[aria-label='Log out']").click();
+}"""
+
+
+def test_a_log_out_waits_for_a_mute_all_that_is_under_way(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
+    asked = on_its_way(page, "**/api/v1/messages/mute-all")
+    page.get_by_role("button", name="Mute all notifications").click()
+    page.evaluate(HIDE_AND_LOG_OUT)
+    late = wait(page, asked)
+    page.evaluate(ANSWERED)
+    assert "DELETE" not in methods
+    late.continue_()
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
+    assert sender.get("/me")["settings"]["muted_all_at"]
+
+
 def test_what_failed_only_after_the_hub_was_there_again_is_read_again(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = logged_in(desks, sender)
