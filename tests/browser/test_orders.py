@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, PASSWORD, Sender
+from tests.browser.test_add import make_snippet
 from tests.browser.test_readings import Held, an_event, logged_in
 from tests.browser.test_sessions import Line
 from tests.processes import wait_until
@@ -319,6 +320,34 @@ def test_a_log_out_waits_for_a_mute_all_that_is_under_way(desks: Desks, sender: 
     late.continue_()
     expect(page.get_by_label("Password", exact=True)).to_be_visible()
     assert sender.get("/me")["settings"]["muted_all_at"]
+
+
+def test_a_session_is_ended_once_however_often_that_is_pressed(desks: Desks, sender: Sender) -> None:
+    log_in(desks.context(sender.hub), sender)
+    page = desks.open(sender, "/settings")
+    end = page.get_by_role("button", name="Log out there")
+    expect(end).to_have_count(1)
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
+    end.evaluate("(button) => { button.click(); button.click(); }")
+    expect(page.get_by_text("Logged out there.")).to_be_visible()
+    assert methods.count("DELETE") == 1
+
+
+def test_a_late_answer_to_sent_says_nothing_of_the_next_mail(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    make_snippet(page, "The first")
+    [message] = wait_until(lambda: sender.get("/messages")["items"])
+    held = Held(page, f"**/api/v1/messages/{message['id']}")
+    page.get_by_role("button", name="I have sent it").click()
+    expect(page.get_by_text("Sent. From now on an open is an open.")).to_be_visible()
+    sender.hit(sender.get(f"/messages/{message['id']}"))
+    page.locator(".watch .buttons button").click()
+    make_snippet(page, "The second")
+    let_go(page, held, "PATCH")
+    # What the answer does, it has done by then.
+    page.evaluate("() => new Promise((done) => setTimeout(done))")
+    expect(page.get_by_role("button", name="I have sent it")).to_be_visible()
 
 
 def test_what_failed_only_after_the_hub_was_there_again_is_read_again(desks: Desks, sender: Sender) -> None:

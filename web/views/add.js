@@ -122,8 +122,10 @@ export function createAdd(desk) {
 
   async function markSent() {
     if (!message) return;
-    await api.changeMessage(message.id, { sent_at: new Date().toISOString() });
-    showSent();
+    const { id } = message;
+    await api.changeMessage(id, { sent_at: new Date().toISOString() });
+    // An event may have said so before, and the next mail may have been begun.
+    if (message?.id === id && !isSent) showSent();
   }
 
   function showSent() {

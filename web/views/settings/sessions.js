@@ -1,6 +1,6 @@
 /** Where one is logged in. */
 
-import { h } from "../../dom.js";
+import { h, whileBusy } from "../../dom.js";
 import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
 import { createRows } from "./rows.js";
@@ -39,7 +39,7 @@ export function createSessionsCard(desk) {
           timeIn(words.sessionUsed, timeAgo(format, last_used_at)),
         ),
       ),
-      !current && h("button", { class: "button is-danger", type: "button", onclick: () => end(id) }, words.endSession),
+      !current && h("button", { class: "button is-danger", type: "button", onclick: whileBusy(() => end(id), toasts.fail) }, words.endSession),
     );
   }
 

@@ -38,10 +38,10 @@ export function createTokensCard(desk) {
 
   /** @param {{ id: string, name: string, created_at: string, last_used_at: string | null }} token */
   function row({ id, name: label, created_at, last_used_at }) {
-    const revoke = h("button", { class: "button is-danger", type: "button", onclick: press, onblur: calm });
+    const revoke = h("button", { class: "button is-danger", type: "button", onclick: whileBusy(press, toasts.fail), onblur: calm });
     /** The second press revokes; a look elsewhere takes the first one back. */
-    function press() {
-      if (revoke.dataset.sure) return void remove();
+    async function press() {
+      if (revoke.dataset.sure) return remove();
       revoke.dataset.sure = "true";
       revoke.textContent = words.revokeSure;
       revoke.removeAttribute("aria-label");
