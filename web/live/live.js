@@ -36,7 +36,7 @@ export function createLive({ url, user, sequence }) {
   let head = sequence;
   /** Only a page that has been live can have been away. */
   let wasLive = false;
-  let liveSince = 0;
+  let backSince = 0;
   /** @type {Set<string>} the ids of opens that were missed and would have been told */
   const untold = new Set();
 
@@ -72,7 +72,7 @@ export function createLive({ url, user, sequence }) {
     tell("stranger", {});
   });
   from("state", (detail) => {
-    if (detail.state === "live") liveSince = performance.now();
+    if (detail.state === "live" && wasLive) backSince = performance.now();
     tell("state", detail);
   });
   from("caughtup", () => {
@@ -106,9 +106,9 @@ export function createLive({ url, user, sequence }) {
     get state() {
       return client.state;
     },
-    /** When it was last connected anew, as `performance.now()` has it. */
-    get liveSince() {
-      return liveSince;
+    /** When it last came back from having been away, as `performance.now()` has it. */
+    get backSince() {
+      return backSince;
     },
     /** The last sequence this page knows of. */
     get sequence() {

@@ -38,7 +38,7 @@ export function errorState(texts, error, retry, live) {
     if (state.isConnected) retry();
   });
   // What was asked for before the hub was there again, and failed only after, has missed that.
-  if (live?.state === "live" && error.began !== undefined && error.began < live.liveSince) setTimeout(() => state.isConnected && retry());
+  if (live?.state === "live" && error.began !== undefined && error.began < live.backSince) setTimeout(() => state.isConnected && retry());
   return state;
 }
 
