@@ -94,6 +94,22 @@ def test_the_title_and_the_icon_carry_the_unseen_count(desks: Desks, sender: Sen
     wait_until(lambda: sender.get("/me")["unseen"] == 0)
 
 
+def test_what_could_not_be_read_is_not_seen(desks: Desks, sender: Sender) -> None:
+    sender.hit(sender.register())
+    page = desks.open(sender, "/settings")
+    page.route("**/api/v1/opens*", lambda route: route.abort())
+    page.get_by_role("link", name="Activity").click()
+    again = page.get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    page.mouse.move(400, 300)
+    expect(page).to_have_title("(1) Activity · Glimpse")
+    page.unroute("**/api/v1/opens*")
+    again.click()
+    expect(page.locator(".open")).to_have_count(1)
+    page.mouse.move(300, 400)
+    expect(page).to_have_title("Activity · Glimpse")
+
+
 def test_what_is_seen_on_one_device_is_withdrawn_on_the_others(desks: Desks, sender: Sender) -> None:
     phone, desk = desks.open(sender, "/settings"), desks.open(sender, "/settings")
     sender.hit(sender.register())

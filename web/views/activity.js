@@ -257,7 +257,8 @@ export function createActivity(desk) {
   }
 
   desk.attention.onAlive(() => {
-    if (element.isConnected && !held.length && !document.hidden) unseen.markAll();
+    const shows = element.isConnected && entries.size && !held.length;
+    if (shows && !document.hidden) unseen.markAll();
   });
   addEventListener("scroll", lookForEnd, { passive: true, signal: desk.ended });
   feed.addEventListener("focusout", () => setTimeout(() => !reads() && element.isConnected && release()));
