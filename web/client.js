@@ -69,6 +69,7 @@ const SUBPROTOCOL = "glimpse.v1";
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
 const CONNECT_MS = 15_000;
+const ANSWER_MS = 30_000;
 /** A connection that has lasted this long makes us forget the failures before it. */
 const STEADY_MS = 10_000;
 /** A filtered replay that has said nothing for this long has no more to say. */
@@ -394,6 +395,6 @@ export class GlimpseClient extends EventTarget {
   #request(path, init) {
     const { url, token, fetch } = this.#options;
     const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
-    return fetch(`${url}/api/v1${path}`, { credentials: token ? "omit" : "same-origin", headers, ...init });
+    return fetch(`${url}/api/v1${path}`, { signal: AbortSignal.timeout(ANSWER_MS), credentials: token ? "omit" : "same-origin", headers, ...init });
   }
 }

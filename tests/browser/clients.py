@@ -55,8 +55,9 @@ FAKE = """async (options) => {
     const { GlimpseClient, memoryCursor } = await import("/static/client.js");
     const { cursor, answers, ...rest } = options;
     window.asked = [];
-    const fetch = async (url) => {
+    const fetch = async (url, { signal }) => {
         window.asked.push(url);
+        if (answers === "none") await new Promise((_, reject) => signal?.addEventListener("abort", reject));
         const body = answers?.shift();
         return { ok: body !== undefined, status: body === undefined ? 503 : 200, json: async () => body };
     };

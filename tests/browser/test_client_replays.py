@@ -123,3 +123,14 @@ def test_an_api_that_fails_while_catching_up_is_tried_again(page: Page) -> None:
     accept(page, 1, sequence=5, recovered=True)
     page.evaluate("() => { for (const sequence of [3, 4, 5]) FakeSocket.all[1].event(sequence); }")
     assert [sequence for sequence, _ in events(page, 3)] == [3, 4, 5]
+
+
+def test_an_api_that_does_not_answer_while_catching_up_is_tried_again(page: Page) -> None:
+    page.evaluate("""() => {
+        const timeout = AbortSignal.timeout.bind(AbortSignal);
+        AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 100);
+    }""")
+    page.evaluate(FAKE, {"cursor": 2, "answers": "none"})
+    accept(page, 0, sequence=5, recovered=False, heartbeat=3600)
+    sockets(page, 2)
+    assert len(page.evaluate("() => asked")) == 1
