@@ -146,27 +146,6 @@ def test_of_two_choices_in_a_row_the_second_holds(desks: Desks, sender: Sender) 
     assert sender.get("/me")["settings"]["realtime_notifications"] is True
 
 
-SEEN_MEANWHILE = """async () => {
-    const { createUnseen } = await import("/static/live/unseen.js");
-    const heard = {}, counts = [];
-    const live = { on: (name, listener) => (heard[name] = listener), sequence: 10, seen() {} };
-    const api = { me: async () => ({ unseen: 3, seen_sequence: 5, sequence: 10 }) };
-    const me = { unseen: 3, seen_sequence: 5, sequence: 10 };
-    createUnseen({ api, live, me, onChange: (count) => counts.push(count) });
-    const asking = heard.corrected();
-    heard.seen({ sequence: 10 });
-    await asking;
-    heard.opened({ notify: true, sequence: 11 });
-    return counts;
-}"""
-
-
-def test_what_is_seen_while_the_unseen_are_counted_is_not_counted(desks: Desks, sender: Sender) -> None:
-    page = desks.context(sender.hub).new_page()
-    page.goto("/docs")
-    assert page.evaluate(SEEN_MEANWHILE) == [3, 0, 1]
-
-
 POPUPS = """async () => {
     const { createPopups } = await import("/static/notify/popups.js");
     const heard = {}, channel = new EventTarget();

@@ -234,20 +234,36 @@ def test_unseen_are_what_the_newest_answer_says_however_late_another_comes(desks
     expect(page).to_have_title("(1) Settings · Glimpse")
 
 
-OVERTAKEN = """async () => {
+COUNTED = """async ([unseen, answered]) => {
     const { createUnseen } = await import("/static/live/unseen.js");
     const heard = {}, counts = [];
     const live = { on: (name, listener) => (heard[name] = listener), sequence: 10, seen() {} };
-    const api = { me: async () => ({ unseen: 3, seen_sequence: 5, sequence: 11 }) };
-    const me = { unseen: 2, seen_sequence: 5, sequence: 10 };
+    const api = { me: async () => ({ unseen: 3, seen_sequence: 5, sequence: answered }) };
+    const me = { unseen, seen_sequence: 5, sequence: 10 };
     createUnseen({ api, live, me, onChange: (count) => counts.push(count) });
-    await heard.corrected();
-    for (const sequence of [11, 12]) heard.opened({ notify: true, sequence });
+    %s
     return counts;
 }"""
+
+
+def counted(page: Page, unseen: int, answered: int, happens: str) -> list[int]:
+    """What the page counts from `unseen` on, where the hub answers that 3 are as of `answered`, as `happens`."""
+    counts: list[int] = page.evaluate(COUNTED % happens, [unseen, answered])
+    return counts
 
 
 def test_unseen_opens_that_the_hub_has_counted_are_not_counted_again(desks: Desks, sender: Sender) -> None:
     page = logged_in(desks, sender)
     page.goto("/settings")
-    assert page.evaluate(OVERTAKEN) == [2, 3, 4]
+    happens = "await heard.corrected(); for (const sequence of [11, 12]) heard.opened({ notify: true, sequence });"
+    assert counted(page, 2, 11, happens) == [2, 3, 4]
+
+
+def test_what_is_seen_while_the_unseen_are_counted_is_not_counted(desks: Desks, sender: Sender) -> None:
+    page = logged_in(desks, sender)
+    page.goto("/settings")
+    happens = """const asking = heard.corrected();
+        heard.seen({ sequence: 10 });
+        await asking;
+        heard.opened({ notify: true, sequence: 11 });"""
+    assert counted(page, 3, 10, happens) == [3, 0, 1]
