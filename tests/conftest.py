@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -70,7 +71,14 @@ def _skipped_in_ci(config: pytest.Config) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without Chromium the browser tests cannot run: leave them out loudly; in CI, refuse."""
+    """Refuse tests of one name, and leave out what cannot run.
+
+    Of tests of one name several processes run only one, and nobody is told. Without Chromium the browser tests
+    cannot run: they are left out loudly; in CI, refused.
+    """
+    names = Counter(item.nodeid for item in items)
+    if several := [name for name, number in names.items() if number > 1]:
+        raise pytest.UsageError(f"several tests are called {several[0]}")
     browser = [item for item in items if "browser" in item.path.relative_to(config.rootpath).parts]
     if not browser or _find_chromium():
         return

@@ -25,24 +25,25 @@ schema = schemathesis.openapi.from_dict(document()).exclude(path=["/stream", "/w
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The address of the API of a running hub, and a token for it."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of the API of a running hub, and the headers of a sender's request to it."""
     directory = tmp_path_factory.mktemp("served")
     hub = HubProcess(directory, f"sqlite:///{directory / 'hub.db'}")
     try:
         hub.start()
         hub.add_user("sender@example.com", "Sender", "correct horse battery")
-        yield f"{hub.base_url}/api/v1", hub.create_token("sender@example.com")
+        yield f"{hub.base_url}/api/v1", {"authorization": f"Bearer {hub.create_token('sender@example.com')}"}
         assert "Traceback" not in hub.output()
     finally:
         hub.kill()
 
 
 @schema.parametrize()
+@pytest.mark.parametrize("who", ["sender", "nobody"])
 @settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_request_made_from_the_document_is_answered_as_it_says(
-    case: schemathesis.Case[Any], served: tuple[str, str]
+    case: schemathesis.Case[Any], who: str, served: tuple[str, dict[str, str]]
 ) -> None:
-    base_url, token = served
-    response = case.call(base_url=base_url, headers={"authorization": f"Bearer {token}"}, timeout=PATIENCE_SECONDS)
+    base_url, headers = served
+    response = case.call(base_url=base_url, headers=headers if who == "sender" else {}, timeout=PATIENCE_SECONDS)
     case.validate_response(response, checks=CHECKS)
