@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, PASSWORD, Sender
 from tests.browser.test_add import make_snippet
-from tests.browser.test_readings import Held, an_event, logged_in
+from tests.browser.test_readings import Held, an_event, history_overtaken, logged_in
 from tests.browser.test_sessions import Line
 from tests.processes import wait_until
 
@@ -37,17 +37,8 @@ def let_go(page: Page, held: Held, method: str) -> None:
 
 
 def test_a_mail_that_is_muted_with_all_while_its_history_is_read_is_shown_muted(desks: Desks, sender: Sender) -> None:
-    message = sender.register()
-    page = logged_in(desks, sender)
-    held = Held(page, "**/api/v1/messages/*/opens?*")
-    with page.expect_websocket() as socket:
-        page.goto(f"/messages/{message['id']}")
-    live(page)
-    held.wait()
-    with an_event(socket.value):
-        sender.post("/messages/mute-all")
-    held.release()
-    expect(page.get_by_role("dialog").get_by_role("button", name="Unmute this mail")).to_be_visible()
+    dialog = history_overtaken(desks, sender, sender.register(), lambda: sender.post("/messages/mute-all"))
+    expect(dialog.get_by_role("button", name="Unmute this mail")).to_be_visible()
 
 
 def test_an_answer_about_a_mail_undoes_nothing_that_was_heard_before_it(desks: Desks, sender: Sender) -> None:

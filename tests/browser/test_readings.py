@@ -106,18 +106,24 @@ def test_what_happens_while_a_list_is_read_is_in_it_however_that_ends(
     expect(page.locator(row)).to_have_count(count + lost)
 
 
-def test_what_is_changed_while_the_history_is_read_is_shown(desks: Desks, sender: Sender) -> None:
-    message = sender.register(sent_at=None)
+def history_overtaken(desks: Desks, sender: Sender, message: dict[str, Any], happen: Callable[[], object]) -> Locator:
+    """A history whose opens the hub answers after the page has heard of what happens."""
     page = logged_in(desks, sender)
     held = Held(page, "**/api/v1/messages/*/opens?*")
     with page.expect_websocket() as socket:
         page.goto(f"/messages/{message['id']}")
     live(page)
     held.wait()
-    dialog = page.get_by_role("dialog")
     with an_event(socket.value):
-        sender.patch(f"/messages/{message['id']}", muted=True, sent_at=LONG_AGO)
+        happen()
     held.release()
+    return page.get_by_role("dialog")
+
+
+def test_what_is_changed_while_the_history_is_read_is_shown(desks: Desks, sender: Sender) -> None:
+    message = sender.register(sent_at=None)
+    path = f"/messages/{message['id']}"
+    dialog = history_overtaken(desks, sender, message, lambda: sender.patch(path, muted=True, sent_at=LONG_AGO))
     expect(dialog.get_by_role("button", name="Unmute this mail")).to_be_visible()
     expect(dialog.locator(".history-sub")).to_contain_text("Sent")
     expect(dialog.get_by_text("This mail is not sent yet")).to_have_count(0)
