@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import PATIENCE_MS, Desks, live, log_in, popups
 from tests.browser.people import Sender
@@ -108,6 +108,48 @@ def test_what_could_not_be_read_is_not_seen(desks: Desks, sender: Sender) -> Non
     expect(page.locator(".open")).to_have_count(1)
     page.mouse.move(300, 400)
     expect(page).to_have_title("Activity · Glimpse")
+
+
+def test_who_is_there_while_the_feed_is_read_has_seen_it(desks: Desks, sender: Sender) -> None:
+    sender.hit(sender.register())
+    page = desks.open(sender, "/settings")
+    asked: list[Route] = []
+    page.route("**/api/v1/opens*", lambda route: asked.append(route))
+    page.get_by_role("link", name="Activity").click()
+    page.mouse.move(400, 300)
+    wait_until(lambda: page.evaluate("true") and asked)
+    expect(page).to_have_title("(1) Activity · Glimpse")
+    asked[0].continue_()
+    expect(page.locator(".open")).to_have_count(1)
+    expect(page).to_have_title("Activity · Glimpse")
+
+
+def test_who_is_there_as_an_open_comes_has_seen_it(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script("""
+        const frame = requestAnimationFrame;
+        requestAnimationFrame = (run) => frame((at) => {
+            if (window.moves-- > 0) dispatchEvent(new PointerEvent("pointermove"));
+            run(at);
+        });
+    """)
+    log_in(context, sender)
+    page = desks.tab(context)
+    expect(page.get_by_role("heading", name="No opens yet")).to_be_visible()
+    page.evaluate("() => { window.moves = 1; }")
+    sender.hit(sender.register())
+    expect(page.locator(".open")).to_have_count(1)
+    expect(page).to_have_title("Activity · Glimpse")
+    wait_until(lambda: sender.get("/me")["unseen"] == 0)
+
+
+def test_who_was_there_before_an_open_has_not_seen_it(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender)
+    expect(page.get_by_role("heading", name="No opens yet")).to_be_visible()
+    page.mouse.move(400, 300)
+    sender.hit(sender.register())
+    expect(page.locator(".open")).to_have_count(1)
+    expect(page).to_have_title("(1) Activity · Glimpse")
 
 
 def test_what_is_seen_on_one_device_is_withdrawn_on_the_others(desks: Desks, sender: Sender) -> None:

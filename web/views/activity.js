@@ -44,6 +44,10 @@ export function createActivity(desk) {
   /** @type {string | null} */
   let next = null;
   let machines = false;
+  /** Whether the feed could be read. */
+  let ready = false;
+  /** Whether somebody was there since all of the feed was seen, or since it was begun to be read. */
+  let watched = false;
   const readings = createReadings();
 
   const feed = h("div", { class: "feed", role: "region", "aria-label": texts.activity.feed, tabindex: "-1" });
@@ -80,6 +84,7 @@ export function createActivity(desk) {
   /** Read the feed from its start. */
   async function load() {
     held = [];
+    ready = watched = false;
     showFresh();
     if (!entries.size) fill(feed, skeleton(texts.loading));
     await readings.begin(async (counts) => {
@@ -88,12 +93,14 @@ export function createActivity(desk) {
       forget();
       feed.replaceChildren();
       append(page);
+      ready = true;
     }, (error) => {
       forget();
       next = null;
       fill(foot);
       fill(feed, errorState(texts, error, load, live));
     });
+    markSeen();
     lookForEnd();
   }
 
@@ -185,6 +192,7 @@ export function createActivity(desk) {
     markMissed();
     showFoot();
     showFresh();
+    markSeen();
     if (entries.size > MOST_ROWS) void load();
   }
 
@@ -256,9 +264,16 @@ export function createActivity(desk) {
     row?.scrollIntoView({ block: "nearest" });
   }
 
+  /** Who was there while the feed was read, or an open waited for its frame, has seen it once it is on the screen. */
+  function markSeen() {
+    if (!watched || !ready || held.length || !element.isConnected || document.hidden) return;
+    watched = false;
+    unseen.markAll();
+  }
+
   desk.attention.onAlive(() => {
-    const shows = element.isConnected && entries.size && !held.length;
-    if (shows && !document.hidden) unseen.markAll();
+    watched = element.isConnected;
+    markSeen();
   });
   addEventListener("scroll", lookForEnd, { passive: true, signal: desk.ended });
   feed.addEventListener("focusout", () => setTimeout(() => !reads() && element.isConnected && release()));
