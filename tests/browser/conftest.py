@@ -139,10 +139,11 @@ class Desks:
         return self.tab(context, path)
 
     def tab(self, context: BrowserContext, path: str = "/activity") -> Page:
-        """Another tab in the same browser, once it is live."""
+        """Another tab in the same browser, once it is live and shows what it is to show."""
         page = context.new_page()
         page.goto(path)
         live(page)
+        expect(page.locator(".skeleton")).to_have_count(0)
         return page
 
     def _hear(self, message: ConsoleMessage) -> None:

@@ -15,6 +15,7 @@ from playwright.sync_api import Page, Request, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, SCREENSHOTS, Desks, live, log_in, popups
 from tests.browser.people import CURL, IPHONE, LYON, PASSWORD, Sender
+from tests.browser.test_orders import on_its_way, wait
 from tests.processes import wait_until
 
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
@@ -322,6 +323,18 @@ def test_an_open_is_read_aloud(desks: Desks, sender: Sender) -> None:
     message = sender.register(subject="The quote")
     page = desks.open(sender)
     sender.hit(message)
+    expect(page.locator(".view [role=status]").first).to_have_text("reader@example.com opened The quote")
+
+
+def test_an_open_that_comes_while_the_feed_is_read_is_read_aloud_too(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="The quote")
+    page = desks.open(sender, "/settings")
+    asked = on_its_way(page, "**/api/v1/opens*")
+    page.get_by_role("link", name="Activity").click()
+    reading = wait(page, asked)
+    sender.hit(message)
+    expect(page).to_have_title("(1) Activity · Glimpse")
+    reading.continue_()
     expect(page.locator(".view [role=status]").first).to_have_text("reader@example.com opened The quote")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, Desks, live, log_in, popups
 from tests.browser.people import Sender
+from tests.browser.test_orders import on_its_way, wait
 from tests.browser.test_sessions import Line
 from tests.processes import wait_until
 
@@ -113,13 +114,12 @@ def test_what_could_not_be_read_is_not_seen(desks: Desks, sender: Sender) -> Non
 def test_who_is_there_while_the_feed_is_read_has_seen_it(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = desks.open(sender, "/settings")
-    asked: list[Route] = []
-    page.route("**/api/v1/opens*", lambda route: asked.append(route))
+    asked = on_its_way(page, "**/api/v1/opens*")
     page.get_by_role("link", name="Activity").click()
     page.mouse.move(400, 300)
-    wait_until(lambda: page.evaluate("true") and asked)
+    reading = wait(page, asked)
     expect(page).to_have_title("(1) Activity · Glimpse")
-    asked[0].continue_()
+    reading.continue_()
     expect(page.locator(".open")).to_have_count(1)
     expect(page).to_have_title("Activity · Glimpse")
 

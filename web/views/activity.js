@@ -222,10 +222,10 @@ export function createActivity(desk) {
   });
 
   live.on("opened", readings.after(({ open, message, missed: isMissed, notify }) => {
-    if (entries.has(open.id) || (!open.counted && !machines)) return;
-    held.push(open);
-    if (isMissed) missed.add(open.id);
-    else if (notify) news = texts.activity.announce(words.who(open, message), words.subject(message));
+    if (notify && !isMissed) news = texts.activity.announce(words.who(open, message), words.subject(message));
+    const wanted = (open.counted || machines) && !entries.has(open.id);
+    if (wanted) held.push(open);
+    if (wanted && isMissed) missed.add(open.id);
     show();
   }));
   live.on("corrected", readings.after(({ open, message }) => {
