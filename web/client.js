@@ -359,16 +359,16 @@ export class GlimpseClient extends EventTarget {
         if (!mine()) return;
         // The log is gapless: a first event that is not the next one means that it was trimmed.
         whole = items.length > 0 && Number(items[0].sequence) === Number(this.#last) + 1;
-        if (whole) for (const event of items) this.#replay(event);
+        // Whoever listens may close it at any of them.
+        if (whole) for (const event of items) if (mine()) this.#replay(event);
       }
-      if (!whole) this.#reset(head);
+      if (!whole && mine()) this.#reset(head);
     } catch {
-      if (!mine()) return;
-      this.#drop(1000);
-      return this.#wait();
+      if (mine()) this.#closed(4000, "no answer");
     }
+    if (!mine()) return;
     this.#held = null;
-    for (const event of held) this.#deliver(event);
+    for (const event of held) if (this.#socket === socket) this.#deliver(event);
     this.#settle();
   }
 

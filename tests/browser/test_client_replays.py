@@ -69,6 +69,33 @@ def test_a_listener_may_close_it_before_anything_is_dispatched(page: Page) -> No
     assert page.evaluate("() => [states, log.events, FakeSocket.all[0].open]") == [["idle"], [], False]
 
 
+@pytest.mark.parametrize("at", [3, 4, 5, 6])
+def test_a_listener_may_close_it_in_the_middle_of_a_replay(page: Page, at: int) -> None:
+    old = {"type": "settings.updated", "data": {}}
+    answers = [{"items": [{**old, "sequence": "3"}, {**old, "sequence": "4"}], "sequence": 5}]
+    answers += [{"items": [{**old, "sequence": "5"}], "sequence": 5}]
+    page.evaluate(FAKE, {"cursor": 2, "stream": "history", "answers": answers})
+    page.evaluate(
+        """(at) => {
+            client.addEventListener("event", ({ detail }) => detail.event.sequence === String(at) && client.close());
+            FakeSocket.all[0].accept({ sequence: 5, recovered: false });
+            FakeSocket.all[0].event(6);
+            FakeSocket.all[0].event(7);
+        }""",
+        at,
+    )
+    state(page, "idle")
+    page.evaluate("() => client.start()")
+    sockets(page, 2)
+    assert [sequence for sequence, _ in events(page, at - 2)] == list(range(3, at + 1))
+    accept(page, 1, sequence=7)
+    for sequence in range(at + 1, 8):
+        page.evaluate("(sequence) => FakeSocket.all[1].event(sequence)", sequence)
+    state(page, "live")
+    assert [sequence for sequence, _ in events(page, 5)] == [3, 4, 5, 6, 7]
+    assert page.evaluate("() => FakeSocket.all[1].sent[0].after") == at
+
+
 def test_more_than_the_socket_replays_is_read_from_the_api(page: Page, sender: Sender) -> None:
     message = sender.register()
     for number in range(1_050):
