@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from hub.model import User
 from hub.store.credentials import SESSION_MS, Credential
 from hub.store.database import Database, DatabaseAway
 from tests.factories import T0, Store
+
+
+async def add_session(store: Store, user: User, session_hash: str, device: str | None = None) -> str:
+    session = await store.credentials.add_session(user.id, "hash", session_hash, device, T0)
+    assert session is not None
+    return session
 
 
 async def test_token_says_whose_it_is_until_it_is_removed(store: Store) -> None:
@@ -34,7 +41,7 @@ async def test_tokens_are_listed_newest_first_to_their_owner_only(store: Store) 
 
 async def test_session_says_whose_it_is_until_it_expires(store: Store) -> None:
     user = await store.sender()
-    session = await store.credentials.add_session(user.id, "hash", "Firefox on Linux", T0)
+    session = await add_session(store, user, "hash", "Firefox on Linux")
     credential = await store.credentials.by_session("hash", T0 + SESSION_MS - 1)
     assert credential == Credential("session", session, user, T0)
     assert await store.credentials.by_session("hash", T0 + SESSION_MS) is None
@@ -46,7 +53,7 @@ async def test_session_says_whose_it_is_until_it_expires(store: Store) -> None:
 
 async def test_session_is_ended_by_its_owner_only(store: Store) -> None:
     user, stranger = await store.sender(), await store.sender()
-    session = await store.credentials.add_session(user.id, "hash", None, T0)
+    session = await add_session(store, user, "hash")
     assert not await store.credentials.remove_session(stranger.id, session)
     assert await store.credentials.remove_session(user.id, session)
     assert not await store.credentials.remove_session(user.id, session)
@@ -56,22 +63,32 @@ async def test_session_is_ended_by_its_owner_only(store: Store) -> None:
 async def test_hash_of_one_kind_is_not_taken_for_the_other(store: Store) -> None:
     user = await store.sender()
     await store.credentials.add_token(user.id, "laptop", "of a token", T0)
-    await store.credentials.add_session(user.id, "of a session", None, T0)
+    await add_session(store, user, "of a session")
     assert await store.credentials.by_session("of a token", T0) is None
     assert await store.credentials.by_token("of a session") is None
 
 
 async def test_new_password_ends_the_other_sessions_of_the_user(store: Store) -> None:
     user, other = await store.sender("sender@example.com"), await store.sender()
-    kept, *ended = [await store.credentials.add_session(user.id, f"hash {n}", None, T0) for n in range(3)]
-    await store.credentials.add_session(other.id, "of another", None, T0)
-    assert sorted(await store.credentials.replace_password(user.id, "new", kept)) == sorted(ended)
+    kept, *ended = [await add_session(store, user, f"hash {n}") for n in range(3)]
+    await add_session(store, other, "of another")
+    replaced = await store.credentials.replace_password(user.id, "hash", "new", kept)
+    assert set(replaced or ()) == set(ended)
     found = await store.users.by_email("sender@example.com")
     assert found is not None
     assert found[1] == "new"
     assert [row.id for row in await store.credentials.sessions_of(user.id, T0)] == [kept]
     assert await store.credentials.by_session("of another", T0) is not None
-    assert await store.credentials.replace_password(user.id, "newer", None) == [kept]
+    assert await store.credentials.replace_password(user.id, "new", "newer", None) == [kept]
+
+
+async def test_password_that_is_not_the_current_one_any_more_does_nothing(store: Store) -> None:
+    user = await store.sender("sender@example.com")
+    session = await add_session(store, user, "hash")
+    assert await store.credentials.add_session(user.id, "an older", "another", None, T0) is None
+    assert await store.credentials.replace_password(user.id, "an older", "new", None, "Another") is None
+    assert [row.id for row in await store.credentials.sessions_of(user.id, T0)] == [session]
+    assert await store.users.by_email("sender@example.com") == (user, "hash")
 
 
 @pytest.mark.parametrize("kind", ["token", "session"])
@@ -81,7 +98,7 @@ async def test_use_is_noted(store: Store, kind: str) -> None:
         await store.credentials.add_token(user.id, "laptop", "hash", T0)
         credential = await store.credentials.by_token("hash")
     else:
-        await store.credentials.add_session(user.id, "hash", None, T0)
+        await add_session(store, user, "hash")
         credential = await store.credentials.by_session("hash", T0)
     assert credential is not None
     store.credentials.note_use(credential, T0 + 5)

@@ -26,7 +26,7 @@ async def sweep_at(store: Store, at: int, log_days: int = 30) -> int:
 async def test_everything_goes_when_its_time_is_over_and_not_before(store: Store) -> None:
     user = await store.sender()
     message = await store.message(user)
-    await store.credentials.add_session(user.id, "hash", None, T0)
+    await store.credentials.add_session(user.id, "hash", "hash", None, T0)
     async with store.database.write() as tx:
         await tx.change(store.opens.seen([LastSeen(message.id, 1, "a client", T0)]))
         await tx.change(store.opens.added([(an_open(user_id=user.id, message_id=message.id, at=T0), "a client")]))

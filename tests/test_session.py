@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from hub.api.attempts import WINDOW_SECONDS
+from hub.api.passwords import Passwords
 from hub.api.session import ACCOUNT_ATTEMPTS, ADDRESS_ATTEMPTS
 from hub.model import new_id
 from hub.store.credentials import SESSION_MS
@@ -130,6 +131,24 @@ async def test_login_is_limited_for_an_address_whatever_account(quiet_hub: Hub) 
     sender = await quiet_hub.add_sender()
     elsewhere = await log_in(quiet_hub, sender.email, PASSWORD, x_forwarded_for="2001:db8:1:3::1")
     assert elsewhere.status_code == 200
+
+
+async def test_login_with_a_password_that_is_changed_meanwhile_is_a_401(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = Passwords.verify
+
+    async def overtaken(self: Passwords, password_hash: str | None, password: str) -> bool:
+        verified = await verify(self, password_hash, password)
+        monkeypatch.setattr(Passwords, "verify", verify)
+        await sender.patch("/me", password={"current": PASSWORD, "new": "another long password"})
+        return verified
+
+    monkeypatch.setattr(Passwords, "verify", overtaken)
+    answer = await log_in(hub, sender.email, PASSWORD)
+    assert_problem(answer, 401)
+    assert "set-cookie" not in answer.headers
+    assert (await sender.get("/sessions"))["items"] == []
 
 
 async def test_logout_ends_the_session_and_takes_the_cookie_away(hub: Hub, sender: Sender) -> None:

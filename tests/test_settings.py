@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from hub.api.attempts import WINDOW_SECONDS
+from hub.api.passwords import Passwords
 from hub.api.session import ACCOUNT_ATTEMPTS
 from tests.api import MACHINE, PASSWORD, Hub, Sender, assert_problem
 from tests.processes import PATIENCE_SECONDS
@@ -161,6 +163,20 @@ async def test_sessions_are_listed_and_ended_from_elsewhere(sender: Sender, stra
     assert (await second.get("/me")).status_code == 200
 
 
+async def test_session_that_is_ended_while_it_sends_makes_nothing(sender: Sender) -> None:
+    browser = await sender.log_in()
+    [session] = (await browser.get("/sessions")).json()["items"]
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        await sender.http.delete(f"/sessions/{session['id']}")
+        yield b'"a way back in"}'
+
+    tokens = (await sender.get("/tokens"))["items"]
+    assert_problem(await browser.post("/tokens", content=slowly()), 401)
+    assert (await sender.get("/tokens"))["items"] == tokens
+
+
 async def test_session_ended_from_elsewhere_loses_its_socket(hub: Hub, sender: Sender) -> None:
     browser = await sender.log_in()
     cookie = {"cookie": f"glimpse={browser.cookies['glimpse']}"}
@@ -195,6 +211,24 @@ async def test_new_password_by_token_ends_every_session(sender: Sender) -> None:
     await sender.patch("/me", name="Another", password={"current": PASSWORD, "new": NEW_PASSWORD})
     assert_problem(await browser.get("/me"), 401)
     assert (await sender.get("/me"))["name"] == "Another"
+
+
+async def test_new_password_beside_another_is_refused_with_the_name_it_came_with(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hash = Passwords.hash
+
+    async def overtaken(self: Passwords, password: str) -> str:
+        monkeypatch.setattr(Passwords, "hash", make_hash)
+        await sender.patch("/me", password={"current": PASSWORD, "new": NEW_PASSWORD})
+        return await make_hash(self, password)
+
+    monkeypatch.setattr(Passwords, "hash", overtaken)
+    late = {"name": "Another", "password": {"current": PASSWORD, "new": "a third long password"}}
+    problem = assert_problem(await sender.http.patch("/me", json=late), 422)
+    assert [error["field"] for error in problem["errors"]] == ["password.current"]
+    assert (await sender.get("/me"))["name"] == "A Sender"
+    await sender.patch("/me", password={"current": NEW_PASSWORD, "new": PASSWORD})
 
 
 async def test_guesses_at_the_current_password_are_limited(hub: Hub) -> None:

@@ -41,11 +41,18 @@ def answer(value: object, status: int = 200) -> Response:
 
 
 async def read_bytes(request: Request) -> bytes:
-    """The body. Raises a 413 `Problem` if it is over 256 KiB, a 408 if it does not end.
+    """The body, however often it is asked for. Raises a 413 `Problem` if it is over 256 KiB, a 408 if it does not end.
 
     What is too much is read and thrown away up to a bound, because a client that is still sending when the
     connection closes never sees the answer.
     """
+    if not hasattr(request.state, "body"):
+        request.state.body = await _read_bytes(request)
+    body: bytes = request.state.body
+    return body
+
+
+async def _read_bytes(request: Request) -> bytes:
     body, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_SECONDS):

@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from hub.api.asked import read_bytes
 from hub.api.problems import Problem
 from hub.model import Clock
 from hub.store.credentials import SESSION_MS, Credential, Credentials
@@ -55,9 +56,12 @@ class Auth:
         self._clock = clock
 
     async def require(self, request: Request) -> Credential:
-        """Who is asking. Raises a 401 or 403 `Problem`."""
+        """Who is asking. Raises a 401 or 403 `Problem`, and those of `read_bytes`."""
         header = request.headers.get("authorization")
         cookie = self._cookie(request)
+        if request.method not in SAFE_METHODS and (header, cookie) != (None, None):
+            # How long a body takes is for the client to say: what is revoked meanwhile is refused.
+            await read_bytes(request)
         if header is not None:
             credential = await self.by_header(header)
         elif cookie is not None:

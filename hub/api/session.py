@@ -77,15 +77,16 @@ class SessionApi:
             raise too_many_attempts(wait)
         found = None if "\0" in body.email else await self._users.by_email(body.email)
         if not await self._passwords.verify(found[1] if found else None, body.password) or found is None:
-            raise Problem(401, "wrong-password", "The mail address or the password is wrong.")
+            raise _wrong_password()
         await self._attempts.succeeded(account)
         # Given back, not forgotten: whoever has an account of their own may not guess at others for ever.
         await self._attempts.give_back(address)
-        user = found[0]
+        user, password_hash = found
         secret = new_secret()
         device = read_device(request.headers.get("user-agent", "")[:512])
         label = " on ".join(filter(None, (device.client, device.os))) or None
-        await self._credentials.add_session(user.id, secret_hash(secret), label, self._clock())
+        if not await self._credentials.add_session(user.id, password_hash, secret_hash(secret), label, self._clock()):
+            raise _wrong_password()
         response = answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence, user.sequence)))
         self._auth.set_cookie(request, response, secret)
         return response
@@ -101,6 +102,10 @@ class SessionApi:
         response = Response(status_code=204)
         self._auth.clear_cookie(request, response)
         return response
+
+
+def _wrong_password() -> Problem:
+    return Problem(401, "wrong-password", "The mail address or the password is wrong.")
 
 
 def _site(address: str) -> str:

@@ -126,10 +126,11 @@ class AccountApi:
         if body.password is not UNSET and (problem := password_problem(body.password.new)):
             checks.wrong("password.new", problem)
         checks.done()
+        name = None if body.name is UNSET else body.name
         if body.password is not UNSET:
-            await self._change_password(credential, body.password)
-        if body.name is not UNSET:
-            await self._users.rename(credential.user.id, body.name)
+            await self._change_password(credential, body.password, name)
+        elif name is not None:
+            await self._users.rename(credential.user.id, name)
         current = await self._auth.again(credential)
         if current is None:
             raise Problem(401, "unauthenticated", "The session ended meanwhile; log in again.")
@@ -200,23 +201,29 @@ class AccountApi:
         await self._actions.revoke([key_of("session", session_id)])
         return Response(status_code=204)
 
-    async def _change_password(self, credential: Credential, body: PasswordBody) -> None:
+    async def _change_password(self, credential: Credential, body: PasswordBody, name: str | None) -> None:
         # Counted apart from log-ins: only somebody who is logged in can use this up.
         key = f"password:{credential.user.id}"
         if wait := await self._attempts.begin(key, ACCOUNT_ATTEMPTS):
             raise too_many_attempts(wait)
         found = await self._users.by_email(credential.user.email)
         if found is None or not await self._passwords.verify(found[1], body.current):
-            raise invalid("password.current", "is not the current password")
+            raise _not_the_current()
         await self._attempts.succeeded(key)
         kept = credential.id if credential.kind == "session" else None
         password_hash = await self._passwords.hash(body.new)
-        ended = await self._credentials.replace_password(credential.user.id, password_hash, kept)
+        ended = await self._credentials.replace_password(credential.user.id, found[1], password_hash, kept, name)
+        if ended is None:
+            raise _not_the_current()
         await self._actions.revoke([key_of("session", session_id) for session_id in ended])
 
     async def _me(self, credential: Credential) -> Response:
         user = credential.user
         return answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence, user.sequence)))
+
+
+def _not_the_current() -> Problem:
+    return invalid("password.current", "is not the current password")
 
 
 def _token_view(row: TokenRow) -> TokenView:

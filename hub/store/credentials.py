@@ -102,9 +102,19 @@ class Credentials:
             rows = await tx.fetch("DELETE FROM tokens WHERE id = $1 AND user_id = $2 RETURNING id", token_id, user_id)
         return bool(rows)
 
-    async def add_session(self, user_id: str, session_hash: str, device: str | None, at: int) -> str:
-        """Keep a new session's hash and return the session's id."""
+    async def add_session(
+        self, user_id: str, password_hash: str, session_hash: str, device: str | None, at: int
+    ) -> str | None:
+        """Keep a new session's hash and return the session's id.
+
+        None if the password is not the one of this hash any more: a new one ends what began with an older.
+        """
         async with self._database.write() as tx:
+            if not await tx.fetch(
+                f"SELECT id FROM users WHERE id = $1 AND password_hash = $2 {self._database.for_update}",
+                *(user_id, password_hash),
+            ):
+                return None
             row = await tx.fetch_one(
                 "INSERT INTO sessions (id, user_id, hash, created_at, last_used_at, expires_at, device)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
@@ -140,10 +150,20 @@ class Credentials:
             )
         return bool(rows)
 
-    async def replace_password(self, user_id: str, password_hash: str, keep_session: str | None) -> list[str]:
-        """Set a new password and end the user's other sessions; returns the ids of those ended."""
+    async def replace_password(
+        self, user_id: str, old_hash: str, new_hash: str, keep_session: str | None, name: str | None = None
+    ) -> list[str] | None:
+        """Set a new password, and a new name if there is one, and end the user's other sessions.
+
+        Returns the ids of those ended; None, with nothing changed, if the password is not the old one any more.
+        """
         async with self._database.write() as tx:
-            await tx.fetch("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
+            if not await tx.fetch(
+                "UPDATE users SET password_hash = $3, name = coalesce($4, name)"
+                " WHERE id = $1 AND password_hash = $2 RETURNING id",
+                *(user_id, old_hash, new_hash, name),
+            ):
+                return None
             rows = await tx.fetch(
                 "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id", user_id, keep_session or ""
             )
