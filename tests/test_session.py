@@ -181,7 +181,7 @@ async def test_logout_closes_the_sockets_of_that_session_only(hub: Hub, sender: 
         async with first.stream("GET", "/stream") as stream:
             assert (await first.delete("/session")).status_code == 204
             assert await ended.closed() == 4401
-            assert b"".join([chunk async for chunk in stream.aiter_bytes()]).startswith(b"retry:")
+            assert b"".join([chunk async for chunk in stream.aiter_bytes()]).startswith(b"id: 0\nretry:")
         await sender.register()
         await other.event("message.registered")
 

@@ -125,7 +125,7 @@ async def test_token_that_is_removed_takes_its_sockets_and_streams_with_it(hub: 
             await sender.http.delete(f"/tokens/{made['id']}")
             assert await ended.closed() == 4401
             async with asyncio.timeout(PATIENCE_SECONDS):
-                assert [chunk async for chunk in stream.aiter_bytes()] == [b"retry: 2000\n\n"]
+                assert [chunk async for chunk in stream.aiter_bytes()] == [b"id: 0\nretry: 2000\n\n"]
         await sender.register()
         await other.event("message.registered")
 

@@ -121,6 +121,17 @@ async def test_last_event_id_of_the_header_goes_first_for_it_is_the_newer(hub: H
         assert (await stream.event())["id"] == "5"
 
 
+async def test_who_comes_back_before_the_first_event_misses_none(hub: Hub, sender: Sender) -> None:
+    await hub.fill_log(sender, 5)
+    async with streamed(sender.http) as stream:
+        begins = await stream.block()
+    assert begins.keys() == {"id", "retry"}
+    await sender.register()
+    async with streamed(sender.http, {"last-event-id": begins["id"]}) as stream:
+        assert (await stream.block()).keys() == {"retry"}
+        assert (await stream.event())["id"] == "6"
+
+
 @pytest.mark.parametrize("after", ["0", ""])
 async def test_last_event_id_of_nothing_yet(hub: Hub, sender: Sender, after: str) -> None:
     await hub.fill_log(sender, 2)

@@ -8,6 +8,7 @@ import logging
 import re
 import socket as sockets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,18 @@ async def test_server_that_goes_down_closes_with_4001_and_takes_no_more(
         await sender.hit(message)
         assert (await sender.get(f"/messages/{message['id']}"))["opens"] == 1
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_server_goes_down_also_as_a_newcomers_time_is_up(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub, (await hub.add_sender()).socket() as (socket, _):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0) as deadline:
+                hub.app.state.socket._newcomers.add(deadline)
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await hub.drain()
+        assert await socket.closed() == 4001
 
 
 async def test_client_that_never_reads_is_let_go_and_harms_nobody(strict_hub: Hub) -> None:

@@ -71,7 +71,7 @@ class Streams:
             self._connections.remove(listener)
             raise
         return _Stream(
-            self._events(listener, recovered, current.user.sequence),
+            self._events(listener, after, recovered, current.user.sequence),
             headers=HEADERS,
             ping=round(self._config.heartbeat_seconds) or 1,
             ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
@@ -80,10 +80,12 @@ class Streams:
             shutdown_grace_period=GRACE_SECONDS,
         )
 
-    async def _events(self, listener: Listener, recovered: bool, head: int) -> AsyncIterator[bytes]:
+    async def _events(self, listener: Listener, after: int | None, recovered: bool, head: int) -> AsyncIterator[bytes]:
         ends = asyncio.get_running_loop().time() + self._config.stream_seconds * random.uniform(0.9, 1.1)
         try:
-            yield b"retry: %d\n\n" % RETRY_MS
+            # Without an id an `EventSource` that has had no event would not come back to what it missed meanwhile.
+            begins = b"id: %d\n" % head if after is None else b""
+            yield b"%sretry: %d\n\n" % (begins, RETRY_MS)
             if not recovered:
                 yield b'id: %d\nevent: reset\ndata: {"sequence":%d}\n\n' % (head, head)
             while (left := ends - asyncio.get_running_loop().time()) > 0:

@@ -71,7 +71,8 @@ class Sockets:
     def go_down(self) -> None:
         """Wait for no connect frame any more: the server is going down."""
         for deadline in self._newcomers:
-            deadline.reschedule(0)
+            if not deadline.expired():
+                deadline.reschedule(0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
