@@ -136,7 +136,8 @@ class Commits:
             if not self._database.embedded:  # There the transaction itself is the lock.
                 await self._users.lock_owners(tx, {hit.message_id for hit in hits})
             recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
-            hits = [hit for hit in hits if hit.id not in recorded]
+            # A hit may be in the spool twice, if the hub was stopped as it was put there.
+            hits = list({hit.id: hit for hit in hits if hit.id not in recorded}.values())
             batch = await self._judged(tx.fetch, hits)
             gone = [hit for hit in hits if hit.id not in batch]
             events = batch.events(self._clock())

@@ -17,6 +17,7 @@ import errno
 import fcntl
 import logging
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,9 @@ REJECTED = "rejected.jsonl"
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 SEGMENT_BYTES = 4 * 1024 * 1024
 """How long a segment gets, or little more: some 8,000 hits. It is read whole."""
+
+LOOK_AGAIN_SECONDS = 60.0
+"""After which what could not be read is tried once more."""
 
 _decode = msgspec.json.Decoder(Hit).decode
 
@@ -52,7 +56,8 @@ class Spool:
         """How many hits are in each segment that this process has written or taken."""
         self._over: set[Path] = set()
         """Segments whose hits are all committed, and that cannot be removed."""
-        self._complained: set[Path] = set()
+        self._unreadable: dict[Path, float] = {}
+        """When to look again, on the clock of `time.monotonic`, at what could not be read."""
 
     def start(self) -> None:
         """Begin the thread that all is done in: when it is needed, there may be none to be had."""
@@ -77,7 +82,7 @@ class Spool:
         if self._appending.locked() or self._active is not None:
             return True
         try:
-            return any(map(_is_free, self._segments()))
+            return any(map(_is_free, self._readable()))
         except OSError:
             # There is no descriptor left to look with: better to look again than to say that there is nothing.
             return True
@@ -147,10 +152,15 @@ class Spool:
             self._complain(self._directory, error)
             return []
 
+    def _readable(self) -> list[Path]:
+        """The segments, but for those that lately could not be read: while one is looked at, hits are spooled."""
+        now = time.monotonic()
+        return [path for path in self._segments() if self._unreadable.get(path, now) <= now]
+
     def _complain(self, path: Path, error: OSError) -> None:
-        if path not in self._complained:
-            self._complained.add(path)
+        if path not in self._unreadable:
             logger.error("%s cannot be read, and what was spooled there waits: %s", path.name, error)
+        self._unreadable[path] = time.monotonic() + LOOK_AGAIN_SECONDS
 
     def _write(self, lines: bytes) -> None:
         self._let_go_if_removed()
@@ -218,7 +228,7 @@ class Spool:
             self._active = None
 
     def _take(self) -> tuple[Path, list[Hit]] | None:
-        for path in self._segments():
+        for path in self._readable():
             try:
                 with path.open("rb") as segment:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)

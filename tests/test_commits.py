@@ -191,3 +191,14 @@ async def test_replay_leaves_out_what_is_recorded(store: Store, message: Message
     notices, _ = await commits.replay(hits)
     assert [notice.sequence for notice in notices] == [4]
     await audit(store.database)
+
+
+async def test_hit_that_is_in_a_replay_twice_counts(store: Store, message: Message) -> None:
+    hit = a_hit(message)
+    notices, _ = await commits_of(store).replay([hit, hit])
+    assert [notice.sequence for notice in notices] == [2]
+    [recorded] = await opens_told(store, message)
+    assert recorded.type == "open.recorded"
+    assert recorded.open is not None
+    assert recorded.open.counted
+    await audit(store.database)

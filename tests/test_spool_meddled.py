@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
 
-from hub.spool import Spool
+from hub.spool import LOOK_AGAIN_SECONDS, Spool
 from tests.test_spool import drain, hits, segments
 
 
@@ -65,6 +66,29 @@ async def test_what_cannot_be_read_is_told_once_and_hinders_nothing(
     assert not spool.pending()
     assert await spool.take() is None
     assert caplog.text.count("00000000-alien.spool cannot be read") == 1
+
+
+async def test_segment_that_fails_as_it_is_read_hinders_nothing_and_is_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("hub.spool.time.monotonic", lambda: now)
+    spool, put = Spool(tmp_path), hits(2)
+    await spool.append(put)
+    spool.close()
+    [broken] = segments(tmp_path)
+    broken.rename(tmp_path / "kept")
+    # It can be opened and locked, and its first byte is an input/output error.
+    broken.symlink_to("/proc/self/mem")
+    assert spool.pending()
+    assert await spool.take() is None
+    assert not spool.pending()
+    broken.unlink()
+    (tmp_path / "kept").rename(broken)
+    assert not spool.pending()
+    now += LOOK_AGAIN_SECONDS
+    assert spool.pending()
+    assert await drain(spool) == put
 
 
 async def test_segment_that_cannot_be_removed_is_taken_once(
