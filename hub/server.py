@@ -29,6 +29,7 @@ from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 
 from hub.config import Config, ConfigError
 from hub.logs import configure_logging
+from hub.store.away import DatabaseAway
 from hub.transport import HubHttp, HubState, HubWebSocket
 from hub.workers import Supervisor, heeded
 
@@ -344,7 +345,7 @@ def _why(told: str) -> str:
     frames = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=-1)
     text = " ".join(" ".join(lines[frames + 1 :]).split())
     kind, _, message = text.partition(": ")
-    if kind == "hub.store.database.DatabaseAway" and "DATABASE_URL" not in message:
+    if kind == f"{DatabaseAway.__module__}.{DatabaseAway.__name__}" and "DATABASE_URL" not in message:
         return f"the database that DATABASE_URL names cannot be used: {message}"
     return message if kind.startswith("hub.") and message else f"cannot start: {text}"
 

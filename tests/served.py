@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from hub.config import Config, ConfigError
 from hub.live.extension import TRANSPORT_EXTENSION
 from hub.server import TICK_SECONDS, serve
+from hub.store.database import DatabaseAway
 from tests.processes import eventually
 
 GOING_DOWN = 4001
@@ -147,15 +148,23 @@ def misconfigured(_: Config) -> ASGIApp:
 
 
 def unstartable(_: Config) -> ASGIApp:
+    return _that_raises(OSError("the disk\nis on fire"))
+
+
+def unwritable(_: Config) -> ASGIApp:
+    return _that_raises(DatabaseAway("it is read-only"))
+
+
+def _that_raises(error: Exception) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        raise OSError("the disk\nis on fire")
+        raise error
         yield
 
     return Starlette(lifespan=lifespan)
 
 
-KINDS = {each.__name__: each for each in (good, stuck, hasty, busy, misconfigured, unstartable)}
+KINDS = {each.__name__: each for each in (good, stuck, hasty, busy, misconfigured, unstartable, unwritable)}
 
 if __name__ == "__main__":
     kind, workers, port = sys.argv[1:]

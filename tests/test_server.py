@@ -258,6 +258,7 @@ async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
     [
         ("misconfigured", "glimpse: SETTING is wrong: set it right"),
         ("unstartable", "glimpse: cannot start: OSError: the disk is on fire"),
+        ("unwritable", "glimpse: the database that DATABASE_URL names cannot be used: it is read-only"),
     ],
 )
 def test_application_that_cannot_start_is_told_in_one_line(start: Start, workers: int, kind: str, reason: str) -> None:
