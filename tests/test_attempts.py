@@ -86,6 +86,16 @@ async def test_processes_count_together_however_many_attempts_come_at_once(proce
     assert waits.count(0) == 10
 
 
+async def test_what_was_refused_for_all_is_not_refused_again_by_one(processes: list[Attempts], valkey: Valkey) -> None:
+    one, other = processes
+    for _ in range(3):
+        await one.begin("a", 3)
+    for _ in range(3):
+        assert await other.begin("a", 3) > 0
+    valkey.command("FLUSHDB")
+    assert await other.begin("a", 3) == 0
+
+
 async def test_success_on_one_process_begins_anew_on_it_and_in_redis(processes: list[Attempts]) -> None:
     for process in processes:
         await process.begin("a", 2)

@@ -92,7 +92,11 @@ class SharedAttempts:
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("log-in attempts are counted by this process alone: %s", type(error).__name__)
             return 0
-        return max(1, int(left)) if int(made) > most else 0
+        if int(made) <= most:
+            return 0
+        # It was not made, so this process alone has nothing to refuse for once the others' window is over.
+        await self._local.give_back(key)
+        return max(1, int(left))
 
     async def succeeded(self, key: str) -> None:
         """As `Attempts.succeeded`, in Redis and here."""
