@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ from hub.api.asked import (
     Checks,
     Query,
     decode_body,
+    in_turns,
     read_bytes,
     read_nothing,
 )
@@ -85,6 +87,19 @@ def test_body_of_any_bytes_is_read_or_refused(body: bytes) -> None:
     except Problem as problem:
         outcome = problem.status
     assert outcome == 422 or isinstance(outcome, Whole)
+
+
+async def test_page_is_made_in_turns_with_everybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.api.asked.TURN_SECONDS", 0)
+    order: list[str] = []
+
+    def made(item: str) -> str:
+        order.append(item)
+        asyncio.get_running_loop().call_soon(order.append, f"after {item}")
+        return item.upper()
+
+    assert await in_turns(made, "ab") == ["A", "B"]
+    assert order == ["a", "after a", "b", "after b"]
 
 
 async def test_body_in_chunks_is_put_together() -> None:

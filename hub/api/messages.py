@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, Claim, NewMessage, NotFound
-from hub.api.asked import MOST_NAME, Checks, Query, answer, length, read_body, read_nothing
+from hub.api.asked import MOST_NAME, Checks, Query, answer, in_turns, length, read_body, read_nothing
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
 from hub.model import MOST_GIVEN, Clock, Crm, Message, Provider, Recipient, Settings, is_id
@@ -111,7 +111,7 @@ class MessagesApi:
             template=query.text("template"),
         )
         items, more = messages[:limit], len(messages) > limit
-        views = [self._view(message, user.settings, request) for message in items]
+        views = await in_turns(lambda message: self._view(message, user.settings, request), items)
         return answer(MessagePage(views, items[-1].id if more else None))
 
     async def get(self, request: Request) -> Response:

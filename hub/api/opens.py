@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub import policy
-from hub.api.asked import Query, answer
+from hub.api.asked import Query, answer, in_turns
 from hub.api.auth import Auth
 from hub.api.messages import path_id
 from hub.api.problems import not_found
-from hub.model import User
+from hub.model import Event, User
 from hub.store.events import Events
 from hub.store.messages import Messages
 from hub.store.opens import Opens
@@ -63,9 +63,11 @@ class OpensApi:
         query = Query(request, "after", "limit")
         events = await self._events.after(user.id, query.whole("after", 0), query.limit(EVENTS_LIMIT))
         base_url = self._auth.base_url(request)
-        views = [
-            self._renderer.view(policy.as_told_now(event, user.settings), user.settings, base_url) for event in events
-        ]
+
+        def view(event: Event) -> EventView:
+            return self._renderer.view(policy.as_told_now(event, user.settings), user.settings, base_url)
+
+        views = await in_turns(view, events)
         # The user was read first, so the log may have grown past what it said.
         head = max(user.sequence, events[-1].sequence if events else 0)
         return answer(EventPage(views, head))
@@ -81,5 +83,5 @@ class OpensApi:
             uncounted=query.flag("all") or False,
         )
         items, more = found[:limit], len(found) > limit
-        views = [open_view(open_, recipient) for open_, recipient in items]
+        views = await in_turns(lambda item: open_view(*item), items)
         return answer(OpenPage(views, items[-1][0].id if more else None))
