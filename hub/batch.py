@@ -192,16 +192,15 @@ class Batch:
             device=hit.evidence.device,
         )
         self._opens[hit.id] = open_
+        early = is_early(message, hit.at)
+        client = _name(hit, sightings) if early else hit.clients[0]
         if verdict.verdict in COUNTABLE:
-            key = (*pixel, hit.clients[0])
+            key = (*pixel, client)
             # A spooled hit comes late: it has its own repeats beside it, and takes nothing back.
             latest = max((*self._last_seen.get(key, ()), hit.at))
             self._last_seen[key] = (latest, hit.at)
             self.seen[key] = LastSeen(*key, latest)
-        if is_early(message, hit.at):
-            # Just after midnight a client goes by the name it had before, or it would be two of a burst.
-            known = {sighting.client for sighting in sightings}.intersection(hit.clients)
-            client = min(known, default=hit.clients[0])
+        if early:
             self._client_hashes[hit.id] = client
             sightings.append(_sighting(open_, client))
             self._reconsider(pixel, context)
@@ -272,6 +271,14 @@ def corrected(open_: Open, verdict: Verdict) -> Open:
 
 def _counts(verdict: Verdict, repeat: bool) -> bool:
     return verdict.verdict in COUNTABLE and not repeat
+
+
+def _name(hit: Hit, sightings: Iterable[Sighting]) -> str:
+    """The one name by which a hit's client goes among these sightings: about midnight the one it had before, or it
+    would be two of a burst, and one of them be repeated when the burst is taken back.
+    """
+    known = {sighting.client for sighting in sightings}.intersection(hit.clients)
+    return min(known, default=hit.clients[0])
 
 
 def _sighting(open_: Open, client: str) -> Sighting:

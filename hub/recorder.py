@@ -163,9 +163,10 @@ class Recorder:
 
     def _days(self, at: int) -> list[int]:
         """The days by whose keys a client may be known at a time: its own, and near midnight the one beside it. What
-        came before may be a repeat's first, or one of a burst, and a spool brings what came before last.
+        came before may be a repeat's first, or one of a burst, and a spool brings what came before last. In the
+        delivery window a client keeps the name it had there first, across midnight; its repeats come after that.
         """
-        near = max(self._repeat_ms, DELIVERY_WINDOW_MS)
+        near = self._repeat_ms + DELIVERY_WINDOW_MS
         own = at // DAY_MS
         return list(dict.fromkeys((own, (at - near) // DAY_MS, (at + near) // DAY_MS)))
 

@@ -222,6 +222,17 @@ def test_client_of_a_burst_who_comes_back_repeats_nobody() -> None:
     assert judge([*burst, *again], FRESH).mistaken == set()
 
 
+def test_client_of_a_burst_across_midnight_repeats_nobody_by_either_name() -> None:
+    before, after = ("client 0", "client 0, tomorrow"), ("client 0, tomorrow", "client 0")
+    burst = [
+        replace(a_hit(FRESH, at=T0), clients=before),
+        replace(a_hit(FRESH, at=T0 + 1), clients=after),
+        *(a_hit(FRESH, at=T0 + 2) for _ in range(2)),
+    ]
+    again = replace(a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1), clients=after)
+    assert outcomes(judge([*burst, again], FRESH))[-1] == PERSON
+
+
 def test_hits_after_the_delivery_window_are_no_burst() -> None:
     late = [a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1 + n) for n in range(9)]
     batch = judge(late, FRESH)

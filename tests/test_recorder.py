@@ -122,10 +122,10 @@ async def test_client_hash_changes_at_midnight_and_is_bridged_near_it(store: Sto
     [noon] = clients(DAY_MS // 2)
     [noon_before] = clients(-DAY_MS // 2)
     assert noon != noon_before
-    assert clients(0) == clients(29_999) == (noon, noon_before)
-    assert clients(30_000) == (noon,)
-    assert clients(-30_001) == (noon_before,)
-    assert clients(-30_000) == clients(-1) == (noon_before, noon)
+    assert clients(0) == clients(44_999) == (noon, noon_before)
+    assert clients(45_000) == (noon,)
+    assert clients(-45_001) == (noon_before,)
+    assert clients(-45_000) == clients(-1) == (noon_before, noon)
 
 
 @pytest.mark.parametrize("moments", [(-1000, 1000), (1000, -1000)])
@@ -149,6 +149,31 @@ async def test_burst_across_midnight_is_of_different_clients_though_no_repeats_a
         for address, at in (("198.18.1.1", -2000), ("198.18.1.2", -1000), ("198.18.1.1", 6000)):
             await recorder.record(a_visit(fresh, address=address, at=midnight + at))
     assert (await store.reload(fresh)).opens == 3
+
+
+async def test_reader_who_was_one_of_a_burst_across_midnight_repeats_nobody(store: Store, spool_dir: Path) -> None:
+    midnight = store.clock.at = T0 // DAY_MS * DAY_MS + DAY_MS
+    fresh = await store.message(await store.sender(), sent_at=midnight - 5000)
+    hits = (("198.18.1.1", -1000), ("198.18.1.1", 1000), ("198.18.1.2", 2000), ("198.18.1.3", 3000))
+    async with a_recorder(store, spool_dir) as recorder:
+        for address, at in (*hits, ("198.18.1.1", 20_000)):
+            await recorder.record(a_visit(fresh, address=address, at=midnight + at))
+    assert [open_.verdict.verdict for open_ in await store.history(fresh)] == ["scanner"] * 4 + ["human"]
+    assert (await store.reload(fresh)).opens == 1
+    await audit(store.database)
+
+
+async def test_repeat_is_seen_of_a_reader_who_was_there_on_both_sides_of_midnight(
+    store: Store, spool_dir: Path
+) -> None:
+    """In the delivery window they keep the name of the day before; afterwards they go by that of the day."""
+    midnight = T0 // DAY_MS * DAY_MS + DAY_MS
+    fresh = await store.message(await store.sender(), sent_at=midnight - 5000)
+    async with a_recorder(store, spool_dir) as recorder:
+        for at in (-2000, 9000, 38_000, 67_000):
+            store.clock.at = midnight + at
+            await recorder.record(a_visit(fresh, address="198.18.1.1", at=store.clock.at))
+    assert [open_.repeat for open_ in await store.history(fresh)] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("shared", [False, True])
