@@ -133,7 +133,7 @@ class Evidence(Struct, frozen=True):
     """What a visit shows by itself, with neither the address nor the User-Agent in it.
 
     `agent` is the kind of program its User-Agent names, `network` the owner of its address where that
-    is known to matter; both are words of `classify`. This is what may be written to the spool.
+    is known to matter: words of `rules_agents` and of `rules_networks`. This is what may be written to the spool.
     """
 
     agent: str
@@ -147,7 +147,8 @@ class Evidence(Struct, frozen=True):
 class Hit(Struct, frozen=True):
     """A visit made ready for the record: its evidence, and a keyed hash of who it came from.
 
-    `clients` is the hash under today's key and, close to midnight UTC, under yesterday's too.
+    `clients` is the hash under the key of its day (UTC) and, close to midnight, under that of the day beside it too:
+    after midnight of the day before, before midnight of the day to come.
     """
 
     id: str
