@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from hub.model import Hit, new_id
 
@@ -122,8 +123,11 @@ class Spool:
             logger.error("the spool segment %s is replayed and cannot be removed: %s", segment.name, error)
 
     async def reject(self, hit: Hit) -> None:
-        """Put aside a hit that the database will not take for a reason of its own, for a person to see."""
-        await self._run(self._append_rejected, msgspec.json.encode(hit) + b"\n")
+        """Put aside a hit that the database will not take for a reason of its own, for a person to see.
+
+        Nothing is replayed from there, and it stays for as long as that person likes: so not who the hit was by.
+        """
+        await self._run(self._append_rejected, msgspec.json.encode(replace(hit, clients=())) + b"\n")
 
     def close(self) -> None:
         """Let go of the segment being written; what is in it stays for the next start."""
