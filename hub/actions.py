@@ -31,7 +31,7 @@ from hub.store.database import Database, Held
 from hub.store.events import Events
 from hub.store.idempotency import IdempotencyKeys
 from hub.store.messages import Messages, encode_or_none
-from hub.store.opens import Opens
+from hub.store.opens import MOST_AT_ONCE, Opens
 from hub.store.users import Users
 from hub.tracking.classify import Context, Sighting, reconsider
 from hub.tracking.rules import VIEWING_MS
@@ -111,7 +111,11 @@ class Actions:
     async def change_message(
         self, user_id: str, message_id: str, values: Mapping[str, Any], base_url: str
     ) -> tuple[Message, Settings]:
-        """Set any of `muted`, `sent_at` (ms or None), `provider` and `crm`. Raises `NotFound`."""
+        """Set any of `muted`, `sent_at` (ms or None), `provider` and `crm`. Raises `NotFound`.
+
+        What a `sent_at` takes back may be too much for one transaction. If it ends between two, as when the database
+        is away, the message is changed, and the same change again takes back the rest.
+        """
         async with self._database.write() as tx:
             user, now = await self._begin(tx, user_id)
             columns = {
@@ -121,13 +125,17 @@ class Actions:
                 columns["muted_set_sequence"] = user.sequence
             if not await self._messages.change(tx, user_id, message_id, columns):
                 raise NotFound(message_id)
-            turned: list[Event] = []
-            if (sent_at := values.get("sent_at")) is not None:
-                turned = await self._turn(tx, user, message_id, 0, sent_at - 1, (), now)
+            turned = await self._turn_unsent(tx, user, message_id, now) if "sent_at" in values else []
             message = await self._messages.read(tx, message_id)
             event = self._event(user, "message.updated", now, message=message)
             await tx.change(self._events.added([event]))
         await self._publish([event, *turned], user, base_url)
+        while len(turned) == MOST_AT_ONCE:
+            async with self._database.write() as tx:
+                user = (await self._users.lock_owners(tx, [message_id]))[user_id]
+                turned = await self._turn_unsent(tx, user, message_id, self._clock())
+                message = await self._messages.read(tx, message_id)
+            await self._publish(turned, user, base_url)
         return message, user.settings
 
     async def mute_all(self, user_id: str) -> Settings:
@@ -172,7 +180,8 @@ class Actions:
             user = (await self._users.lock_owners(tx, [message_id]))[user_id]
             await self._messages.add_viewing(tx, message_id, now)
             # A hit later than this look by another clock, or by the wait for the lock, may have been recorded before.
-            events = await self._turn(tx, user, message_id, now - VIEWING_MS, now + VIEWING_MS, (now,), now)
+            near = await self._opens.between(tx, message_id, now - VIEWING_MS, now + VIEWING_MS)
+            events = await self._turn(tx, user, near, Context(sent_at=None, viewings=(now,)), now)
         await self._publish(events, user)
 
     async def revoke(self, credentials: Sequence[str]) -> None:
@@ -185,21 +194,25 @@ class Actions:
         # Only now: what was waited for in the meantime came before.
         return user, self._clock()
 
-    async def _turn(
-        self, tx: Held, user: User, message_id: str, earliest: int, latest: int, viewings: Sequence[int], now: int
-    ) -> list[Event]:
-        """Correct what came in a time of which it is now known that the sender was looking, or had not sent it yet."""
-        before = {open_.id: open_ for open_ in await self._opens.between(tx, message_id, earliest, latest)}
-        message = await self._messages.read(tx, message_id)
-        context = Context(sent_at=message.sent_at, viewings=viewings)
-        sightings = [Sighting(open_.id, open_.at, "", open_.verdict) for open_ in before.values()]
+    async def _turn_unsent(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
+        """Correct what was taken for people before the message was sent, `MOST_AT_ONCE` at the most."""
+        sent_at = (await self._messages.read(tx, message_id)).sent_at
+        if sent_at is None:
+            return []
+        early = await self._opens.between(tx, message_id, 0, sent_at - 1, people=True)
+        return await self._turn(tx, user, early, Context(sent_at=sent_at), now)
+
+    async def _turn(self, tx: Held, user: User, opens: Sequence[Open], context: Context, now: int) -> list[Event]:
+        """Correct these opens of one message, as far as they are judged otherwise by what is known now."""
+        before = {open_.id: open_ for open_ in opens}
+        sightings = [Sighting(open_.id, open_.at, "", open_.verdict) for open_ in opens]
         changed = [corrected(before[open_id], verdict) for open_id, verdict in reconsider(sightings, context)]
         if not changed:
             return []
         await tx.change(self._opens.corrected(changed))
         await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in changed})
         await self._opens.unsee(tx, [before[open_.id] for open_ in changed])
-        message = await self._messages.read(tx, message_id)
+        message = await self._messages.read(tx, changed[0].message_id)
         events = [
             self._reclassified(user, number, before[open_.id], open_, message, now)
             for number, open_ in enumerate(changed, 1)

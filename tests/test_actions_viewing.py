@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
-from hub.model import Message
+from hub.model import Message, User, new_id
 from hub.spool import Spool
+from hub.store.database import DatabaseAway, Held
+from hub.store.opens import MOST_AT_ONCE
+from hub.store.users import Users
 from hub.tracking.rules import VIEWING_MS
 from tests.factories import (
     BASE_URL,
@@ -51,7 +55,7 @@ async def test_viewing_takes_back_what_came_up_to_ten_seconds_before(
         assert [(event.type, event.was, event.notified, event.at) for event in log] == [
             ("open.reclassified", "human", True, T0)
         ]
-        assert log[0].recipient == msgspec.structs.replace(reloaded.recipients[0], opens=None)
+        assert log[0].recipient == replace(reloaded.recipients[0], opens=None)
     else:
         assert (open_.verdict.verdict, reloaded.opens) == ("human", 1)
         assert log == []
@@ -176,6 +180,69 @@ async def test_sending_that_was_later_takes_back_what_came_before(
         ("open.reclassified", "human", True),
     ]
     assert [notice.sequence for notice in store.bus.notices] == [4, 5]
+    await audit(store.database)
+
+
+async def many_opens(store: Store, message: Message, spool_dir: Path) -> None:
+    """People, the repeats of one of them, and machines, the newest: of each more than are corrected at once."""
+    people = [a_hit(message, at=T0 + n) for n in range(MOST_AT_ONCE + 1)]
+    repeats = [replace(people[-1], id=new_id(), at=T0 + 2000 + n) for n in range(MOST_AT_ONCE + 1)]
+    machines = [a_hit(message, at=T0 + 4000 + n, evidence=CRAWLER) for n in range(MOST_AT_ONCE + 1)]
+    await make_recorder(store, Spool(spool_dir))._commits.record([*people, *repeats, *machines])
+    store.bus.items.clear()
+
+
+async def test_sending_that_was_later_takes_back_all_that_came_before_a_thousand_at_once(
+    store: Store, message: Message, tmp_path: Path
+) -> None:
+    await many_opens(store, message, tmp_path)
+    head = (await store.user(message.user_id)).sequence
+    told: list[int] = []
+    store.bus.on_publish = lambda items: told.append(len(items))
+    changed, _ = await store.actions.change_message(message.user_id, message.id, {"sent_at": T0 + 10_000}, BASE_URL)
+    assert told == [1 + MOST_AT_ONCE, MOST_AT_ONCE, 2]
+    assert [notice.sequence for notice in store.bus.notices] == list(range(head + 1, head + 1 + sum(told)))
+    assert (changed.opens, changed.first_opened_at) == (0, None)
+    assert changed == await store.reload(message)
+    rows = await store.database.fetch("SELECT verdict, count(*) AS number FROM opens GROUP BY verdict")
+    assert {row["verdict"]: row["number"] for row in rows} == {"self": 2 * MOST_AT_ONCE + 2, "bot": MOST_AT_ONCE + 1}
+    await audit(store.database)
+
+
+async def test_sending_that_was_later_and_was_cut_off_between_is_whole_when_it_is_said_again(
+    store: Store, message: Message, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise DatabaseAway("it was told to be")
+
+    await many_opens(store, message, tmp_path)
+    later = {"sent_at": T0 + 10_000}
+    with monkeypatch.context() as cut:
+        cut.setattr(Users, "lock_owners", away)
+        with pytest.raises(DatabaseAway, match="told to be"):
+            await store.actions.change_message(message.user_id, message.id, later, BASE_URL)
+    assert (await store.reload(message)).opens == 1
+    await audit(store.database)
+    changed, _ = await store.actions.change_message(message.user_id, message.id, later, BASE_URL)
+    assert changed.opens == 0
+    await audit(store.database)
+
+
+async def test_sending_that_was_said_again_meanwhile_is_heeded_in_what_is_still_to_be_taken_back(
+    store: Store, message: Message, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more is taken back by a time that does not hold any more."""
+
+    async def not_sent(self: Users, tx: Held, message_ids: Sequence[str]) -> dict[str, User]:
+        await tx.fetch("UPDATE messages SET sent_at = NULL")
+        return await lock_owners(self, tx, message_ids)
+
+    await many_opens(store, message, tmp_path)
+    lock_owners = Users.lock_owners
+    monkeypatch.setattr(Users, "lock_owners", not_sent)
+    later = {"sent_at": T0 + 10_000}
+    changed, _ = await store.actions.change_message(message.user_id, message.id, later, BASE_URL)
+    assert (changed.sent_at, changed.opens) == (None, 1)
     await audit(store.database)
 
 

@@ -48,6 +48,9 @@ _CORRECT = (
     " counted = r.column5 FROM ({rows}) AS r WHERE id = r.column6"
 )
 
+MOST_AT_ONCE = 1000
+"""So many opens are corrected in one transaction, at the most: tenths of a second, for which hits wait."""
+
 # Each kind in the order of its index, from the newest back: there may be a hundred thousand before.
 _LAST_PERSON = " UNION ALL ".join(
     "SELECT * FROM (SELECT at FROM opens WHERE message_id = $1 AND position = $2 AND at < $3"
@@ -118,14 +121,18 @@ class Opens:
         )
         return [(open_from(row), row["client_hash"]) for row in rows]
 
-    async def between(self, tx: Held, message_id: str, earliest: int, latest: int) -> list[Open]:
-        """The opens of a message between two times that are not known for the sender's own, oldest first.
+    async def between(
+        self, tx: Held, message_id: str, earliest: int, latest: int, *, people: bool = False
+    ) -> list[Open]:
+        """The opens of a message between two times that are not known for the sender's own, oldest first; with `people`
+        only those that were taken for a person's.
 
-        Of more than a thousand those that count, and then the newest: nobody hides one behind a thousand others.
+        Of more than `MOST_AT_ONCE` those that count, and then the newest: nobody hides one behind a thousand others.
         """
+        wanted = "o.verdict IN ('human', 'proxy')" if people else "o.verdict <> 'self'"
         rows = await tx.fetch(
             f"SELECT {columns('o')} FROM opens o WHERE o.message_id = $1 AND o.at BETWEEN $2 AND $3"
-            " AND o.verdict <> 'self' ORDER BY o.counted DESC, o.id DESC LIMIT 1000",
+            f" AND {wanted} ORDER BY o.counted DESC, o.id DESC LIMIT {MOST_AT_ONCE}",
             *(message_id, earliest, latest),
         )
         return sorted(map(open_from, rows), key=lambda open_: open_.id)
