@@ -8,7 +8,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.model import COUNTABLE, Device, Evidence, Place, Verdict, VerdictName, Visit
@@ -320,6 +320,7 @@ def test_rules_reach_each_of_their_own() -> None:
 
 
 @given(st.text(max_size=600))
+@example("Yandex" + "_lena_at_customer_example" * 20 + "Bot")
 def test_agents_know_any_text(user_agent: str) -> None:
     kind, name = identify(user_agent)
     assert kind in {agent.kind for agent in AGENTS}

@@ -15,6 +15,9 @@ import pytest
 from sse_starlette.sse import AppStatus, _get_shutdown_state
 
 from hub.live.connections import REPLAY_LIMIT
+from hub.live.sse import Streams
+from hub.store.credentials import Credentials
+from hub.store.database import DatabaseAway
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
 from tests.processes import PATIENCE_SECONDS, eventually
 
@@ -209,6 +212,42 @@ async def test_stream_ends_when_the_server_goes_down(tmp_path: Path, migrated_sq
         async with streamed(sender.http) as stream:
             await hub.drain()
             assert await stream.ended()
+
+
+@pytest.mark.parametrize("why", ["it goes down", "its database is away"])
+async def test_event_source_is_given_an_empty_stream_where_others_are_told_why_not(
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """A browser comes back alone from a stream that ends, and never from a refusal."""
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        sender = await hub.add_sender()
+        if why == "it goes down":
+            await hub.drain()
+        else:
+            monkeypatch.setattr(Credentials, "by_token", away)
+        assert_problem(await sender.http.get("/stream"), 503)
+        async with streamed(sender.http, {"accept": "text/event-stream"}) as stream:
+            assert stream.response.headers["content-type"].startswith("text/event-stream")
+            assert (await stream.block()).keys() == {"retry"}
+            assert await stream.ended()
+
+
+async def away(*_: object) -> None:
+    raise DatabaseAway("gone")
+
+
+async def test_revoked_stream_ends_before_what_it_had_still_to_say(hub: Hub, sender: Sender) -> None:
+    await hub.fill_log(sender, 5)
+    sockets = hub.app.state.socket
+    streams, connections = Streams(sockets._auth, sockets._connections, sockets._config), sockets._connections
+    listener = connections.add(sender.id, "history", "token:another")
+    user = await sockets._auth.by_token(sender.token)
+    assert await connections.start(listener, user.user, 0)
+    said = streams._events(listener, 0, True, 5)
+    assert (await anext(said)).startswith(b"retry:")
+    assert (await anext(said)).startswith(b"id: 1\n")
+    listener.close(4401, "revoked")
+    assert [each async for each in said] == []
 
 
 async def test_stream_goes_on_after_the_signal_until_it_is_drained(

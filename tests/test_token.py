@@ -52,6 +52,16 @@ def test_token_with_one_character_changed_is_refused(at: int, character: str) ->
         Keys(SECRET).verify(token[:at] + character + token[at + 1 :])
 
 
+@pytest.mark.parametrize(("safe", "unsafe"), [("-", "+"), ("_", "/")])
+def test_token_in_the_other_alphabet_of_base64_is_refused(safe: str, unsafe: str) -> None:
+    tokens = [Keys(SECRET).sign(MESSAGE, position) for position in range(100)]
+    altered = [token.replace(safe, unsafe) for token in tokens if safe in token]
+    assert altered
+    for token in altered:
+        with pytest.raises(BadToken):
+            Keys(SECRET).verify(token)
+
+
 @given(st.text(max_size=60) | st.text(alphabet=URL_SAFE, min_size=TOKEN_CHARACTERS, max_size=TOKEN_CHARACTERS))
 def test_token_made_up_is_refused(text: str) -> None:
     with pytest.raises(BadToken):

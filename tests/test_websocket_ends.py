@@ -16,6 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from hub.live import socket as live
 from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
 from hub.store.messages import Messages
@@ -220,6 +221,45 @@ async def test_token_revoked_while_its_socket_opens_leaves_no_socket(hub: Hub, s
         await socket.say(type="connect", token=made["token"], stream="history")
         assert await socket.closed() == 4401
         await revoking
+
+
+async def test_revoked_socket_is_told_nothing_more_and_heard_no_more(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the client is slow to read: what it was about to be told waits."""
+    await hub.fill_log(sender, 5)
+    made = await sender.post("/tokens", {"name": "plugin"})
+    send, receive, said = live.Socket.send, live.Socket.receive, asyncio.Event()
+
+    async def slow(self: live.Socket, frame: bytes) -> None:
+        await send(self, frame)
+        if b'"event"' in frame:
+            await sender.http.delete(f"/tokens/{made['id']}")
+            await said.wait()
+
+    async def heard(self: live.Socket) -> str | None:
+        frame = await receive(self)
+        if "seen" in (frame or ""):
+            asyncio.get_running_loop().call_soon(said.set)
+        return frame
+
+    monkeypatch.setattr(live.Socket, "send", slow)
+    monkeypatch.setattr(live.Socket, "receive", heard)
+    async with hub.socket() as socket:
+        await socket.say(type="connect", token=made["token"], stream="history", after=0)
+        assert (await socket.hear())["type"] == "connected"
+        assert (await socket.event())["sequence"] == "1"
+        await eventually(lambda: revoked(sender, made["id"]), what="the token is revoked")
+        await socket.say(type="seen", sequence=5)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.hear()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+    assert (await sender.get("/me"))["seen_sequence"] == 0
+
+
+async def revoked(sender: Sender, token_id: str) -> bool:
+    return token_id not in [each["id"] for each in (await sender.get("/tokens"))["items"]]
 
 
 async def away(*_: object) -> None:

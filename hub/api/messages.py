@@ -78,8 +78,9 @@ class MessagesApi:
         """`POST /messages`."""
         user = (await self._auth.require(request)).user
         body = await read_body(request, MessageBody)
-        key = request.headers.get("idempotency-key")
-        if key is not None and not 1 <= len(key) <= MOST_KEY:
+        header = request.headers.get("idempotency-key")
+        key = None if header is None else header.encode("latin-1")
+        if key is not None and not 1 <= len(key.decode(errors="replace")) <= MOST_KEY:
             raise invalid("Idempotency-Key", f"may have 1 to {MOST_KEY} characters")
         base_url = self._auth.base_url(request)
 
@@ -89,7 +90,7 @@ class MessagesApi:
         claim = None
         if key is not None:
             body_hash = hashlib.sha256(msgspec.json.encode(body)).hexdigest()
-            claim = Claim(key.encode("latin-1").decode("utf-8", "backslashreplace"), body_hash, rendered)
+            claim = Claim(key.decode(errors="backslashreplace"), body_hash, rendered)
         try:
             result = await self._actions.register(user.id, new_message(body, self._clock()), base_url, claim)
         except KeyReused:

@@ -139,6 +139,8 @@ class Writer:
                 except DatabaseAway:
                     await asyncio.sleep(RETRY_SECONDS)
             for notice in listener.take():
+                if listener.closing is not None:
+                    break
                 await self._socket.send(notice.frame)
                 self._silent = False
             if self._silent:

@@ -28,7 +28,8 @@ from hub.live.socket import RETRY_SECONDS
 from hub.model import Stream
 from hub.store.database import DatabaseAway
 
-RETRY_MS = 2000
+RETRY = b"retry: 2000\n\n"
+"""Come back after so many milliseconds."""
 GRACE_SECONDS = 30
 """sse-starlette 3.7 hears SIGTERM by itself and cuts its streams off; left alone for longer than the server
 takes to end, they are ended by the drain, with what they still had to say and a proper last chunk."""
@@ -45,9 +46,19 @@ class Streams:
         self._config = config
 
     async def stream(self, request: Request) -> Response:
-        """A stream of the asker's events."""
-        if self._connections.draining:
-            raise unavailable("The server is going down; come back in a moment.")
+        """A stream of the asker's events; one that ends at once for an `EventSource` if there can be none just now."""
+        try:
+            if self._connections.draining:
+                raise unavailable("The server is going down; come back in a moment.")
+            return await self._begin(request)
+        except (Problem, DatabaseAway) as error:
+            is_for_now = isinstance(error, DatabaseAway) or error.status == 503
+            # A refusal would be its end: it comes back alone only from a stream (HTML standard, 9.2.3, 2026-11).
+            if is_for_now and "text/event-stream" in request.headers.get("accept", ""):
+                return Response(RETRY, media_type="text/event-stream", headers=HEADERS)
+            raise
+
+    async def _begin(self, request: Request) -> Response:
         credential = await self._auth.require(request)
         query = Query(request, "stream", "last_event_id")
         stream = _stream(query.text("stream"))
@@ -85,7 +96,7 @@ class Streams:
         try:
             # Without an id an `EventSource` that has had no event would not come back to what it missed meanwhile.
             begins = b"id: %d\n" % head if after is None else b""
-            yield b"%sretry: %d\n\n" % (begins, RETRY_MS)
+            yield begins + RETRY
             if not recovered:
                 yield b'id: %d\nevent: reset\ndata: {"sequence":%d}\n\n' % (head, head)
             while (left := ends - asyncio.get_running_loop().time()) > 0:
@@ -98,6 +109,8 @@ class Streams:
                     except DatabaseAway:
                         await asyncio.sleep(RETRY_SECONDS)
                 for notice in listener.take():
+                    if listener.closing is not None:
+                        return
                     yield notice.sse
         finally:
             self._connections.remove(listener)

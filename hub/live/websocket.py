@@ -179,6 +179,9 @@ class Sockets:
             frame = await socket.receive()
             if not allowance.take(1, time.monotonic()):
                 raise CloseSocket(TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
+            if listener.closing is not None:
+                # Who it was may have been revoked, and the writer may be waiting for a slow client to say so.
+                continue
             error = await self._use(frame, listener.user_id)
             if error is not None:
                 await socket.send(encode(error))

@@ -89,7 +89,7 @@ MACHINES: tuple[Agent, ...] = (
           "device-detector bots.yml; the services' own names", "2026-11"),
     Agent("crawler",
           r"googlebot|google-(?:inspection|read-aloud|extended|adwords|site)|googleother|google favicon"
-          r"|apis-google|adsbot|mediapartners-google|feedfetcher|bingbot|slurp|yandex(?:\w*bot|images|metrika|media"
+          r"|apis-google|adsbot|mediapartners-google|feedfetcher|bingbot|slurp|yandex(?:[a-z]{0,20}bot|images|metrika|media"
           r"|favicons|webmaster|imageresizer|turbo)|baiduspider|duckduck(?:bot|go-fav)|duckassist|applebot"
           r"|gptbot|chatgpt-user|oai-searchbot|claude-?(?:bot|user|web)|anthropic|perplexity|ccbot|bytespider"
           r"|amazonbot|petalbot|ahrefs|semrush|mj12|dotbot|ia_archiver|archive\.org|heritrix|nutch|httrack|scrapy"
