@@ -66,6 +66,8 @@
  */
 
 const SUBPROTOCOL = "glimpse.v1";
+/** `WebSocket.OPEN`: a socket that is closing takes what nobody will hear. */
+const OPEN = 1;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
 const CONNECT_MS = 15_000;
@@ -172,16 +174,12 @@ export class GlimpseClient extends EventTarget {
   /**
    * The sender is looking at this message now: a hit on it from 10 s ago to 10 s from now is their own.
    * @param {string} messageId
-   * @returns {Promise<boolean>} whether the hub was told
+   * @returns {Promise<boolean>} whether it was sent on the socket, which tells a refusal as a `problem`, or taken by the REST API
    */
   async viewing(messageId) {
     if (this.#send({ type: "viewing", message_id: messageId })) return true;
-    try {
-      const path = `/messages/${encodeURIComponent(messageId)}/viewing`;
-      return (await this.#request(path, { method: "POST" })).ok;
-    } catch {
-      return false;
-    }
+    const path = `/messages/${encodeURIComponent(messageId)}/viewing`;
+    return this.#request(path, { method: "POST" }).then(({ ok }) => ok, () => false);
   }
 
   /**
@@ -382,7 +380,7 @@ export class GlimpseClient extends EventTarget {
 
   /** @param {object} frame @returns {boolean} whether it was sent */
   #send(frame) {
-    if (!this.#socket || !this.#greeted) return false;
+    if (this.#socket?.readyState !== OPEN || !this.#greeted) return false;
     this.#socket.send(JSON.stringify(frame));
     return true;
   }
@@ -392,7 +390,7 @@ export class GlimpseClient extends EventTarget {
   }
 
   /** @param {string} path @param {RequestInit} [init] */
-  #request(path, init) {
+  async #request(path, init) {
     const { url, token, fetch } = this.#options;
     const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
     return fetch(`${url}/api/v1${path}`, { signal: AbortSignal.timeout(ANSWER_MS), credentials: token ? "omit" : "same-origin", headers, ...init });

@@ -23,12 +23,13 @@ WATCH = """
     window.FakeSocket = class {
         static all = [];
         constructor(url, protocols) {
-            Object.assign(this, { url, protocols, sent: [], open: true });
+            Object.assign(this, { url, protocols, sent: [], open: true, readyState: 0 });
             FakeSocket.all.push(this);
         }
         send(text) { this.sent.push(JSON.parse(text)); }
         close(code) { this.open = false; this.code = code; }
         accept(frame) {
+            this.readyState = 1;
             this.onopen();
             this.say({ type: "connected", user: {}, seen_sequence: 0, recovered: true, heartbeat: 20, ...frame });
         }

@@ -209,6 +209,17 @@ def test_viewing_makes_a_hit_the_senders_own(page: Page, sender: Sender, connect
     assert sender.get(f"/messages/{message['id']}")["opens"] == 0
 
 
+def test_viewing_goes_by_rest_where_the_socket_is_closing(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 4, "answers": [{}]})
+    accept(page, 0, sequence=4)
+    page.evaluate("() => { FakeSocket.all[0].readyState = 2; }")
+    assert page.evaluate("() => client.viewing('m1')") is True
+    assert page.evaluate("() => [FakeSocket.all[0].sent.length, asked]") == [
+        1,
+        ["https://hub.example.com/api/v1/messages/m1/viewing"],
+    ]
+
+
 def test_a_frame_the_hub_cannot_use_is_told(page: Page, sender: Sender) -> None:
     start(page, sender)
     state(page, "live")
