@@ -123,11 +123,11 @@ export class GlimpseClient extends EventTarget {
   #missed = 0;
   /** @type {GlimpseEvent[] | null} live events that wait while the REST API is read */
   #held = null;
-  /** @type {number | null} a `seen` that could not be sent yet */
-  #seen = null;
+  /** How far notifications are read: as we were told, as we told the hub on this connection, and as it told us. */
+  #seen = { here: 0, told: 0, there: 0 };
   /** @type {{ [purpose in "retry" | "silent" | "steady" | "replayed"]?: ReturnType<typeof setTimeout> }} */
   #timers = {};
-  #saving = Promise.resolve();
+  #saving = /** @type {Promise<unknown>} */ (Promise.resolve());
   #options;
 
   /** @param {Options} options */
@@ -148,10 +148,9 @@ export class GlimpseClient extends EventTarget {
 
   /** Connect, and stay connected until `close()`. Calling it again is harmless. */
   start() {
-    if (this.#state === "idle" || this.#state === "refused") {
-      this.#attempt = 0;
-      this.#connect();
-    }
+    if (this.#state !== "idle" && this.#state !== "refused") return;
+    this.#attempt = 0;
+    this.#connect();
   }
 
   /** Leave for good; `start()` begins again where we were. */
@@ -183,11 +182,11 @@ export class GlimpseClient extends EventTarget {
   }
 
   /**
-   * Notifications up to `sequence` are read, on every device. Told when connected, at the latest.
+   * Notifications up to `sequence` are read, on every device. It is kept, and said again, until the hub has it.
    * @param {number} sequence
    */
   seen(sequence) {
-    this.#seen = Math.max(sequence, this.#seen ?? 0);
+    this.#seen.here = Math.max(toSequence(sequence) ?? 0, this.#seen.here);
     this.#sendSeen();
   }
 
@@ -241,12 +240,9 @@ export class GlimpseClient extends EventTarget {
   /** @param {number} code @param {string} reason */
   #closed(code, reason) {
     this.#drop(1000);
-    if (code >= FIRST_FINAL_CODE) {
-      this.#become("refused");
-      this.#tell("refused", { code, reason });
-    } else {
-      this.#wait();
-    }
+    if (code < FIRST_FINAL_CODE) return this.#wait();
+    this.#become("refused");
+    this.#tell("refused", { code, reason });
   }
 
   #wait() {
@@ -266,10 +262,22 @@ export class GlimpseClient extends EventTarget {
   #receive(text) {
     this.#watch(2 * this.#heartbeatMs);
     const frame = JSON.parse(text);
-    if (frame.type === "event") this.#arrived(frame.event);
+    if (frame.type === "event" && this.#held) this.#held.push(frame.event);
+    else if (frame.type === "event") this.#deliver(frame.event);
     else if (frame.type === "connected") this.#connected(frame);
-    else if (frame.type === "heartbeat" && !this.#held) this.#settle();
-    else if (frame.type === "error") this.#tell("problem", { code: frame.code, detail: frame.detail });
+    else if (frame.type === "error") this.#problem(frame);
+    else if (frame.type === "heartbeat") {
+      this.#sendSeen();
+      if (!this.#held) this.#settle();
+    }
+  }
+
+  /** An error does not name the frame that it is about, but only a `seen` can be beyond the log. @param {any} frame */
+  #problem({ code, detail }) {
+    // Said again at once, it would be refused again: the next heartbeat does so.
+    if (code === "unavailable") this.#seen.told = 0;
+    if (code === "beyond_the_log") this.#seen.here = this.#seen.told = 0;
+    this.#tell("problem", { code, detail });
   }
 
   /** @param {any} frame */
@@ -283,11 +291,12 @@ export class GlimpseClient extends EventTarget {
     const last = this.#last ?? frame.sequence;
     if (this.#last === null) this.#advance(frame.sequence);
     const behind = last !== frame.sequence;
+    const isNewLog = last > frame.sequence;
+    this.#seen = { here: isNewLog ? 0 : this.#seen.here, told: 0, there: frame.seen_sequence };
     this.#tell("connected", frame);
     if (!this.#greeted) return;
     if (behind) this.#become("catching-up");
     this.#sendSeen();
-    const isNewLog = last > frame.sequence;
     if (isNewLog) this.#reset(frame.sequence);
     if (!behind || isNewLog) this.#settle();
     else if (frame.recovered) this.#settleSoon();
@@ -312,12 +321,6 @@ export class GlimpseClient extends EventTarget {
     this.#tell("caughtup", { missed: this.#missed });
   }
 
-  /** @param {GlimpseEvent} event */
-  #arrived(event) {
-    if (this.#held) this.#held.push(event);
-    else this.#deliver(event);
-  }
-
   /** Dispatch an event unless we have had it. @param {GlimpseEvent} event */
   #deliver(event) {
     const sequence = Number(event.sequence);
@@ -326,6 +329,7 @@ export class GlimpseClient extends EventTarget {
     if (missed) this.#missed += 1;
     else this.#settle();
     this.#last = sequence;
+    if (event.type === "notifications.seen") this.#seen.there = Math.max(event.data.sequence, this.#seen.there);
     this.#tell("event", { event, missed });
     this.#advance(sequence);
     if (this.#held || !this.#greeted) return;
@@ -336,9 +340,7 @@ export class GlimpseClient extends EventTarget {
   /** Keep the cursor; writes are queued, so a slow store never ends on an older one. @param {number} sequence */
   #advance(sequence) {
     this.#last = sequence;
-    this.#saving = this.#saving
-      .then(() => this.#options.cursor.set(sequence))
-      .then(() => undefined, () => undefined);
+    this.#saving = this.#saving.then(() => this.#options.cursor.set(sequence)).catch(() => undefined);
   }
 
   /** Read from the REST API what the socket could not replay. @param {number} head */
@@ -347,9 +349,8 @@ export class GlimpseClient extends EventTarget {
     /** @type {GlimpseEvent[]} */
     const held = (this.#held = []);
     const mine = () => this.#socket === socket && this.#held === held;
-    const from = Number(this.#last);
     try {
-      let whole = head - from <= MOST_CAUGHT_UP;
+      let whole = head - Number(this.#last) <= MOST_CAUGHT_UP;
       while (whole && Number(this.#last) < head) {
         const response = await this.#request(`/events?after=${this.#last}&limit=${PAGE}`);
         if (!response.ok) throw new Error(`the hub answered ${response.status}`);
@@ -386,7 +387,8 @@ export class GlimpseClient extends EventTarget {
   }
 
   #sendSeen() {
-    if (this.#seen !== null && this.#send({ type: "seen", sequence: this.#seen })) this.#seen = null;
+    const { here, told, there } = this.#seen;
+    if (here > Math.max(told, there) && this.#send({ type: "seen", sequence: here })) this.#seen.told = here;
   }
 
   /** @param {string} path @param {RequestInit} [init] */

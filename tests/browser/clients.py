@@ -103,5 +103,9 @@ def sockets(page: Page, count: int) -> None:
     wait_until(lambda: page.evaluate("() => FakeSocket.all.length") == count, what=f"{count} sockets")
 
 
+def say(page: Page, number: int, **frame: Any) -> None:
+    page.evaluate("([number, frame]) => FakeSocket.all[number].say(frame)", [number, frame])
+
+
 def accept(page: Page, number: int, **frame: Any) -> None:
     page.evaluate("([number, frame]) => FakeSocket.all[number].accept(frame)", [number, frame])

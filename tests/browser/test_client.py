@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.clients import FAKE, START, accept, client_page, events, sockets, start, state, told
+from tests.browser.clients import FAKE, START, accept, client_page, events, say, sockets, start, state, told
 from tests.browser.conftest import Desks
 from tests.browser.people import Sender
 from tests.processes import wait_until
@@ -193,6 +193,58 @@ def test_seen_is_told_at_once_or_when_it_is_connected(page: Page, sender: Sender
     start(page, sender)
     page.evaluate("(head) => client.seen(head)", head)
     wait_until(lambda: sender.get("/me")["unseen"] == 0)
+
+
+def seen(page: Page) -> list[list[int]]:
+    """What was said to be seen on each socket."""
+    found: list[list[int]] = page.evaluate("""() => FakeSocket.all.map(({ sent }) =>
+        sent.filter(({ type }) => type === "seen").map(({ sequence }) => sequence))""")
+    return found
+
+
+@pytest.mark.parametrize(("seen_sequence", "again"), [(0, [7]), (6, [7]), (7, []), (8, [])])
+def test_seen_is_said_again_on_the_next_socket_unless_the_hub_has_it(
+    page: Page, seen_sequence: int, again: list[int]
+) -> None:
+    page.evaluate(FAKE, {"cursor": 9})
+    accept(page, 0, sequence=9)
+    page.evaluate("() => { for (const sequence of [6, 7, 5, 7]) client.seen(sequence); }")
+    page.evaluate("() => FakeSocket.all[0].end(1006)")
+    sockets(page, 2)
+    accept(page, 1, sequence=9, seen_sequence=seen_sequence)
+    assert seen(page) == [[6, 7], again]
+
+
+def test_seen_is_said_again_at_the_heartbeat_after_the_hub_could_not_take_it(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 9})
+    accept(page, 0, sequence=9)
+    page.evaluate("() => client.seen(7)")
+    say(page, 0, type="heartbeat", sequence=9)
+    assert seen(page) == [[7]]
+    say(page, 0, type="error", code="unavailable", detail="the database is away")
+    assert seen(page) == [[7]], "not at once, which would go round for as long as the database is away"
+    for _ in range(2):
+        say(page, 0, type="heartbeat", sequence=9)
+        assert seen(page) == [[7, 7]]
+    taken = {"type": "notifications.seen", "sequence": "10", "data": {"sequence": 7}}
+    say(page, 0, type="event", event=taken)
+    say(page, 0, type="error", code="unavailable", detail="what was refused now is a viewing")
+    say(page, 0, type="heartbeat", sequence=10)
+    page.evaluate("() => client.seen(7)")
+    assert seen(page) == [[7, 7]]
+
+
+def test_seen_beyond_the_log_is_forgotten(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 9})
+    accept(page, 0, sequence=9)
+    page.evaluate("() => client.seen(12)")
+    say(page, 0, type="error", code="beyond_the_log", detail="the log has not come to that sequence")
+    say(page, 0, type="heartbeat", sequence=9)
+    page.evaluate("() => client.seen(8)")
+    page.evaluate("() => FakeSocket.all[0].end(1006)")
+    sockets(page, 2)
+    accept(page, 1, sequence=3)
+    assert seen(page) == [[12, 8], []], "nor is what was seen in the log of another hub"
 
 
 @pytest.mark.parametrize("connected", [True, False], ids=["by-socket", "by-rest"])

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from playwright.sync_api import APIResponse, Locator, Page, Route, WebSocket, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, WebSocket, WebSocketRoute, expect
 
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, Sender
@@ -238,6 +238,41 @@ def test_unseen_are_what_the_newest_answer_says_however_late_another_comes(desks
     # What is asked once more is asked, and answered, by now.
     page.evaluate("() => fetch('/api/v1/me').then((answer) => answer.text())")
     expect(page).to_have_title("(1) Settings · Glimpse")
+
+
+def test_what_was_seen_while_the_hub_could_not_take_it_stays_seen(desks: Desks, sender: Sender) -> None:
+    first, second = sender.register(), sender.register()
+    page = logged_in(desks, sender)
+    refused: list[WebSocketRoute] = []
+
+    def refuse_once(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def said(frame: str | bytes) -> None:
+            if '"seen"' not in str(frame) or refused:
+                server.send(frame)
+                return
+            refused.append(socket)
+            socket.send('{"type": "error", "code": "unavailable", "detail": "the database is away"}')
+
+        socket.on_message(said)
+
+    page.route_web_socket("**/api/v1/ws", refuse_once)
+    page.goto("/activity")
+    live(page)
+    sender.hit(first)
+    expect(page).to_have_title("(1) Activity · Glimpse")
+    page.get_by_role("link", name="Settings").click()
+    expect(page).to_have_title("Settings · Glimpse")
+    wait_until(lambda: page.evaluate("true") and refused, what="it is said to be seen, and refused")
+    sender.hit(second)
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    with page.expect_response("**/api/v1/me"):
+        sender.post(f"/messages/{second['id']}/viewing")
+    assert sender.get("/me")["unseen"] == 1
+    refused[0].send('{"type": "heartbeat", "sequence": 1}')
+    expect(page).to_have_title("Settings · Glimpse")
+    wait_until(lambda: sender.get("/me")["unseen"] == 0)
 
 
 COUNTED = """async ([unseen, answered]) => {
