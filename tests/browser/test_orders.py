@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Desks, live, log_in
@@ -11,6 +13,7 @@ from tests.browser.people import LONG_AGO, PASSWORD, Sender
 from tests.browser.test_add import make_snippet
 from tests.browser.test_readings import Held, an_event, history_overtaken, logged_in
 from tests.browser.test_sessions import Line
+from tests.browser.test_sessions import logged_in as with_line
 from tests.processes import wait_until
 
 ANSWERED = "() => fetch('/healthz').then((answer) => answer.text())"
@@ -335,3 +338,48 @@ def test_what_failed_only_after_the_hub_was_there_again_is_read_again(desks: Des
     live(page)
     late.abort()
     expect(page.locator(".open")).to_have_count(1)
+
+
+def come_late(sender: Sender, line: Line) -> None:
+    """Have the page hear of the first open only now, as if the hub had kept the hit in its spool.
+
+    It is told with the number of the hub's next event, which is not heard then.
+    """
+    log = sender.get("/events")
+    event = next(event for event in log["items"] if event["type"] == "open.recorded")
+    event["sequence"] = str(log["sequence"] + 1)
+    event["data"]["message"]["opens"] += 1
+    line.say({"type": "event", "event": event})
+    sender.register()
+
+
+def turn_out(sender: Sender, _line: Line) -> None:
+    """Have the first open corrected: the mail was not sent yet."""
+    [*_, first] = sender.get("/messages")["items"]
+    sender.patch(f"/messages/{first['id']}", sent_at="2999-03-01T09:00:00Z")
+
+
+@pytest.mark.parametrize("happen", [come_late, turn_out])
+def test_the_feed_is_in_order_whatever_happens_to_what_is_beyond_it(
+    desks: Desks, sender: Sender, happen: Callable[[Sender, Line], None]
+) -> None:
+    sender.hit(sender.register())
+    message = sender.register()
+    for _ in range(45):
+        sender.hit(message)
+    page, line = with_line(desks, sender)
+    rows = page.locator(".open")
+    with page.expect_response("**/api/v1/opens?*all=true*"):
+        page.get_by_role("switch", name="Show machines and repeats").check()
+    expect(rows).to_have_count(40)
+    happen(sender, line)
+    sender.hit(message)
+    expect(rows.first).to_contain_text("46 opens")
+
+    def is_all_there() -> bool:
+        rows.last.scroll_into_view_if_needed()
+        return rows.count() == 47
+
+    wait_until(is_all_there, what="all of the feed")
+    shown = [row.get_attribute("data-open") for row in rows.all()]
+    assert shown == [open_["id"] for open_ in sender.get("/opens", all=True, limit=50)["items"]]

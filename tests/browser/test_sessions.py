@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
@@ -48,6 +50,10 @@ class Line:
         kept, self._kept = self._kept or [], None
         for socket, said in kept:
             socket.send(said)
+
+    def say(self, frame: dict[str, Any]) -> None:
+        """Let the page hear something that the hub has not said."""
+        self._sockets[-1].send(json.dumps(frame))
 
     def cut(self) -> None:
         self._is_cut = True

@@ -43,6 +43,8 @@ export function createActivity(desk) {
   let news = "";
   /** @type {string | null} */
   let next = null;
+  /** The id, which is its time, of the oldest open that was read. */
+  let oldest = "";
   let machines = false;
   /** Whether the feed could be read. */
   let ready = false;
@@ -119,6 +121,7 @@ export function createActivity(desk) {
   /** @param {import("../api.js").Page<Open>} page */
   function append(page) {
     next = page.next;
+    oldest = page.items.at(-1)?.id ?? "";
     for (const open of page.items) if (!entries.has(open.id)) add(open);
     markMissed();
     showFoot();
@@ -157,6 +160,9 @@ export function createActivity(desk) {
     feed.insertBefore(section, older ?? null);
     return list;
   }
+
+  /** Whether an open belongs in the feed, and not beyond what was read of it: then it comes with its page. @param {Open} open */
+  const isWanted = ({ id, counted }) => (counted || machines) && !entries.has(id) && !(next && id < oldest);
 
   /** Put an open where its time belongs. @param {Open} open @param {{ isNew?: boolean, slide?: boolean }} [how] */
   function add(open, { isNew = false, slide = false } = {}) {
@@ -223,7 +229,7 @@ export function createActivity(desk) {
 
   live.on("opened", readings.after(({ open, message, missed: isMissed, notify }) => {
     if (notify && !isMissed) news = texts.activity.announce(words.who(open, message), words.subject(message));
-    const wanted = (open.counted || machines) && !entries.has(open.id);
+    const wanted = isWanted(open);
     if (wanted) held.push(open);
     if (wanted && isMissed) missed.add(open.id);
     show();
@@ -236,7 +242,7 @@ export function createActivity(desk) {
       entry.taken = entry.open.counted && !open.counted;
       entry.open = open;
       entry.row.update(open, message, entry.taken);
-    } else if (open.counted || machines) {
+    } else if (isWanted(open)) {
       add(open, { isNew: true, slide: true });
     }
   }));
