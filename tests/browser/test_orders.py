@@ -383,3 +383,16 @@ def test_the_feed_is_in_order_whatever_happens_to_what_is_beyond_it(
     wait_until(is_all_there, what="all of the feed")
     shown = [row.get_attribute("data-open") for row in rows.all()]
     assert shown == [open_["id"] for open_ in sender.get("/opens", all=True, limit=50)["items"]]
+
+
+def test_a_mail_was_last_opened_at_its_latest_open_however_late_another_is_told(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    for _ in range(2):
+        sender.hit(message)
+    page, line = with_line(desks, sender, "/messages")
+    row = page.locator(f"[data-message='{message['id']}']")
+    expect(row).to_contain_text("2 opens")
+    come_late(sender, line)
+    expect(row).to_contain_text("3 opens")
+    last = sender.get(f"/messages/{message['id']}")["last_opened_at"]
+    expect(row.locator(".message-last time")).to_have_attribute("datetime", last)

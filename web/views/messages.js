@@ -236,12 +236,17 @@ export function createMessages(desk) {
     }
   });
 
+  /** When a message was opened first and last, with an open that may be told long after others. @param {Message} message @param {string} at */
+  const widened = ({ first_opened_at: first, last_opened_at: last }, at) => ({
+    first_opened_at: first && first < at ? first : at,
+    last_opened_at: last && last > at ? last : at,
+  });
+
   live.on("opened", readings.after(({ open, message }) => {
     if (open.counted) follow();
     const there = byId.get(message.id);
     if (!there) return;
-    const times = open.counted ? { first_opened_at: there.first_opened_at ?? open.at, last_opened_at: open.at } : {};
-    update(message.id, { opens: message.opens, muted: message.muted, ...times });
+    update(message.id, { opens: message.opens, muted: message.muted, ...(open.counted && widened(there, open.at)) });
   }));
   live.on("corrected", readings.after(({ message }) => {
     follow();
