@@ -47,9 +47,13 @@ export function createPrefs(storage) {
       }
       tell();
     },
-    /** @param {(values: Values) => void} listener called now and at every change */
-    watch(listener) {
+    /**
+     * @param {(values: Values) => void} listener called now and at every change
+     * @param {AbortSignal} [signal] that ends it
+     */
+    watch(listener, signal) {
       listeners.add(listener);
+      signal?.addEventListener("abort", () => listeners.delete(listener));
       listener(values);
     },
   };

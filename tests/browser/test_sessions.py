@@ -139,6 +139,20 @@ def test_a_log_out_that_is_heard_of_late_ends_nobody_elses_session(
     assert whose(page.context) == stranger.email
 
 
+def test_a_dashboard_that_was_left_follows_no_choice_any_more(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender)
+    page.evaluate("() => { window.old = [document.querySelector('.ask')]; }")
+    page.get_by_role("link", name="Settings").click()
+    page.evaluate("() => old.push(document.querySelector('[value=dark]'), document.getElementById('popups'))")
+    page.get_by_role("button", name="Log out").click()
+    log_in_by_hand(page, sender)
+    # What they would be told to be, they are not.
+    page.evaluate("() => { const [ask, dark, popups] = old; ask.hidden = dark.checked = popups.checked = false; }")
+    page.get_by_role("radio", name="Dark").check()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.evaluate("() => [old[0].hidden, old[1].checked, old[2].checked]") == [False, False, False]
+
+
 def test_a_log_in_that_was_reloaded_leads_to_what_was_asked_for(desks: Desks, sender: Sender) -> None:
     page = desks.context(sender.hub).new_page()
     page.goto("/messages?q=renewal")

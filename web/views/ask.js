@@ -5,7 +5,7 @@ import { icon } from "../icons.js";
 import { askPermission, permission } from "../notify/permission.js";
 
 /** @param {import("../desk.js").Desk} desk */
-export function createAsk({ texts, prefs, toasts }) {
+export function createAsk({ texts, prefs, toasts, ended }) {
   async function yes() {
     const answer = await askPermission();
     if (answer !== "default") prefs.set("asked", true);
@@ -24,6 +24,6 @@ export function createAsk({ texts, prefs, toasts }) {
       h("button", { class: "button", type: "button", onclick: () => prefs.set("asked", true) }, texts.ask.no),
     ),
   );
-  prefs.watch(({ asked }) => void (element.hidden = asked || permission() !== "default"));
+  prefs.watch(({ asked }) => void (element.hidden = asked || permission() !== "default"), ended);
   return element;
 }

@@ -5,7 +5,7 @@ import { createSwitch } from "../../parts/switch.js";
 import { card } from "./card.js";
 
 /** @param {import("../../desk.js").Desk} desk */
-export function createAppearanceCard({ texts, prefs }) {
+export function createAppearanceCard({ texts, prefs, ended }) {
   const words = texts.settings;
   const themes = /** @type {const} */ (["system", "light", "dark"]);
   const segments = h(
@@ -25,7 +25,7 @@ export function createAppearanceCard({ texts, prefs }) {
   });
   prefs.watch(({ theme }) => {
     for (const input of segments.querySelectorAll("input")) input.checked = input.value === theme;
-  });
+  }, ended);
   const row = h("div", { class: "switch-row" }, h("div", { class: "switch-text" }, h("p", { class: "switch-label" }, words.theme)), segments);
   return { element: card("appearance", words.appearance, row, shortcuts.element), enter: undefined };
 }

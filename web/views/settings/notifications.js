@@ -90,6 +90,6 @@ export function createNotificationsCard(desk) {
     show();
   });
   live.on("muted-all", show);
-  prefs.watch(show);
+  prefs.watch(show, desk.ended);
   return { element: card("notifications", words.notifications, realtime.element, mute, popups.element, sound.element), enter: show };
 }
