@@ -125,8 +125,6 @@ export function createApi({ onSignedOut }) {
     messageOpens: (id, query) => call("GET", `/messages/${at(id)}/opens${queryString(query)}`),
     /** @param {Record<string, any>} query @returns {Promise<Page<Open>>} */
     opens: (query) => call("GET", `/opens${queryString(query)}`),
-    /** @param {number} sequence */
-    seen: (sequence) => call("POST", "/seen", { sequence }),
     tokens: () => call("GET", "/tokens"),
     /** @param {string} name */
     createToken: (name) => call("POST", "/tokens", { name }),

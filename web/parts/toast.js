@@ -83,7 +83,6 @@ export function createToasts(texts) {
 
   return {
     say,
-    clear,
     /** @param {{ message: string }} error */
     fail: (error) => say(error.message, { error: true, seconds: 8 }),
   };
