@@ -1,6 +1,6 @@
 /**
  * The REST API, as the dashboard calls it. Every method answers with the parsed body, or throws an
- * `ApiError` whose message can be shown to a person as it is.
+ * `ApiError` whose message can be shown to a person as it is; or, where its caller aborted it, an `AbortError`.
  */
 
 import { texts } from "./texts.js";
@@ -12,14 +12,14 @@ export class ApiError extends Error {
   /**
    * @param {number} status
    * @param {string} message
+   * @param {number} began when the request was sent, as `performance.now()` has it
    * @param {{ field: string, detail: string }[]} [errors] what was wrong with which field
    * @param {number} [retryAfter] seconds
    */
-  constructor(status, message, errors = [], retryAfter = 0) {
+  constructor(status, message, began, errors = [], retryAfter = 0) {
     super(message);
-    /** When the request was sent, as `performance.now()` has it. */
-    this.began = Infinity;
     this.status = status;
+    this.began = began;
     this.errors = errors;
     this.retryAfter = retryAfter;
   }
@@ -60,11 +60,11 @@ function patient(signal) {
   return signal && AbortSignal.any ? AbortSignal.any([signal, late]) : (signal ?? late);
 }
 
-/** @param {Response} response @returns {Promise<ApiError>} */
-async function problem(response) {
+/** @param {Response} response @param {number} began @returns {Promise<ApiError>} */
+async function problem(response, began) {
   const body = await response.json().catch(() => ({}));
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
-  return new ApiError(response.status, body.detail || body.title || texts.errors.server, body.errors, retryAfter);
+  return new ApiError(response.status, body.detail || body.title || texts.errors.server, began, body.errors, retryAfter);
 }
 
 /**
@@ -91,10 +91,10 @@ export function createApi({ onSignedOut }) {
       if (response.ok) return response.status === 204 ? null : await response.json();
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw Object.assign(new ApiError(0, texts.errors.unreachable), { began });
+      throw new ApiError(0, texts.errors.unreachable, began);
     }
     if (response.status === 401 && path !== "/session" && session === sessions) onSignedOut();
-    throw Object.assign(await problem(response), { began });
+    throw await problem(response, began);
   }
 
   const at = encodeURIComponent;
