@@ -373,8 +373,7 @@ export class GlimpseClient extends EventTarget {
 
   /** One event of the REST log, which is not filtered as the stream is. @param {GlimpseEvent} event */
   #replay(event) {
-    const { notify, message } = event.data;
-    const told = event.type !== "open.recorded" || (notify && !message.muted);
+    const told = event.type !== "open.recorded" || event.data.notify;
     if (told || this.#options.stream === "history") this.#deliver(event);
     else this.#advance(Number(event.sequence));
   }
