@@ -81,6 +81,8 @@ const FIRST_FINAL_CODE = 4400;
 const PAGE = 200;
 /** More missed events than this are not worth replaying one by one. */
 const MOST_CAUGHT_UP = 5_000;
+/** Verdicts that no open was told with; a scanner may have been taken for a person before. */
+const NEVER_TOLD = ["bot", "prefetch"];
 
 /**
  * The longest wait before attempt number `attempt` (from 0), in milliseconds; the wait is a random part of it.
@@ -90,11 +92,7 @@ export function backoffCeiling(attempt) {
   return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(attempt, 16));
 }
 
-/**
- * A cursor that is kept in memory only, starting at `sequence`.
- * @param {number | null} [sequence]
- * @returns {CursorStore}
- */
+/** A cursor that is kept in memory only, starting at `sequence`. @param {number | null} [sequence] @returns {CursorStore} */
 export function memoryCursor(sequence = null) {
   return { get: () => sequence, set: (next) => (sequence = next) };
 }
@@ -373,7 +371,10 @@ export class GlimpseClient extends EventTarget {
 
   /** One event of the REST log, which is not filtered as the stream is. @param {GlimpseEvent} event */
   #replay(event) {
-    const told = event.type !== "open.recorded" || event.data.notify;
+    const { notify, open, was } = event.data;
+    let told = event.type !== "open.recorded" || notify;
+    // Whether an open that was corrected had been told the log does not say, but of some it is certain that they were not.
+    if (event.type === "open.reclassified") told = !open.repeat && !NEVER_TOLD.includes(was);
     if (told || this.#options.stream === "history") this.#deliver(event);
     else this.#advance(Number(event.sequence));
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page
 
@@ -121,6 +123,21 @@ def test_live_events_wait_while_the_api_is_read(page: Page) -> None:
     }""")
     assert events(page, 4) == [[3, True], [4, True], [5, True], [6, False]]
     state(page, "live")
+
+
+@pytest.mark.parametrize(("stream", "told_of"), [("notifications", [3, 6, 8]), ("history", [3, 4, 5, 6, 7, 8])])
+def test_what_was_told_to_nobody_is_not_taken_back(page: Page, stream: str, told_of: list[int]) -> None:
+    def corrected(was: str, *, repeat: bool = False) -> dict[str, Any]:
+        return {"type": "open.reclassified", "data": {"notify": False, "was": was, "open": {"repeat": repeat}}}
+
+    log = [corrected("human"), corrected("bot"), corrected("human", repeat=True), corrected("scanner")]
+    log += [{"type": "open.recorded", "data": {"notify": notify}} for notify in (False, True)]
+    items = [event | {"sequence": str(sequence)} for sequence, event in enumerate(log, 3)]
+    page.evaluate(FAKE, {"cursor": 2, "stream": stream, "answers": [{"items": items, "sequence": 8}]})
+    accept(page, 0, sequence=8, recovered=False)
+    state(page, "live")
+    assert [sequence for sequence, _ in events(page, 0)] == told_of
+    assert page.evaluate("() => client.sequence") == 8
 
 
 def test_a_log_that_was_trimmed_is_reported_as_a_reset(page: Page) -> None:
