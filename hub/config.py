@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from hub.model import Network
 
@@ -97,6 +97,11 @@ class Config:
             repeat_seconds=_whole("HUB_REPEAT_SECONDS", get("HUB_REPEAT_SECONDS"), default=30, least=0, most=3600),
             log_level=_log_level(get("HUB_LOG_LEVEL")),
         )
+
+
+def sqlite_path(database_url: str) -> str:
+    """The file behind `sqlite:///FILE`, in which a % is written %25 and a ? %3F."""
+    return unquote(database_url.removeprefix("sqlite:///").partition("?")[0])
 
 
 def _is_unicode(text: str) -> bool:
@@ -223,7 +228,7 @@ def _spool_dir(text: str | None, database_url: str) -> Path:
     if text is not None:
         return Path(text)
     if database_url.startswith("sqlite"):
-        return Path(database_url.removeprefix("sqlite:///").partition("?")[0] + ".spool")
+        return Path(f"{sqlite_path(database_url)}.spool")
     return Path("hub-spool")
 
 

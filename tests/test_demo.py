@@ -60,6 +60,7 @@ def test_demo_shows_opens_and_leaves_nothing_behind(tmp_path: Path, host: str, e
     here.mkdir()
     temporary.mkdir()
     environ = {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ |= {"http_proxy": f"http://127.0.0.1:{free_port()}", "all_proxy": f"http://127.0.0.1:{free_port()}"}
     with printed.open("wb") as out:
         command = [sys.executable, "-m", "hub", "demo", "--host", host, "--port", str(port)]
         process = start_process(command, cwd=here, env=environ, stdout=out, stderr=out)

@@ -55,6 +55,35 @@ async def test_empty_database_becomes_what_the_code_needs(database_url: str) -> 
     assert await differences(database_url) == []
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("a#b.db", "a#b.db"),
+        ("a b.db", "a b.db"),
+        ("a%20b.db", "a b.db"),
+        ("100%25.db", "100%.db"),
+        ("a%3Fb.db", "a?b.db"),
+    ],
+)
+async def test_file_with_an_odd_name_is_one_file(tmp_path: Path, written: str, name: str) -> None:
+    url = f"sqlite:///{tmp_path / written}"
+    await migrate(url)
+    async with open_store(url) as store:
+        await store.sender("sender@example.com")
+    assert await asyncio.to_thread(os.listdir, tmp_path) == [name]
+    assert sqlite_path(url) == str(tmp_path / name)
+
+
+async def test_options_of_an_address_are_heeded(postgres: Postgres) -> None:
+    with postgres.database() as database:
+        postgres.run("CREATE SCHEMA hub", database)
+        url = f"{postgres.url(database)}?options=-csearch_path%3Dhub"
+        await migrate(url)
+        async with open_store(url) as store:
+            await store.sender("sender@example.com")
+        assert postgres.run("SELECT email FROM hub.users", database) == "sender@example.com"
+
+
 async def test_difference_would_be_seen(migrated_url: str) -> None:
     engine = create_async_engine(async_engine_url(migrated_url))
     async with engine.begin() as connection:
@@ -188,8 +217,10 @@ async def test_role_that_may_make_tables_only_gets_an_index(postgres: Postgres) 
         postgres.run(f"DROP ROLE {name}_owner")
 
 
-async def test_embedded_database_is_durable_from_the_start(sqlite_url: str) -> None:
+async def test_embedded_database_has_a_log_from_the_first_time_it_is_opened(sqlite_url: str) -> None:
     await migrate(sqlite_url)
+    async with open_store(sqlite_url):
+        pass
     engine = create_engine(f"sqlite:///{sqlite_path(sqlite_url)}")
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"

@@ -30,6 +30,8 @@ from hub.store.urls import (
         ("sqlite:////var/lib/hub/hub.db", "/var/lib/hub/hub.db"),
         ("sqlite:///./a folder/hub.db", "./a folder/hub.db"),
         ("sqlite:///hub.db?mode=rwc", "hub.db"),
+        ("sqlite:///my%20hub.db", "my hub.db"),
+        ("sqlite:///100%25%3F#1.db", "100%?#1.db"),
     ],
 )
 def test_sqlite_path_is_the_file(url: str, path: str) -> None:
@@ -63,7 +65,11 @@ def test_address_is_stripped_of_what_the_driver_is_told_otherwise(url: str, driv
         ("?sslmode=verify-full", {"ssl": "verify-full"}),
         ("?ssl=true", {"ssl": "require"}),
         ("?ssl=false", {"ssl": "disable"}),
-        ("?host=/var/run/postgresql", {"host": "/var/run/postgresql"}),
+        ("?host=/var/run/postgresql&port=5433", {"host": "/var/run/postgresql", "port": 5433}),
+        ("?user=me&password=secret&dbname=hub", {"user": "me", "password": "secret", "database": "hub"}),
+        ("?target_session_attrs=read-write", {"target_session_attrs": "read-write"}),
+        ("?options=-csearch_path%3Dhub", {"server_settings": {"options": "-csearch_path=hub"}}),
+        ("?channel_binding=require&pgbouncer=true", {}),
         ("?sslmode=require&application_name=hub", {"ssl": "require"}),
     ],
 )
@@ -71,7 +77,7 @@ def test_connect_arguments_come_from_the_query(query: str, arguments: dict[str, 
     assert connect_arguments(f"postgresql://db.example.com/hub{query}") == arguments
 
 
-@pytest.mark.parametrize(("mode", "names_host"), [("verify-ca", False), ("verify-full", True)])
+@pytest.mark.parametrize(("mode", "names_host"), [("require", False), ("verify-ca", False), ("verify-full", True)])
 def test_certificate_is_verified_against_the_given_authority(tmp_path: Path, mode: str, names_host: bool) -> None:
     authority = tmp_path / "ca.pem"
     files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(authority)]
@@ -94,6 +100,9 @@ def test_certificate_is_verified_against_the_given_authority(tmp_path: Path, mod
         ("sslmode=perhaps", "sslmode='perhaps'"),
         ("sslmode=verify-full&sslrootcert=/nowhere/at/all.pem", "sslrootcert='/nowhere/at/all.pem'"),
         (f"sslmode=verify-ca&sslrootcert={__file__}", "sslrootcert="),
+        ("port=many", "port='many'"),
+        ("sslcert=client.pem&sslkey=client.key", "sslcert"),
+        ("hostaddr=192.0.2.1", "hostaddr"),
     ],
 )
 def test_query_that_cannot_be_used_is_refused_by_name(query: str, named: str) -> None:

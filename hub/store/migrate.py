@@ -117,7 +117,8 @@ def _engine(url: str) -> AsyncEngine:
         @event.listens_for(engine.sync_engine, "connect")
         def _manual_transactions(connection: Any, _record: Any) -> None:
             connection.isolation_level = None
-            for pragma in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA busy_timeout=10000"):
+            # The journal stays as it is: of two who change it at once one fails, however long it would wait.
+            for pragma in ("PRAGMA busy_timeout=10000", "PRAGMA synchronous=FULL"):
                 connection.execute(pragma)
 
         @event.listens_for(engine.sync_engine, "begin")

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import ssl
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from hub.config import ConfigError
+from hub.config import ConfigError, sqlite_path
+
+__all__ = ["async_engine_url", "connect_arguments", "driver_options", "driver_url", "sqlite_path", "without_password"]
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full", "true", "false")
+NAMES = {
+    **{name: name for name in ("host", "user", "password", "target_session_attrs")},
+    "dbname": "database",
+}
+"""What of libpq's parameters asyncpg takes as it is, and by which name."""
+UNKNOWN = ("hostaddr", "passfile", "service", "sslcert", "sslkey")
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 10.0
 """A server that fell silent is given up after so long. TCP alone would wait for hours, and whoever holds
 the writer with it; a router waits 30 s for an answer."""
 
 
-def sqlite_path(url: str) -> str:
-    """The file behind `sqlite:///FILE`."""
-    return url.removeprefix("sqlite:///").partition("?")[0]
-
-
 def driver_url(url: str) -> str:
     """The address without what the driver is told by other means."""
     if url.startswith("sqlite"):
-        return f"sqlite:///{sqlite_path(url)}"
+        # Of a # or a % the libraries that connect and that migrate would each make another file.
+        return f"sqlite:///{quote(sqlite_path(url))}"
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query=""))
 
@@ -35,7 +39,7 @@ def async_engine_url(url: str) -> str:
 
 
 def driver_options(url: str, connections: int) -> dict[str, Any]:
-    """Keyword arguments for the pool: its size, and libpq's `sslmode` and `host` from the query.
+    """Keyword arguments for the pool: its size, and what libpq takes from the query.
 
     asyncpg opens ten connections unless told otherwise, and a hobby database allows twenty in all.
     """
@@ -55,15 +59,25 @@ def driver_options(url: str, connections: int) -> dict[str, Any]:
 def connect_arguments(url: str) -> dict[str, Any]:
     """What asyncpg is told beside the address, from the query that libpq's tools understand.
 
-    Hosted databases present certificates of their own making, so `require` encrypts without
-    verifying, as libpq does; `verify-ca` and `verify-full` verify. Raises `ConfigError`.
+    Hosted databases present certificates of their own making, so `require` encrypts without verifying, unless it is
+    told by what, as libpq does (PostgreSQL 18, 32.1.2, 2026-11); `verify-ca` and `verify-full` verify. What we do not
+    know is left out, but for what would lead to another database than was meant: that raises `ConfigError`.
     """
     query = dict(parse_qsl(urlsplit(url).query))
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {NAMES[name]: value for name, value in query.items() if name in NAMES}
+    for name in UNKNOWN:
+        if name in query:
+            raise ConfigError(f"DATABASE_URL has {name}, which the hub cannot use: leave it out")
+    if "port" in query:
+        if not query["port"].isdecimal():
+            raise ConfigError(f"DATABASE_URL has port={query['port'][:40]!r}: make it a number")
+        arguments["port"] = int(query["port"])
+    if "options" in query:
+        arguments["server_settings"] = {"options": query["options"]}
     mode = query.get("sslmode") or query.get("ssl")
     if mode and mode not in SSL_MODES:
         raise ConfigError(f"DATABASE_URL has sslmode={mode[:40]!r}: make it one of {', '.join(SSL_MODES[:6])}")
-    if mode in ("verify-ca", "verify-full") and "sslrootcert" in query:
+    if mode in ("require", "verify-ca", "verify-full") and "sslrootcert" in query:
         try:
             context = ssl.create_default_context(cafile=query["sslrootcert"])
         except OSError:
@@ -73,8 +87,6 @@ def connect_arguments(url: str) -> dict[str, Any]:
         arguments["ssl"] = context
     elif mode:
         arguments["ssl"] = {"true": "require", "false": "disable"}.get(mode, mode)
-    if "host" in query:
-        arguments["host"] = query["host"]
     return arguments
 
 
