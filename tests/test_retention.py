@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from hub.model import DAY_MS, Event, LastSeen, new_id
 from hub.store.credentials import SESSION_MS
 from hub.store.retention import VIEWINGS_MS, Retention
-from tests.factories import T0, Store, a_recorder, a_visit, audit, together
+from tests.factories import T0, Store, a_recorder, a_visit, audit, open_store, together
 from tests.samples import an_open
 
 
@@ -64,6 +65,34 @@ async def test_more_than_a_slice_goes_in_one_sweep(store: Store, monkeypatch: py
         await tx.change(store.events.added([Event(user.id, n, "notifications.seen", T0, seen=1) for n in range(2, 8)]))
     assert await sweep_at(store, T0 + 31 * DAY_MS) == 21
     assert await number(store, "last_seen") == await number(store, "events") == 0
+
+
+async def test_sweep_passes_over_what_another_transaction_holds(
+    migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes that swept at once each waited for rows that the other held."""
+    monkeypatch.setattr("hub.store.retention.TRIM_SLICE", 2)
+    over = T0 + SESSION_MS + 1
+    held = {"last_seen": "client", "viewings": "at", "idempotency_keys": "key", "sessions": "hash", "opens": "id"}
+    async with open_store(migrated_postgresql_url) as store, open_store(migrated_postgresql_url) as other:
+        user = await store.sender()
+        message = await store.message(user)
+        opens = [an_open(id=new_id(), user_id=user.id, message_id=message.id, at=T0 + n) for n in range(5)]
+        async with store.database.write() as tx:
+            await tx.change(store.opens.added([(open_, "a client") for open_ in opens]))
+            await tx.change(store.opens.seen([LastSeen(message.id, 1, f"client {n}", T0 + n) for n in range(5)]))
+            for n in range(5):
+                await store.messages.add_viewing(tx, message.id, T0 + n)
+                await store.idempotency.claim(tx, user.id, f"key {n}", "body", T0 + n)
+        for n in range(5):
+            await store.credentials.add_session(user.id, "hash", f"hash {n}", None, T0 - n)
+        async with other.database.write() as tx:
+            for table, column in held.items():
+                locked = await tx.fetch(f"SELECT 1 FROM {table} ORDER BY {column} LIMIT 2 FOR UPDATE")
+                assert len(locked) == 2
+            async with asyncio.timeout(5):
+                assert await sweep_at(store, over, log_days=365) == 3 * len(held)
+        assert await sweep_at(store, over, log_days=365) == 2 * len(held)
 
 
 async def test_sweep_goes_on_beside_the_recorder(store: Store, tmp_path: Path) -> None:
