@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from hub.model import Device, LastSeen, Message, Open, Place, Recipient, Verdict, new_id
-from hub.store.database import Database
+from hub.model import Device, LastSeen, Message, Open, Place, Recipient, Verdict, id_text, new_id
+from hub.store.database import Database, Held
+from hub.store.opens import CLOCK_MS
 from hub.store.standing import Standings
-from tests.factories import T0, Store, open_store
+from tests.factories import T0, Store, open_store, seeded
 from tests.samples import an_open
 
 SCANNER = Verdict("scanner", "high", ("burst", "named:it's a 100% \\ 🙂"), "test")
@@ -155,11 +157,9 @@ async def test_opens_that_may_turn_are_not_hidden_behind_a_thousand_others(store
     assert found == sorted(found, key=lambda open_: open_.id)
 
 
-async def test_early_opens_are_found_without_looking_through_the_rest(
-    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is asked in every batch of a pixel's first seconds, however often that was fetched."""
-    async with open_store(migrated_sqlite_url) as store, store.database.write() as tx:
+async def plans(url: str, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Store, Held], Awaitable[Any]]) -> list[str]:
+    """How SQLite finds what `ask` asks for in a transaction: the steps of all its statements."""
+    async with open_store(url) as store, store.database.write() as tx:
         asked: list[tuple[str, Any]] = []
         fetch = tx.fetch
 
@@ -168,10 +168,66 @@ async def test_early_opens_are_found_without_looking_through_the_rest(
             return await fetch(sql, *args)
 
         monkeypatch.setattr(tx, "fetch", noted)
-        await store.opens.early(tx.fetch, "message", 1)
-        [(sql, args)] = asked
-        plan = [str(row["detail"]) for row in await fetch(f"EXPLAIN QUERY PLAN {sql}", *args)]
+        await ask(store, tx)
+        return [str(row["detail"]) for sql, args in asked for row in await fetch(f"EXPLAIN QUERY PLAN {sql}", *args)]
+
+
+async def test_early_opens_are_found_without_looking_through_the_rest(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked in every batch of a pixel's first seconds, however often that was fetched."""
+    plan = await plans(migrated_sqlite_url, monkeypatch, lambda store, tx: store.opens.early(tx.fetch, "message", 1))
     assert plan == ["SEARCH o USING INDEX opens_early_on_pixel (message_id=? AND position=?)"]
+
+
+@pytest.mark.parametrize("people", [False, True])
+async def test_opens_between_two_times_are_found_without_looking_through_the_earlier(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch, people: bool
+) -> None:
+    """It is asked at every look of the sender's, and hits wait: there may be a million opens of the message."""
+    plan = await plans(
+        migrated_sqlite_url,
+        monkeypatch,
+        lambda store, tx: store.opens.between(tx, "message", T0, T0 + 1, people=people),
+    )
+    assert plan == ["SEARCH o USING INDEX history_of_message (message_id=? AND counted=? AND id>?)"] * 2
+
+
+@pytest.mark.parametrize("people", [False, True])
+@pytest.mark.parametrize("most", [20, 1000])
+async def test_opens_between_two_times_are_all_there_whatever_became_of_the_clock(
+    store: Store, monkeypatch: pytest.MonkeyPatch, most: int, people: bool
+) -> None:
+    monkeypatch.setattr("hub.store.opens.MOST_AT_ONCE", most)
+    chance, user = seeded(), await store.sender()
+    message, other = await store.message(user), await store.message(user)
+    opens = []
+    for _ in range(300):
+        at = T0 + chance.randrange(120_000)
+        made = at + chance.choice((0, 1, 3_600_000, -CLOCK_MS))
+        opens.append(
+            an_open(
+                id=id_text((made << 80 | chance.getrandbits(80)).to_bytes(16, "big")),
+                user_id=message.user_id,
+                message_id=chance.choice((message, message, other)).id,
+                at=at,
+                verdict=Verdict(chance.choice(("human", "proxy", "bot", "self")), "high", (), "test"),
+                counted=chance.random() < 0.5,
+            )
+        )
+    await add(store, opens)
+    wanted = ("human", "proxy") if people else ("human", "proxy", "bot")
+    for _ in range(20):
+        earliest, latest = sorted(T0 + chance.randrange(120_000) for _ in range(2))
+        within = [
+            open_
+            for open_ in opens
+            if open_.message_id == message.id and earliest <= open_.at <= latest and open_.verdict.verdict in wanted
+        ]
+        first = sorted(within, key=lambda open_: (open_.counted, open_.id), reverse=True)[:most]
+        async with store.database.write() as tx:
+            found = await store.opens.between(tx, message.id, earliest, latest, people=people)
+        assert found == sorted(first, key=lambda open_: open_.id)
 
 
 async def test_opens_between_two_times_include_both(store: Store) -> None:

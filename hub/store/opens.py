@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hub.model import Device, LastSeen, Open, Place, Recipient, Verdict
+from hub.model import Device, LastSeen, Open, Place, Recipient, Verdict, id_text
 from hub.store.database import Change, Database, Fetch, Held, Row
 
 COLUMNS = (
@@ -50,6 +50,10 @@ _CORRECT = (
 
 MOST_AT_ONCE = 1000
 """So many opens are corrected in one transaction, at the most: tenths of a second, for which hits wait."""
+
+CLOCK_MS = 60_000
+"""How much older than its open an id may be: it is made a moment after `at` was read, and the clock may be set back
+between the two. It may be newer by any time, for ids keep their order when the clock is set back."""
 
 # Each kind in the order of its index, from the newest back: there may be a hundred thousand before.
 _LAST_PERSON = " UNION ALL ".join(
@@ -130,12 +134,18 @@ class Opens:
         Of more than `MOST_AT_ONCE` those that count, and then the newest: nobody hides one behind a thousand others.
         """
         wanted = "o.verdict IN ('human', 'proxy')" if people else "o.verdict <> 'self'"
-        rows = await tx.fetch(
-            f"SELECT {columns('o')} FROM opens o WHERE o.message_id = $1 AND o.at BETWEEN $2 AND $3"
-            f" AND {wanted} ORDER BY o.counted DESC, o.id DESC LIMIT {MOST_AT_ONCE}",
-            *(message_id, earliest, latest),
-        )
-        return sorted(map(open_from, rows), key=lambda open_: open_.id)
+        first = id_text((max(earliest - CLOCK_MS, 0) << 80).to_bytes(16, "big"))
+        rows: list[Row] = []
+        for counted in ("true", "false"):
+            if len(rows) < MOST_AT_ONCE:
+                # In the whole order of its index, as in `page`.
+                rows += await tx.fetch(
+                    f"SELECT {columns('o')} FROM opens o WHERE o.message_id = $1 AND o.counted = {counted}"
+                    f" AND o.id >= $2 AND o.at BETWEEN $3 AND $4 AND {wanted}"
+                    f" ORDER BY o.counted DESC, o.id DESC LIMIT {MOST_AT_ONCE}",
+                    *(message_id, first, earliest, latest),
+                )
+        return sorted(map(open_from, rows[:MOST_AT_ONCE]), key=lambda open_: open_.id)
 
     def corrected(self, opens: Iterable[Open]) -> Change:
         """The new verdicts of opens."""
