@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hub.model import Event, Message, Recipient, Settings
+from hub.model import DAY_MS, Event, Message, Recipient, Settings
 from hub.recorder import Recorder
 from tests.factories import T0, Store, a_recorder, a_visit, audit, seeded, together
 from tests.samples import a_message, an_event, an_open
@@ -111,25 +111,69 @@ async def test_trim_takes_the_oldest_and_leaves_the_rest_gapless(
     for each in (user, other):
         await append(store, *(Event(each.id, n, "notifications.seen", at, seen=1) for n, at in enumerate(ages, 1)))
     for _ in range(slices):
-        await store.events.trim(user.id, T0 + 6000)
+        await store.events.trim(user.id, T0 + 6000, T0 + 10_000)
     kept = [event.sequence for event in await store.log(user)]
     assert kept == list(range(5, 11)) if slices == 1 else list(range(7, 11))
     assert [event.sequence for event in await store.log(other)] == list(range(1, 11))
-    assert await store.events.trim(user.id, T0) == 0
+    assert await store.events.trim(user.id, T0, T0 + 10_000) == 0
 
 
 async def test_trim_never_leaves_a_hole_though_a_late_event_is_older(store: Store) -> None:
     user = await store.sender()
     for sequence, at in ((1, T0), (2, T0 + 10_000), (3, T0), (4, T0)):
         await append(store, Event(user.id, sequence, "notifications.seen", at, seen=1))
-    await store.events.trim(user.id, T0 + 5000)
+    await store.events.trim(user.id, T0 + 5000, T0 + 10_000)
     assert [event.sequence for event in await store.log(user)] == [2, 3, 4]
+
+
+YEAR_MS = 365 * DAY_MS
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 7])
+async def test_trim_passes_over_what_was_told_while_the_clock_was_ahead(
+    store: Store, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One event of next year kept all that came after it until then."""
+    monkeypatch.setattr("hub.store.events.TRIM_SLICE", 3)
+    user = await store.sender()
+    times = [T0, *[T0 + YEAR_MS] * ahead, T0 + 1, T0 + 2, T0 + 5000, T0 + 5001]
+    await append(store, *(Event(user.id, n, "notifications.seen", at, seen=1) for n, at in enumerate(times, 1)))
+    while await store.events.trim(user.id, T0 + 5000, T0 + 9000):
+        pass
+    kept = await store.log(user)
+    assert [event.at for event in kept] == [T0 + 5000, T0 + 5001]
+    assert [event.sequence for event in kept] == [len(times) - 1, len(times)]
+
+
+@pytest.mark.parametrize(
+    ("after", "kept"),
+    [((), [2, 3]), ((T0 + 8000,), [2, 3, 4]), ((T0 + 8000, T0 + 1), [2, 3, 4, 5])],
+    ids=["nothing-after", "fresh-after", "fresh-and-late-after"],
+)
+async def test_trim_keeps_what_was_told_by_a_clock_ahead_and_may_be_fresh(
+    store: Store, after: tuple[int, ...], kept: list[int]
+) -> None:
+    user = await store.sender()
+    times = (T0, T0 + YEAR_MS, T0 + YEAR_MS + 1, *after)
+    await append(store, *(Event(user.id, n, "notifications.seen", at, seen=1) for n, at in enumerate(times, 1)))
+    for _ in range(2):
+        await store.events.trim(user.id, T0 + 5000, T0 + 9000)
+    assert [event.sequence for event in await store.log(user)] == kept
+
+
+async def test_trim_keeps_what_another_clock_dated_a_little_later_than_now(store: Store) -> None:
+    """A hit that waited in a spool for as long as the log is kept comes after it, and is older."""
+    user = await store.sender()
+    for sequence, at in ((1, T0), (2, T0 + 9500), (3, T0)):
+        await append(store, Event(user.id, sequence, "notifications.seen", at, seen=1))
+    await store.events.trim(user.id, T0 + 5000, T0 + 9000)
+    assert [event.sequence for event in await store.log(user)] == [2, 3]
 
 
 async def test_log_is_empty_after_everything_was_trimmed(store: Store) -> None:
     user = await store.sender()
     await store.actions.set_realtime(user.id, True)
-    assert await store.events.trim(user.id, T0 + 1) == 1
+    assert await store.events.trim(user.id, T0 + 1, T0 + 1) == 1
     assert (await store.user(user.id)).sequence == 1
 
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import msgspec
 
-from hub.model import Event, Settings
+from hub.model import DAY_MS, Event, Settings
 from hub.store import messages, opens
 from hub.store.database import Change, Database, Row
 
@@ -78,13 +78,24 @@ class Events:
         )
         return row["n"] if row else 0
 
-    async def trim(self, user_id: str, before: int) -> int:
-        """Delete a slice of the user's oldest events, older than the time `before`; returns how many."""
+    async def trim(self, user_id: str, before: int, now: int) -> int:
+        """Delete a slice of the user's oldest events, older than the time `before`; returns how many.
+
+        What is dated more than a day after `now` was told by a clock that was ahead. It is as old as what comes next.
+        """
+        ahead = now + DAY_MS
         async with self._database.write() as tx:
             rows = await tx.fetch(
                 f"SELECT sequence, at FROM events WHERE user_id = $1 ORDER BY sequence LIMIT {TRIM_SLICE}", user_id
             )
-            old = list(takewhile(lambda row: row["at"] < before, rows))
+            old = list(takewhile(lambda row: row["at"] < before or row["at"] > ahead, rows))
+            if old and old[-1]["at"] > ahead:
+                then = await tx.fetch_one(
+                    "SELECT at FROM events WHERE user_id = $1 AND sequence > $2 AND at <= $3 ORDER BY sequence LIMIT 1",
+                    *(user_id, old[-1]["sequence"], ahead),
+                )
+                while old and old[-1]["at"] > ahead and (then is None or then["at"] >= before):
+                    old.pop()
             if old:
                 await tx.fetch("DELETE FROM events WHERE user_id = $1 AND sequence <= $2", user_id, old[-1]["sequence"])
         return len(old)

@@ -27,7 +27,7 @@ class Retention:
         # Processes sweep at the same time: what another is at is passed over, or two would wait for each other.
         free = "" if self._database.embedded else " FOR UPDATE SKIP LOCKED"
         for row in await self._database.fetch("SELECT id FROM users"):
-            while slice_ := await self._events.trim(row["id"], now - self._log_ms):
+            while slice_ := await self._events.trim(row["id"], now - self._log_ms, now):
                 removed += slice_
         for table, key, column, before in (
             ("last_seen", "message_id, position, client", "at", now - CLIENT_HASH_MS),
