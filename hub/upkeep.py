@@ -27,6 +27,7 @@ DATASETS_SECONDS = 60.0
 SWEEP_SECONDS = 600.0
 ADOPT_SECONDS = 30.0
 USES_SECONDS = 2.0
+LAST_USES_SECONDS = 1.0
 BUS_DOWN_SECONDS = 5.0
 """How often the log is asked for what other processes did while they cannot tell it."""
 
@@ -73,8 +74,10 @@ class Upkeep:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(DatabaseAway):
-            await self._credentials.keep_uses()
+        # The recorder is stopped after this, and its hits are worth more.
+        with contextlib.suppress(DatabaseAway, TimeoutError):
+            async with asyncio.timeout(LAST_USES_SECONDS):
+                await self._credentials.keep_uses()
 
     async def _stand_in_for_the_bus(self) -> None:
         if not self._bus.up:

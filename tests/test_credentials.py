@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from hub.model import User
@@ -130,6 +132,25 @@ async def test_uses_that_cannot_be_kept_are_kept_later(store: Store, monkeypatch
             await store.credentials.keep_uses()
         assert [row.last_used_at for row in await store.credentials.tokens_of(user.id)] == [None]
     assert [row.last_used_at for row in await store.credentials.tokens_of(user.id)] == [T0 + 5]
+
+
+async def test_uses_whose_keeping_is_cut_off_are_kept_later(store: Store) -> None:
+    user = await store.sender()
+    for number in range(2):
+        await store.credentials.add_token(user.id, "laptop", f"hash {number}", T0)
+    first, second = [await store.credentials.by_token(f"hash {number}") for number in range(2)]
+    assert first is not None
+    assert second is not None
+    store.credentials.note_use(first, T0 + 5)
+    store.credentials.note_use(second, T0 + 6)
+    async with store.database.write():
+        keeping = asyncio.create_task(store.credentials.keep_uses())
+        await asyncio.sleep(0)
+        store.credentials.note_use(first, T0 + 7)
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await keeping
+    assert [row.last_used_at for row in await store.credentials.tokens_of(user.id)] == [T0 + 6, T0 + 7]
 
 
 def away(_database: Database) -> None:

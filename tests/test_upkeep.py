@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
 
@@ -90,6 +92,20 @@ async def test_use_of_a_credential_is_written_down_by_the_end(kept: Kept, monkey
     reloaded = await credentials.reload(credential, 1)
     assert reloaded is not None
     assert reloaded.last_used_at == 7
+
+
+async def test_end_does_not_wait_long_to_write_down_what_was_used(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorder is stopped after it, and whoever stops a hub gives it some seconds in all."""
+    monkeypatch.setattr("hub.upkeep.USES_SECONDS", 60)
+    monkeypatch.setattr("hub.upkeep.LAST_USES_SECONDS", 0.05)
+    credentials, user = kept.store.credentials, await kept.store.sender()
+    await credentials.add_token(user.id, "laptop", "hash", 0)
+    async with asyncio.timeout(5), AsyncExitStack() as silent, kept.upkeep:
+        credential = await credentials.by_token("hash")
+        assert credential is not None
+        credentials.note_use(credential, 7)
+        await silent.enter_async_context(kept.store.database.write())
+    assert [row.last_used_at for row in await credentials.tokens_of(user.id)] == [7]
 
 
 async def test_every_task_has_its_turns(kept: Kept, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

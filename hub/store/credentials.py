@@ -202,7 +202,10 @@ class Credentials:
         self._uses[credential.kind, credential.id] = at
 
     async def keep_uses(self) -> None:
-        """Write down what was noted, in one transaction. Raises `DatabaseAway`, and keeps it for the next time."""
+        """Write down what was noted, in one transaction. If it fails or is cut off, it is kept for the next time.
+
+        Raises `DatabaseAway`.
+        """
         uses, self._uses = self._uses, {}
         if not uses:
             return
@@ -212,7 +215,7 @@ class Credentials:
                     rows = [(at, id_) for (of, id_), at in sorted(uses.items()) if of == kind]
                     sql = f"UPDATE {table} SET last_used_at = r.column1 FROM ({{rows}}) AS r WHERE id = r.column2"
                     await tx.change(Change(sql, "bigint text", rows))
-        except DatabaseAway:
+        except BaseException:
             self._uses = uses | self._uses
             raise
 
