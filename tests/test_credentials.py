@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from hub.model import User
-from hub.store.credentials import SESSION_MS, Credential
+from hub.store.credentials import SESSION_MS, Credential, Credentials
 from hub.store.database import Database, DatabaseAway
 from tests.factories import T0, Store
 
@@ -108,6 +108,24 @@ async def test_use_is_noted(store: Store, kind: str) -> None:
     reloaded = await store.credentials.reload(credential, T0)
     assert reloaded is not None
     assert reloaded.last_used_at == T0 + 5
+
+
+@pytest.mark.parametrize("kind", ["token", "session"])
+async def test_use_that_is_written_down_after_a_later_one_changes_nothing(store: Store, kind: str) -> None:
+    user, other = await store.sender(), Credentials(store.database)
+    if kind == "token":
+        await store.credentials.add_token(user.id, "laptop", "hash", T0)
+        credential = await store.credentials.by_token("hash")
+    else:
+        await add_session(store, user, "hash")
+        credential = await store.credentials.by_session("hash", T0)
+    assert credential is not None
+    for credentials, at in ((store.credentials, T0 + 5), (other, T0 + 9), (store.credentials, T0 + 7)):
+        credentials.note_use(credential, at)
+        await credentials.keep_uses()
+    reloaded = await store.credentials.reload(credential, T0)
+    assert reloaded is not None
+    assert reloaded.last_used_at == T0 + 9
 
 
 async def test_uses_are_kept_together_and_shown_at_once(store: Store) -> None:

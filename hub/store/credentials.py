@@ -213,7 +213,11 @@ class Credentials:
             async with self._database.write() as tx:
                 for kind, table in (("token", "tokens"), ("session", "sessions")):
                     rows = [(at, id_) for (of, id_), at in sorted(uses.items()) if of == kind]
-                    sql = f"UPDATE {table} SET last_used_at = r.column1 FROM ({{rows}}) AS r WHERE id = r.column2"
+                    # Another process may have written a later use before.
+                    sql = (
+                        f"UPDATE {table} SET last_used_at = r.column1 FROM ({{rows}}) AS r"
+                        " WHERE id = r.column2 AND coalesce(last_used_at, 0) < r.column1"
+                    )
                     await tx.change(Change(sql, "bigint text", rows))
         except BaseException:
             self._uses = uses | self._uses
