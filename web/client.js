@@ -292,8 +292,8 @@ export class GlimpseClient extends EventTarget {
     const isNewLog = last > frame.sequence;
     this.#seen = { here: isNewLog ? 0 : this.#seen.here, told: 0, there: frame.seen_sequence };
     this.#tell("connected", frame);
+    if (this.#greeted && behind) this.#become("catching-up");
     if (!this.#greeted) return;
-    if (behind) this.#become("catching-up");
     this.#sendSeen();
     if (isNewLog) this.#reset(frame.sequence);
     if (!behind || isNewLog) this.#settle();

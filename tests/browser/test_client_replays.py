@@ -178,3 +178,14 @@ def test_an_api_that_does_not_answer_while_catching_up_is_tried_again(page: Page
     accept(page, 0, sequence=5, recovered=False, heartbeat=3600)
     sockets(page, 2)
     assert len(page.evaluate("() => asked")) == 1
+
+
+@pytest.mark.parametrize("head", [5, 1])
+def test_a_listener_may_close_it_as_it_begins_to_catch_up(page: Page, head: int) -> None:
+    page.evaluate(FAKE, {"cursor": 2, "answers": []})
+    page.evaluate("""() => {
+        client.addEventListener("state", ({ detail }) => detail.state === "catching-up" && client.close());
+    }""")
+    accept(page, 0, sequence=head, recovered=False)
+    assert page.evaluate("() => [client.state, client.sequence, asked]") == ["idle", 2, []]
+    assert told(page, "reset") == []

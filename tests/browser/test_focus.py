@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desks, log_in
+from tests.browser.conftest import Desks, live, log_in, log_in_by_hand, scroll
 from tests.browser.people import Sender
 
 
@@ -117,3 +117,43 @@ def test_what_failed_in_a_history_is_still_said_when_that_is_closed(desks: Desks
     page.get_by_role("button", name="Close").click()
     expect(region).to_be_empty()
     assert page.evaluate("() => window.region.isConnected"), "a region that is new is not read aloud"
+
+
+def test_the_focus_stays_on_a_mail_as_all_are_muted_elsewhere(desks: Desks, sender: Sender) -> None:
+    for _ in range(2):
+        sender.register()
+    page = desks.open(sender, "/messages")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = page.locator(".message").nth(1)
+    expect(second).to_be_focused()
+    sender.post("/messages/mute-all")
+    expect(page.locator(".message-muted")).to_have_count(2)
+    expect(second).to_be_focused()
+
+
+def test_keys_that_go_through_a_list_leave_it_alone_behind_a_history(desks: Desks, sender: Sender) -> None:
+    sender.register_many(60)
+    page = desks.open(sender, "/messages")
+    expect(page.locator(".message").first).to_be_visible()
+    scroll(page, 1_500)
+    page.locator(".message", has_text="Number 3").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    before = page.evaluate("() => scrollY")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    assert page.evaluate("() => scrollY") == before
+
+
+def test_toasts_are_shown_after_a_session_that_ended_in_a_dialog(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    for session in sender.get("/sessions")["items"]:
+        sender.api.delete(f"/sessions/{session['id']}")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    log_in_by_hand(page, sender)
+    live(page)
+    page.get_by_role("button", name="Mute all notifications").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Nothing was muted.")).to_be_visible()

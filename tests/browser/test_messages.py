@@ -6,8 +6,9 @@ import time
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Desks, scroll
+from tests.browser.conftest import Desks, live, log_in, scroll
 from tests.browser.people import Sender
+from tests.browser.test_sessions import Line
 from tests.processes import wait_until
 
 MANY = 10_000
@@ -149,3 +150,40 @@ def test_a_reader_further_down_keeps_their_place_when_a_message_arrives(desks: D
     sender.register(subject="New")
     wait_until(lambda: page.locator(".virtual-row").last.get_attribute("aria-setsize") == "41")
     assert row.bounding_box() == before
+
+
+def test_mails_that_are_heard_of_late_stand_in_their_places(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    line = Line(page)
+    page.goto("/activity")
+    live(page)
+    line.cut()
+    page.locator(".connection[data-state=waiting]").wait_for(state="attached")
+    sender.register_many(60)
+    sender.register(subject="The very last")
+    page.get_by_role("link", name="Messages").click()
+    expect(page.locator(".message").first).to_contain_text("The very last")
+    line.mend()
+    live(page)
+    # What comes after them has gone the same way.
+    sender.register(subject="Later still")
+    expect(page.locator(".message").first).to_contain_text("Later still")
+    shown = page.locator(".message-subject").all_inner_texts()[:10]
+    assert shown == [message["subject"] for message in sender.get("/messages", limit=10)["items"]]
+
+
+def test_a_filtered_list_is_read_anew_in_one_piece(desks: Desks, sender: Sender) -> None:
+    sender.register_many(120)
+    page = desks.open(sender, "/messages?opened=false")
+    last = page.locator(".virtual-row").last
+    wait_until(lambda: shows_all(page, last))
+    with page.expect_response(lambda answer: "/api/v1/messages?" in answer.url) as read:
+        sender.register(subject="New")
+    assert len(read.value.json()["items"]) >= 120
+
+
+def shows_all(page: Page, row: Locator) -> bool:
+    page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    return row.get_attribute("aria-setsize") == "120"

@@ -236,3 +236,24 @@ def test_not_now_is_not_asked_again(desks: Desks, sender: Sender) -> None:
     live(page)
     expect(page.get_by_role("heading", name="No opens yet")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_role("button", name="Turn on pop-ups")).to_be_hidden()
+
+
+def test_popups_that_were_asked_for_after_all_are_on(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script("""
+        Notification.permission = "default";
+        const answers = ["default", "granted"];
+        Notification.requestPermission = async () => (Notification.permission = answers.shift());
+    """)
+    log_in(context, sender)
+    page = desks.tab(context, "/settings")
+    switch = page.get_by_role("switch", name="Pop-ups in this browser")
+    switch.click()
+    expect(switch).not_to_be_checked()
+    page.get_by_role("link", name="Activity").click()
+    page.get_by_role("button", name="Turn on pop-ups").click()
+    expect(page.get_by_text("Pop-ups are on.")).to_be_visible()
+    sender.hit(sender.register())
+    popups(page, 1)
+    page.get_by_role("link", name="Settings").click()
+    expect(switch).to_be_checked()

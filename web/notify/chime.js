@@ -10,8 +10,10 @@ export function createChime() {
   /** @type {AudioContext | undefined} */
   let audio;
   return function chime() {
+    // Before the first click nothing sounds, and what was put off would sound all at once after it.
+    if (navigator.userActivation?.hasBeenActive === false) return;
     audio ??= new AudioContext();
-    void audio.resume(); // One that was made before the first click sleeps until it is woken.
+    void audio.resume();
     const start = audio.currentTime;
     for (const { hertz, after } of NOTES) {
       const note = new OscillatorNode(audio, { type: "sine", frequency: hertz });

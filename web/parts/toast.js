@@ -65,6 +65,8 @@ export function createToasts(texts) {
    * @param {{ action?: { label: string, run: () => void }, seconds?: number, error?: boolean }} [how]
    */
   function say(text, { action, seconds = SECONDS, error = false } = {}) {
+    // Whatever they were in may have been taken off the page, as by the end of a session.
+    settle();
     const act = action && h("button", { class: "toast-action", type: "button", onclick: () => (clear(), action.run()) }, action.label);
     const close = h("button", { class: "icon-button", type: "button", "aria-label": texts.close, onclick: clear }, icon("close"));
     const listeners = { onpointerenter: () => keep("pointer"), onpointerleave: () => release("pointer") };

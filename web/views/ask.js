@@ -9,7 +9,10 @@ export function createAsk({ texts, prefs, toasts, ended }) {
   async function yes() {
     const answer = await askPermission();
     if (answer !== "default") prefs.set("asked", true);
-    if (answer === "granted") toasts.say(texts.ask.granted);
+    if (answer === "granted") {
+      prefs.set("popups", true);
+      toasts.say(texts.ask.granted);
+    }
     if (answer === "denied") toasts.say(texts.ask.denied, { seconds: 10 });
   }
   const element = h(

@@ -9,6 +9,8 @@ import { emptyState, errorState, skeleton } from "../parts/state.js";
 import { createVirtualList } from "../parts/virtual-list.js";
 
 const PAGE = 50;
+/** The longest page that the hub gives. */
+const MOST_AT_ONCE = 1_000;
 const TYPING_MS = 200;
 /** A filtered list is read anew this long after something that may change what is in it, however much happens meanwhile. */
 const FOLLOW_MS = 500;
@@ -147,7 +149,7 @@ export function createMessages(desk) {
     const { signal } = reading;
     const since = book.heard;
     await readings.extend(async (counts) => {
-      let page = await api.messages({ limit: PAGE, ...filters }, signal);
+      let page = await api.messages({ limit: Math.min(MOST_AT_ONCE, Math.max(PAGE, items.length)), ...filters }, signal);
       const found = [...page.items];
       while (counts() && page.next && found.length < items.length) {
         page = await api.messages({ limit: PAGE, cursor: page.next, ...filters }, signal);
@@ -258,17 +260,21 @@ export function createMessages(desk) {
     follow();
     if (byId.has(message.id)) return update(message.id, message);
     if (!isNew || isFiltered()) return;
+    // What was registered while nobody was connected may belong further down, or to a page that is still to come.
+    const at = items.findIndex(({ id }) => id < message.id);
+    if (at < 0 && next) return;
     byId.set(message.id, message);
-    items.unshift(message);
+    items.splice(at < 0 ? items.length : at, 0, message);
     const before = list.element.getBoundingClientRect();
     show();
     // Whoever reads further down goes on reading the same rows.
     if (before.top < 0 && list.element.isConnected) scrollBy(0, list.element.getBoundingClientRect().height - before.height);
   }));
   live.on("muted-all", readings.after(() => {
-    for (const message of items) message.muted = true;
-    list.clear();
-    list.draw();
+    for (const message of items) {
+      message.muted = true;
+      list.refresh(message);
+    }
   }));
   live.on("reset", () => void load());
   desk.ended.addEventListener("abort", () => {
