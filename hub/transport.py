@@ -10,6 +10,7 @@ import asyncio
 from functools import partial
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -85,12 +86,51 @@ class HubHttp(HttpToolsProtocol):
         """Parse a piece. Only a head that has neither begun nor ended in it is known to be as long as all of it."""
         if self._reading_head:
             self._head_bytes += len(data)
-        super().data_received(data)
+        while data:
+            data = self._feed(data)
         if self._reading_head and not self.transport.is_closing():
             if self._head_bytes > HEAD_BYTES:
                 self._refuse_head()
             else:
                 self._start_timer()
+
+    def _feed(self, data: bytes) -> bytes:
+        """Give `data` to the parser; what is to be given to it afterwards is returned.
+
+        A request to speak another protocol than WebSocket is taken as if it did not ask (RFC 9110, 7.8). httptools
+        passes over its body, which would then be the next request: behind a proxy, that of its next client.
+        """
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse_noise()
+        except httptools.HttpParserUpgrade as upgrade:
+            if super()._should_upgrade():
+                self.handle_websocket_upgrade()
+            elif self.scope["method"] == "CONNECT":
+                self._refuse_noise()
+            else:
+                (end_of_head,) = upgrade.args
+                return self._head_without_upgrade() + data[end_of_head:]
+        return b""
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head that was parsed, for a new parser, which reads the body too."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        head = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
+        head += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*head, b"", b""])
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn asks whether to leave alone what httptools gives up: in each case, until `_feed` knows where it ends.
+        return True
+
+    def _refuse_noise(self) -> None:
+        message = "Invalid HTTP request received."
+        self.logger.warning(message)
+        self.send_400_response(message)
 
     def _refuse_head(self) -> None:
         if self._running is None or self._running.response_complete or not self._running.response_started:

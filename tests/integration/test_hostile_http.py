@@ -105,6 +105,15 @@ async def test_any_bytes_are_refused_without_harm(hub: Hub, request_: bytes) -> 
     assert not answer or status_of(answer) < 500
 
 
+@pytest.mark.parametrize("upgrade", ["", "Connection: Upgrade\r\nUpgrade: h2c\r\n"])
+async def test_registration_by_a_client_that_offers_another_protocol_is_answered(
+    hub: Hub, sender: Sender, upgrade: str
+) -> None:
+    body = '{"subject": "s", "recipients": [{"address": "anna@example.com"}]}'
+    head = f"POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.token}\r\n{upgrade}"
+    assert status_of(await raw(hub, f"{head}Content-Length: {len(body)}\r\n\r\n".encode(), body.encode())) == 201
+
+
 HEADERS = [
     *("host", "authorization", "cookie", "origin", "content-type", "content-length", "idempotency-key", "range"),
     *("x-forwarded-for", "x-forwarded-proto", "x-request-id", "last-event-id", "user-agent", "accept", "expect"),

@@ -1,0 +1,140 @@
+"""HTTP under the hub: what requests get that ask for another protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from tests.processes import PATIENCE_SECONDS, eventually
+from tests.test_transport import GET, client, gone, running
+from tests.test_transport_websocket import HANDSHAKE, Listening
+
+H2C = b"Host: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+BODY = b'{"subject": "x"}' * 8
+SIZED = b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n" + b"10\r\n%s\r\n" % BODY[:16] * 8 + b"0\r\n\r\n"
+SMUGGLED = b"\r\n" * 4 + b"POST /smuggled HTTP/1.1\r\nHost: a\r\nX-Swallow: "
+LAST = b"GET /last HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the method, the path and the body, and a line's end."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    told = b"<%s %s %s>" % (scope["method"].encode(), scope["path"].encode(), body)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]})
+    await send({"type": "http.response.body", "body": told})
+
+
+async def answers(port: int, *pieces: bytes) -> list[bytes]:
+    """Send the pieces, each on its own, and then LAST; what is answered to those before it."""
+    async with client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        for piece in (*pieces, LAST):
+            writer.write(piece)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        told = await reader.readuntil(b"<GET /last >")
+    *before, last = re.findall(rb"\r\n\r\n(<.*?>)", told, re.DOTALL)
+    assert last == b"<GET /last >"
+    return before
+
+
+def cut(request: bytes, size: int) -> list[bytes]:
+    return [request[start : start + size] for start in range(0, len(request), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 10_000])
+@pytest.mark.parametrize("body", [SIZED, CHUNKED], ids=["sized", "chunked"])
+async def test_body_of_a_request_for_another_protocol_is_read(body: bytes, size: int) -> None:
+    async with running(echo) as (_, port):
+        assert await answers(port, *cut(b"POST /x HTTP/1.1\r\n" + H2C + body, size)) == [b"<POST /x %s>" % BODY]
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        H2C,
+        b"Host: a\r\nConnection: upgrade\r\nUPGRADE: h2c\r\nupgrade: TLS/1.0, h2c\r\n",
+        b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
+        b"Host: a\r\nConnection: Upgrade\r\nConnection: keep-alive\r\nUpgrade: websocket\r\n",
+        b"Host: a\r\nConnection: Upgrade\r\nUpgrade:\r\nUpgrade: \r\n",
+        b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\nX-Empty:\r\nX-Long: " + b"x" * 20_000 + b"\r\n",
+    ],
+    ids=["h2c", "several", "websocket and another", "two connections", "empty", "long"],
+)
+@pytest.mark.parametrize("apart", [True, False])
+async def test_body_of_a_request_for_another_protocol_is_no_second_request(upgrade: bytes, apart: bool) -> None:
+    head = b"POST /x HTTP/1.1\r\n" + upgrade + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED)
+    async with running(echo) as (_, port):
+        pieces = [head, SMUGGLED] if apart else [head + SMUGGLED]
+        assert await answers(port, *pieces) == [b"<POST /x %s>" % SMUGGLED]
+
+
+@pytest.mark.parametrize("count", [1, 500])
+async def test_what_follows_a_request_for_another_protocol_is_answered(count: int) -> None:
+    async with running(echo) as (_, port):
+        asked = (b"GET /x HTTP/1.1\r\n" + H2C + b"\r\n") * count
+        assert await answers(port, asked + GET) == [b"<GET /x >"] * count + [b"<GET / >"]
+
+
+async def test_request_for_another_protocol_behind_one_that_waits_changes_nothing_for_it() -> None:
+    async with running(echo) as (_, port):
+        waits = b"POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
+        assert await answers(port, waits, b"xGET /x HTTP/1.1\r\n" + H2C + b"\r\n") == [b"<POST /first x>", b"<GET /x >"]
+
+
+async def test_client_that_waits_to_be_told_to_send_its_body_is_told() -> None:
+    async with running(echo) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(b"POST /x HTTP/1.1\r\n" + H2C + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ab")
+        await reader.readuntil(b"<POST /x ab>")
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_last_request_of_a_connection_that_asks_for_another_protocol_is_its_last(version: bytes) -> None:
+    head = b"POST /x HTTP/%s\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n" % version
+    async with running(echo) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(head + b"ab" + GET)
+        told = await reader.read()
+        assert told.count(b"HTTP/1.1") == 1
+        assert told.endswith(b"<POST /x ab>")
+
+
+@pytest.mark.parametrize("target", [b"a:80", b"x://h/path"])
+async def test_connect_is_refused_and_nothing_after_it_is_read(target: bytes) -> None:
+    async with running(echo) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(b"CONNECT %s HTTP/1.1\r\n" % target + H2C + b"\r\n" + GET)
+        told = await reader.read()
+        assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"400"]
+
+
+WEBSOCKETS = {
+    "another version": HANDSHAKE.replace(b"Version: 13", b"Version: 99"),
+    "bad key": HANDSHAKE.replace(b"dGhl", b"?"),
+    "no key": HANDSHAKE.replace(b"Sec-WebSocket-Key", b"X-Key"),
+    "with a body": HANDSHAKE.replace(b"\r\nHost", b"\r\nContent-Length: %d\r\nHost" % len(SMUGGLED), 1),
+    "posted": HANDSHAKE.replace(b"GET", b"POST").replace(b"\r\nHost", b"\r\nContent-Length: 55\r\nHost", 1),
+    "chunked": HANDSHAKE.replace(b"\r\nHost", b"\r\nTransfer-Encoding: chunked\r\nHost", 1),
+}
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("handshake", WEBSOCKETS.values(), ids=WEBSOCKETS)
+async def test_handshake_that_fails_ends_its_connection(handshake: bytes, apart: bool) -> None:
+    app = Listening()
+    async with running(app) as (server, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(handshake + (b"" if apart else SMUGGLED + LAST))
+        if apart:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            writer.write(SMUGGLED + LAST)
+        await gone(reader)
+        await eventually(lambda: not server.server_state.connections)
+        assert app.scope.get("type") in (None, "websocket")
