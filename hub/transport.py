@@ -100,7 +100,6 @@ class HubHttp(HttpToolsProtocol):
         A request to speak another protocol than WebSocket is taken as if it did not ask (RFC 9110, 7.8). httptools
         passes over its body, which would then be the next request: behind a proxy, that of its next client.
         """
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -143,6 +142,8 @@ class HubHttp(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]
 
     def on_message_begin(self) -> None:
+        # Not for any bytes, as uvicorn does: of a client that sends others none would ever be waited for again.
+        self._unset_keepalive_if_required()
         self._reading_head, self._head_bytes = True, 0
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT_EXTENSION: {"transport": self.transport}}
@@ -163,6 +164,8 @@ class HubHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reading_head = False
         self._stop_timer()
+        # An answer that was ready in the midst of this head has begun the wait for the next.
+        self._unset_keepalive_if_required()
         super().on_headers_complete()
         if cast(HubState, self.server_state).draining and self.cycle is not None:
             self.cycle.keep_alive = False

@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
 async def running(app: Any, **options: Any) -> AsyncIterator[tuple[Server, int]]:
     """A server and its port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(app, timeout_graceful_shutdown=1, timeout_keep_alive=60, **options)
+    server = Server(app, **{"timeout_graceful_shutdown": 1, "timeout_keep_alive": 60, **options})
     task = asyncio.create_task(server.serve([listener]))
     await eventually(lambda: server.started)
     try:
@@ -219,6 +219,34 @@ async def test_connection_kept_alive_outlives_the_limit_on_heads(monkeypatch: py
         assert await status(reader) == b"200"
 
 
+async def test_request_that_began_before_the_last_answer_is_not_cut_off_while_it_is_carried_out() -> None:
+    lets = asyncio.Semaphore(0)
+    asked = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        if scope["path"] == "/slow":
+            await lets.acquire()
+        await answer(scope, receive, send)
+
+    slow = GET.replace(b"/ ", b"/slow ")
+    async with running(app, timeout_keep_alive=QUICK_SECONDS) as (server, port), client(port) as (reader, writer):
+        writer.write(slow)
+        await eventually(lambda: asked)
+        writer.write(slow[:20])
+        await eventually(lambda: any(getattr(each, "_reading_head", False) for each in server.server_state.connections))
+        lets.release()
+        await reader.readuntil(b"\r\n\r\n0")
+        writer.write(slow[20:])
+        await eventually(lambda: len(asked) == 2)
+        async with client(port) as (idle, writes):
+            writes.write(GET)
+            await gone(idle)
+        lets.release()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await reader.readuntil(b"\r\n\r\n0")
+
+
 async def test_answers_while_draining_are_the_last_on_their_connection() -> None:
     async with running(answer) as (server, port), client(port) as (reader, writer):
         writer.write(GET)
@@ -295,3 +323,24 @@ def test_client_that_goes_away_before_it_is_answered_is_no_error(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(leave())
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def answer_at_once(_: Scope, __: Receive, send: Send) -> None:
+    """Answer without a look at the body."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+    await send({"type": "http.response.body", "body": b"x"})
+
+
+@pytest.mark.parametrize(
+    "then", [b"", b"\r\n", b"x", b"G"], ids=["nothing", "line", "byte of a body", "byte of a head"]
+)
+async def test_connection_that_asks_nothing_more_is_let_go(monkeypatch: pytest.MonkeyPatch, then: bytes) -> None:
+    monkeypatch.setattr(transport, "HEAD_SECONDS", QUICK_SECONDS)
+    head = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 10\r\n\r\n") if then == b"x" else GET
+    async with running(answer_at_once, timeout_keep_alive=QUICK_SECONDS) as (server, port):
+        async with client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+            writer.write(head)
+            await reader.readuntil(b"\r\n\r\nx")
+            writer.write(then)
+            await gone(reader)
+        await eventually(lambda: not server.server_state.connections)
