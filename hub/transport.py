@@ -25,6 +25,10 @@ HEAD_PIECE_BYTES = 8 * 1024
 """What is parsed before the head is measured. Of HEAD_BYTES every head is taken, of two pieces more none."""
 
 HEAD_SECONDS = 60.0
+UNREAD_SECONDS = 60.0
+UNREAD_BYTES = 64 * 1024
+"""What a client has to read in each UNREAD_SECONDS of an answer that waits for it, or else all of it."""
+
 FRAMES_BYTES = 1024
 """What of a WebSocket is read before its frames are counted: 170 of the smallest, which is under 1 ms of work."""
 
@@ -58,6 +62,7 @@ class HubHttp(HttpToolsProtocol):
     _reading_head = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
     _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -66,6 +71,7 @@ class HubHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_watching()
         if self._running is not None and self._running is not self.cycle:
             # uvicorn tells the last request only, and one before it may be what is being answered.
             self._running.disconnected = True
@@ -130,13 +136,16 @@ class HubHttp(HttpToolsProtocol):
         message = "Invalid HTTP request received."
         self.logger.warning(message)
         self.send_400_response(message)
+        self._watch()
 
     def _refuse_head(self) -> None:
         if self._running is None or self._running.response_complete or not self._running.response_started:
             self.transport.write(TOO_LARGE)
         self.transport.close()
+        self._watch()
 
     def handle_websocket_upgrade(self) -> None:
+        self._stop_watching()
         super().handle_websocket_upgrade()
         # The parser refers back to this: together they would stay until the garbage collector looks at old objects.
         self.parser = None  # type: ignore[assignment]
@@ -178,6 +187,42 @@ class HubHttp(HttpToolsProtocol):
         take = getattr(app, "take", None)
         if take is None or not take(cycle.scope, partial(_answer, cycle), partial(start, cycle)):
             start(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_watching()
+
+    def _watch(self) -> None:
+        """See to it that what is written is read, for a connection is not closed before."""
+        if self._unread_timer is None:
+            waits = self.transport.get_write_buffer_size()
+            self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self._watch_again, waits - UNREAD_BYTES)
+
+    def _watch_again(self, most: int) -> None:
+        self._unread_timer = None
+        if self.transport.get_write_buffer_size() > most:
+            self.transport.abort()
+        else:
+            self._watch()
+
+    def _stop_watching(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def shutdown(self) -> None:
         """The server ends: close, or answer what was asked first."""
