@@ -145,6 +145,28 @@ def test_what_could_not_be_read_is_read_when_the_hub_is_there_again(
     expect(page.locator(".open")).to_have_count(1)
 
 
+@pytest.mark.parametrize(
+    ("view", "reading", "row"),
+    [("Activity", "**/api/v1/opens?*", ".open"), ("Messages", "**/api/v1/messages?*", ".message")],
+)
+def test_what_could_not_be_read_is_read_as_one_comes_back_to_it(
+    desks: Desks, sender: Sender, view: str, reading: str, row: str
+) -> None:
+    sender.hit(sender.register())
+    page, line = logged_in(desks, sender, "/settings")
+    page.route(reading, lambda route: route.abort())
+    page.get_by_role("link", name=view).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_role("link", name="Settings").click()
+    line.cut()
+    sign(page, "Offline, trying again")
+    page.unroute(reading)
+    line.mend()
+    live(page)
+    page.get_by_role("link", name=view).click()
+    expect(page.locator(row)).to_have_count(1)
+
+
 def test_a_page_that_cannot_be_read_says_so_and_can_be_tried_again(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = desks.open(sender, "/settings")

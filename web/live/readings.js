@@ -47,6 +47,10 @@ export function createReadings() {
     get going() {
       return going;
     },
+    /** Whether the list could not be read. */
+    get failed() {
+      return failed;
+    },
     /** Read the list, which makes readings before this void. @param {Read} read @param {(error: any) => void} onError */
     begin: (read, onError) => run(read, true, onError),
     /** Read more of the list, which stands if that fails. @param {Read} read @param {(error: any) => void} onError */

@@ -293,7 +293,8 @@ export function createActivity(desk) {
     /** The message of the row that has the focus. */
     focused: () => /** @type {HTMLElement | undefined} */ (document.activeElement?.closest(".open"))?.dataset.message,
     enter: () => {
-      if (!reads()) release();
+      if (readings.failed) void load();
+      else if (!reads()) release();
     },
   };
 }

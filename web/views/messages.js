@@ -294,7 +294,7 @@ export function createMessages(desk) {
       const before = JSON.stringify(filters);
       if (route.name === "messages" && isUnsaid) sayFilters();
       else if (route.name === "messages") fillIn(route.query);
-      if (!begun || before !== JSON.stringify(filters)) void load();
+      if (!begun || readings.failed || before !== JSON.stringify(filters)) void load();
       else list.draw();
       begun = true;
       sparks.resume();
