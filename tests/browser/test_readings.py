@@ -11,6 +11,7 @@ from playwright.sync_api import APIResponse, Locator, Page, Route, WebSocket, We
 
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import LONG_AGO, Sender
+from tests.browser.test_sessions import logged_in as line_to_the_hub
 from tests.processes import wait_until
 
 
@@ -273,6 +274,30 @@ def test_what_was_seen_while_the_hub_could_not_take_it_stays_seen(desks: Desks, 
     refused[0].send('{"type": "heartbeat", "sequence": 1}')
     expect(page).to_have_title("Settings · Glimpse")
     wait_until(lambda: sender.get("/me")["unseen"] == 0)
+
+
+def test_unseen_that_could_not_be_counted_are_counted_later(desks: Desks, sender: Sender) -> None:
+    first, second = sender.register(), sender.register()
+    page, line = line_to_the_hub(desks, sender, "/settings")
+    sender.hit(first)
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    page.route("**/api/v1/me", lambda route: route.abort())
+
+    def taken_back(message: dict[str, Any]) -> None:
+        with page.expect_event("requestfailed"):
+            sender.post(f"/messages/{message['id']}/viewing")
+        page.unroute("**/api/v1/me")
+
+    taken_back(first)
+    with page.expect_response("**/api/v1/me"):
+        sender.hit(second)
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    page.route("**/api/v1/me", lambda route: route.abort())
+    taken_back(second)
+    line.cut()
+    page.locator(".connection[data-state=waiting]").wait_for()
+    line.mend()
+    expect(page).to_have_title("Settings · Glimpse")
 
 
 COUNTED = """async ([unseen, answered]) => {

@@ -20,6 +20,8 @@ export function createUnseen({ api, live, me, onChange }) {
   /** How far the hub's last answer goes. */
   let counted = me.sequence;
   let asking = false;
+  /** Whether the last question had no answer: it is asked again as soon as something happens. */
+  let failed = false;
 
   /** @param {number} next */
   function set(next) {
@@ -31,13 +33,14 @@ export function createUnseen({ api, live, me, onChange }) {
     asking = true;
     try {
       const { unseen, seen_sequence, sequence } = await api.me();
+      failed = false;
       // It was on its way when more was seen.
       if (seen_sequence < seen) return;
       seen = seen_sequence;
       counted = Math.max(counted, sequence);
       set(unseen);
     } catch {
-      // Where it cannot be reached, the next event tries again.
+      failed = true;
     } finally {
       asking = false;
     }
@@ -46,10 +49,13 @@ export function createUnseen({ api, live, me, onChange }) {
   const refresh = oneAtATime(ask);
 
   live.on("opened", ({ notify, sequence }) => {
-    if (!notify || sequence <= Math.max(seen, counted)) return;
-    set(count + 1);
+    const isOneMore = notify && sequence > Math.max(seen, counted);
+    if (isOneMore) set(count + 1);
     // The answer may or may not count it.
-    if (asking) void refresh();
+    if (failed || (asking && isOneMore)) void refresh();
+  });
+  live.on("state", ({ state }) => {
+    if (failed && state === "live") void refresh();
   });
   live.on("corrected", refresh);
   live.on("reset", () => {
