@@ -164,3 +164,32 @@ def test_today_becomes_yesterday_at_midnight(desks: Desks, sender: Sender) -> No
     context.clock.fast_forward("24:00:00")
     expect(page.get_by_role("heading", name="Yesterday")).to_be_visible()
     expect(page.get_by_role("heading", name="Today")).to_have_count(0)
+
+
+def test_words_without_a_break_stay_on_the_screen(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try", size=PHONE, reduced_motion="reduce")
+    page.get_by_label("Subject").fill("Long")
+    to = page.get_by_role("textbox", name="To", exact=True)
+    to.fill("x" * 200)
+    page.get_by_role("button", name="Make the snippet").click()
+    expect(page.locator("#add-to-error")).to_contain_text("xxx")
+    assert wider_than_the_screen(page) == []
+    to.fill("x" * 60 + "@" + "y" * 60 + ".example.com")
+    page.get_by_role("button", name="Make the snippet").click()
+    page.get_by_role("button", name="I have sent it").click()
+    expect(page.get_by_text("Sent. From now on")).to_be_visible()
+    assert wider_than_the_screen(page) == []
+    [message] = sender.get("/messages")["items"]
+    sender.hit(sender.get(f"/messages/{message['id']}"))
+    expect(page.get_by_text("Opened!")).to_be_visible()
+    assert wider_than_the_screen(page) == []
+
+
+def test_a_toast_of_one_long_word_can_be_closed(desks: Desks, sender: Sender) -> None:
+    sender.post("/tokens", name="x" * 100)
+    page = desks.open(sender, "/settings", size=PHONE, reduced_motion="reduce")
+    page.get_by_role("button", name="Revoke x").click()
+    page.get_by_role("button", name="Revoke for good?").click()
+    expect(page.locator(".toast")).to_contain_text("Revoked x")
+    close = page.locator(".toast").get_by_role("button", name="Close")
+    expect(close).to_be_in_viewport(ratio=1)
