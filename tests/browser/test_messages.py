@@ -51,6 +51,17 @@ def test_messages_are_found_by_subject_recipient_opens_and_template(desks: Desks
     expect(subjects(page)).to_have_text(["Autumn offer"])
 
 
+def test_no_more_can_be_searched_for_than_the_hub_takes(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/messages")
+    for label in ("Search messages", "Template"):
+        field = page.get_by_label(label)
+        field.focus()
+        page.keyboard.insert_text("x" * 201)
+        expect(field).to_have_value("x" * 200)
+        expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+        page.get_by_role("button", name="Clear the search").click()
+
+
 def test_counts_and_new_messages_are_live(desks: Desks, sender: Sender) -> None:
     message = sender.register(subject="First")
     page = desks.open(sender, "/messages")

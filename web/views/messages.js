@@ -38,9 +38,9 @@ export function createMessages(desk) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let typing;
 
-  const search = h("input", { type: "search", id: "search", placeholder: texts.messages.searchHint, "aria-label": texts.messages.search, autocomplete: "off", oninput: typed });
+  const search = h("input", { type: "search", id: "search", placeholder: texts.messages.searchHint, "aria-label": texts.messages.search, maxlength: "200", autocomplete: "off", oninput: typed });
   const templates = h("datalist", { id: "templates" });
-  const template = h("input", { id: "template", list: "templates", placeholder: texts.messages.anyTemplate, "aria-label": texts.messages.template, autocomplete: "off", oninput: typed });
+  const template = h("input", { id: "template", list: "templates", placeholder: texts.messages.anyTemplate, "aria-label": texts.messages.template, maxlength: "200", autocomplete: "off", oninput: typed });
   const choices = h(
     "fieldset",
     { class: "segments" },
