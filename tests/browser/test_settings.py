@@ -122,6 +122,18 @@ def test_another_session_can_be_ended_from_here(desks: Desks, sender: Sender) ->
     expect(page.get_by_role("button", name="Log out there")).to_be_hidden()
 
 
+def test_sessions_that_a_new_password_ends_are_listed_no_more(desks: Desks, sender: Sender) -> None:
+    log_in(desks.context(sender.hub), sender)
+    page = desks.open(sender, "/settings")
+    expect(page.get_by_role("button", name="Log out there")).to_have_count(1)
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_label("New password").fill("another long password")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("Your password is changed.")).to_be_visible()
+    expect(page.get_by_role("button", name="Log out there")).to_have_count(0)
+    expect(page.locator(".row", has_text="This browser")).to_have_count(1)
+
+
 def test_the_theme_is_kept_and_followed_by_other_tabs(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/settings", color_scheme="light")
     other = desks.tab(page.context)

@@ -10,7 +10,10 @@ import { createTokensCard } from "./settings/tokens.js";
 /** @param {import("../desk.js").Desk} desk */
 export function createSettings(desk) {
   const { texts } = desk;
-  const cards = [createNotificationsCard, createAppearanceCard, createTokensCard, createSessionsCard, createAccountCard].map((create) => create(desk));
+  const sessions = createSessionsCard(desk);
+  // A new password ends the other sessions.
+  const account = createAccountCard(desk, sessions.enter);
+  const cards = [createNotificationsCard(desk), createAppearanceCard(desk), createTokensCard(desk), sessions, account];
   const element = h(
     "section",
     { class: "view is-narrow", "aria-labelledby": "view-title" },

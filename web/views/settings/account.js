@@ -4,8 +4,11 @@ import { h, whileBusy } from "../../dom.js";
 import { createField, explain } from "../../parts/field.js";
 import { card } from "./card.js";
 
-/** @param {import("../../desk.js").Desk} desk */
-export function createAccountCard({ texts, api, toasts, me, onRenamed }) {
+/**
+ * @param {import("../../desk.js").Desk} desk
+ * @param {() => void} onPasswordChanged
+ */
+export function createAccountCard({ texts, api, toasts, me, onRenamed }, onPasswordChanged) {
   const words = texts.settings;
   const name = createField(words.accountName, h("input", { id: "account-name", required: true, maxlength: "200", autocomplete: "name", "prop:value": me.name }));
   const email = h("input", { type: "email", hidden: true, autocomplete: "username", "prop:value": me.email, tabindex: "-1" });
@@ -24,6 +27,7 @@ export function createAccountCard({ texts, api, toasts, me, onRenamed }) {
     await api.changeMe({ password: { current: current.input.value, new: fresh.input.value } });
     form.reset();
     toasts.say(words.passwordChanged);
+    onPasswordChanged();
   }
 
   /** @param {any} failure */
