@@ -168,7 +168,7 @@ export const texts = {
     scheduled: (when) => `This mail is to be sent ${when}. Until then, every view counts as your own.`,
     shared: "The recipients share one copy, so an open says that someone of them read it, not who.",
     notFoundTitle: "No such message",
-    notFound: "It was deleted, or it belongs to somebody else.",
+    notFound: "None has this address, or it belongs to somebody else.",
     crm: "Open the record",
     more: "Show older opens",
     /** @param {string} count */
@@ -200,10 +200,10 @@ export const texts = {
     realtimeOff: "Real-time notifications are off.",
     muteAll: "Mute all notifications",
     muteAllAction: "Mute all",
-    muteAllHint: "Silences every mail you have sent so far. New mail still notifies, and any one mail gets its voice back with its speaker.",
+    muteAllHint: "Silences every mail registered so far, drafts too. New mail still notifies, and any one mail gets its voice back with its speaker.",
     /** @param {number} seconds */
-    muteAllSoon: (seconds) => `Muting everything sent so far in ${seconds} seconds, or when you leave this page…`,
-    muteAllDone: "Muted everything sent so far. New mail still notifies.",
+    muteAllSoon: (seconds) => `Muting everything registered so far in ${seconds} seconds, or when you leave this page…`,
+    muteAllDone: "Muted everything registered so far. New mail still notifies.",
     muteAllUndone: "Nothing was muted.",
     /** @param {string} when */
     mutedAllAt: (when) => `Last used ${when}.`,

@@ -54,7 +54,7 @@ def test_a_search_outlives_the_history_however_that_was_reached(desks: Desks, se
 
 def test_an_address_that_is_none_is_not_found_and_leads_on(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/messages/%")
-    expect(page.get_by_role("dialog")).to_contain_text("It was deleted, or it belongs to somebody else.")
+    expect(page.get_by_role("dialog")).to_contain_text("None has this address, or it belongs to somebody else.")
     page.get_by_role("button", name="Close the history").first.click()
     expect(page).to_have_url(re.compile("/messages$"))
 

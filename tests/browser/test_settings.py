@@ -36,11 +36,11 @@ def test_realtime_off_silences_everything_until_it_is_on_again(desks: Desks, sen
 def test_mute_all_silences_what_was_sent_and_not_what_comes(desks: Desks, sender: Sender) -> None:
     old = sender.register(subject="Old")
     page = desks.open(sender, "/settings")
-    expect(page.get_by_text("Silences every mail you have sent so far. New mail still notifies")).to_be_visible()
+    expect(page.get_by_text("Silences every mail registered so far, drafts too.")).to_be_visible()
     page.get_by_role("button", name="Mute all notifications").click()
-    expect(page.get_by_text("Muting everything sent so far in 5 seconds")).to_be_visible()
+    expect(page.get_by_text("Muting everything registered so far in 5 seconds")).to_be_visible()
     sender.hit(old)
-    expect(page.get_by_text("Muted everything sent so far.")).to_be_visible()
+    expect(page.get_by_text("Muted everything registered so far.")).to_be_visible()
     assert sender.get(f"/messages/{old['id']}")["muted"] is True
     expect(page.get_by_text("Last used just now.", exact=True)).to_be_visible()
     sender.hit(old)
