@@ -74,6 +74,22 @@ def test_a_network_that_is_gone_is_said_at_once_and_one_that_is_back_is_used_at_
     expect(page.locator(".open")).to_have_count(1)
 
 
+def test_only_what_was_missed_last_is_marked(desks: Desks, sender: Sender) -> None:
+    first, between, second = (sender.register(subject=subject) for subject in ("First", "Between", "Second"))
+    page, line = logged_in(desks, sender)
+    for missed, rows in ((first, 1), (second, 3)):
+        line.cut()
+        sign(page, "Offline, trying again")
+        sender.hit(missed)
+        line.mend()
+        expect(page.locator(".open")).to_have_count(rows)
+        if missed is first:
+            sender.hit(between)
+            expect(page.locator(".open")).to_have_count(2)
+    expect(page.locator(".open, .missed-line")).to_contain_text(["Second", "While you were away", "Between", "First"])
+    expect(page.locator(".is-missed")).to_have_count(1)
+
+
 def test_only_opens_that_would_have_been_told_are_said_to_be_missed(desks: Desks, sender: Sender) -> None:
     loud, quiet, own = (sender.register(subject=subject) for subject in ("Loud", "Quiet", "Own"))
     sender.patch(f"/messages/{quiet['id']}", muted=True)

@@ -35,8 +35,10 @@ export function createActivity(desk) {
   const byMessage = new Map();
   /** @type {Open[]} opens that wait for the next frame, or for the reader to come back to the top */
   let held = [];
-  /** @type {Set<string>} the ids of opens that happened while nobody was connected */
+  /** @type {Set<string>} the ids of opens that happened when nobody was connected last */
   const missed = new Set();
+  /** Whether somebody has been connected since then. */
+  let wasBack = false;
   /** @type {Set<string>} the ids of messages whose rows say something that is old */
   const stale = new Set();
   /** What is to be read aloud. */
@@ -202,6 +204,16 @@ export function createActivity(desk) {
     if (entries.size > MOST_ROWS) void load();
   }
 
+  /** @param {string} id */
+  function miss(id) {
+    if (wasBack) {
+      missed.clear();
+      for (const row of feed.querySelectorAll(".is-missed")) row.classList.remove("is-missed");
+    }
+    wasBack = false;
+    missed.add(id);
+  }
+
   /** The line that says which of the newest opens happened while nobody was connected. */
   function markMissed() {
     feed.querySelector(".missed-line")?.remove();
@@ -231,7 +243,7 @@ export function createActivity(desk) {
     if (notify && !isMissed) news = texts.activity.announce(words.who(open, message), words.subject(message));
     const wanted = isWanted(open);
     if (wanted) held.push(open);
-    if (wanted && isMissed) missed.add(open.id);
+    if (wanted && isMissed) miss(open.id);
     show();
   }));
   live.on("corrected", readings.after(({ open, message }) => {
@@ -247,6 +259,7 @@ export function createActivity(desk) {
     }
   }));
   live.on("state", show);
+  live.on("state", readings.after(({ state }) => (wasBack ||= state === "live")));
   live.on("reset", () => void load());
   book.watch(({ id }) => {
     if (!byMessage.has(id)) return;
