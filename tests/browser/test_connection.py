@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Desks, live, log_in, log_in_by_hand, popups
 from tests.browser.people import CURL, Sender
 from tests.browser.test_sessions import Line, logged_in
+from tests.processes import wait_until
 from tests.servers import HubProcess
 
 SOON_MS = 10_000
@@ -88,6 +89,21 @@ def test_only_what_was_missed_last_is_marked(desks: Desks, sender: Sender) -> No
             expect(page.locator(".open")).to_have_count(2)
     expect(page.locator(".open, .missed-line")).to_contain_text(["Second", "While you were away", "Between", "First"])
     expect(page.locator(".is-missed")).to_have_count(1)
+
+
+def test_tries_to_reach_the_hub_are_not_read_aloud_one_by_one(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender)
+    page.evaluate("""() => {
+        const sign = document.querySelector(".connection");
+        window.said = [];
+        const observer = new MutationObserver(() => window.said.push(sign.textContent));
+        observer.observe(sign, { childList: true, subtree: true });
+    }""")
+    line.cut()
+    wait_until(lambda: page.evaluate("true") and line.tries >= 3, what="three tries")
+    assert page.evaluate("() => window.said") == ["Offline, trying again"]
+    line.mend()
+    sign(page, "Live")
 
 
 def test_only_opens_that_would_have_been_told_are_said_to_be_missed(desks: Desks, sender: Sender) -> None:

@@ -23,12 +23,15 @@ class Line:
         self._page = page
         self._sockets: list[WebSocketRoute] = []
         self._is_cut = False
+        self.tries = 0
+        """How often the page has tried to reach the hub in vain."""
         self._kept: list[tuple[WebSocketRoute, str | bytes]] | None = None
         page.add_init_script("Math.random = () => 0.02;")
         page.route_web_socket("**/api/v1/ws", self._let_through)
 
     def _let_through(self, socket: WebSocketRoute) -> None:
         if self._is_cut:
+            self.tries += 1
             socket.close(code=1013)
         else:
             socket.connect_to_server().on_message(lambda said: self._say(socket, said))

@@ -13,6 +13,9 @@ export function createConnectionSign(texts, live) {
 
   /** @param {import("../client.js").State} state */
   function show(state) {
+    const shown = element.dataset.state;
+    // Every try would be read aloud, for as long as the hub is away.
+    if (shown === "waiting" && (state === "connecting" || state === shown)) return;
     element.dataset.state = state;
     element.title = "";
     fill(label, texts.connection[state]);
