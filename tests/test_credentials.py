@@ -18,6 +18,17 @@ async def add_session(store: Store, user: User, session_hash: str, device: str |
     return session
 
 
+async def add_credential(store: Store, user: User, kind: str) -> Credential:
+    if kind == "token":
+        await store.credentials.add_token(user.id, "laptop", "hash", T0)
+        credential = await store.credentials.by_token("hash")
+    else:
+        await add_session(store, user, "hash")
+        credential = await store.credentials.by_session("hash", T0)
+    assert credential is not None
+    return credential
+
+
 async def test_token_says_whose_it_is_until_it_is_removed(store: Store) -> None:
     user = await store.sender()
     row = await store.credentials.add_token(user.id, "laptop", "hash", T0)
@@ -96,13 +107,7 @@ async def test_password_that_is_not_the_current_one_any_more_does_nothing(store:
 @pytest.mark.parametrize("kind", ["token", "session"])
 async def test_use_is_noted(store: Store, kind: str) -> None:
     user = await store.sender()
-    if kind == "token":
-        await store.credentials.add_token(user.id, "laptop", "hash", T0)
-        credential = await store.credentials.by_token("hash")
-    else:
-        await add_session(store, user, "hash")
-        credential = await store.credentials.by_session("hash", T0)
-    assert credential is not None
+    credential = await add_credential(store, user, kind)
     store.credentials.note_use(credential, T0 + 5)
     await store.credentials.keep_uses()
     reloaded = await store.credentials.reload(credential, T0)
@@ -113,13 +118,7 @@ async def test_use_is_noted(store: Store, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["token", "session"])
 async def test_use_that_is_written_down_after_a_later_one_changes_nothing(store: Store, kind: str) -> None:
     user, other = await store.sender(), Credentials(store.database)
-    if kind == "token":
-        await store.credentials.add_token(user.id, "laptop", "hash", T0)
-        credential = await store.credentials.by_token("hash")
-    else:
-        await add_session(store, user, "hash")
-        credential = await store.credentials.by_session("hash", T0)
-    assert credential is not None
+    credential = await add_credential(store, user, kind)
     for credentials, at in ((store.credentials, T0 + 5), (other, T0 + 9), (store.credentials, T0 + 7)):
         credentials.note_use(credential, at)
         await credentials.keep_uses()

@@ -6,9 +6,9 @@ import time
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Desks, live, log_in, scroll
+from tests.browser.conftest import Desks, live, scroll
 from tests.browser.people import Sender
-from tests.browser.test_sessions import Line
+from tests.browser.test_sessions import logged_in
 from tests.processes import wait_until
 
 MANY = 10_000
@@ -164,12 +164,7 @@ def test_a_reader_further_down_keeps_their_place_when_a_message_arrives(desks: D
 
 
 def test_mails_that_are_heard_of_late_stand_in_their_places(desks: Desks, sender: Sender) -> None:
-    context = desks.context(sender.hub)
-    log_in(context, sender)
-    page = context.new_page()
-    line = Line(page)
-    page.goto("/activity")
-    live(page)
+    page, line = logged_in(desks, sender)
     line.cut()
     page.locator(".connection[data-state=waiting]").wait_for(state="attached")
     sender.register_many(60)
