@@ -16,7 +16,8 @@ NAMES = {
     "dbname": "database",
 }
 """What of libpq's parameters asyncpg takes as it is, and by which name."""
-UNKNOWN = ("hostaddr", "passfile", "service", "sslcert", "sslkey")
+UNUSABLE = ("hostaddr", "passfile", "service", "sslcert", "sslkey")
+"""Without these another server would be asked, or as somebody else: better none than that."""
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 10.0
 """A server that fell silent is given up after so long. TCP alone would wait for hours, and whoever holds
@@ -60,12 +61,12 @@ def connect_arguments(url: str) -> dict[str, Any]:
     """What asyncpg is told beside the address, from the query that libpq's tools understand.
 
     Hosted databases present certificates of their own making, so `require` encrypts without verifying, unless it is
-    told by what, as libpq does (PostgreSQL 18, 32.1.2, 2026-11); `verify-ca` and `verify-full` verify. What we do not
-    know is left out, but for what would lead to another database than was meant: that raises `ConfigError`.
+    told by what, as libpq does (its "Parameter Key Words", sslmode, 2026-11); `verify-ca` and `verify-full` verify.
+    Other parameters are left out. Raises `ConfigError` for a value that cannot be used, and for what is in `UNUSABLE`.
     """
     query = dict(parse_qsl(urlsplit(url).query))
     arguments: dict[str, Any] = {NAMES[name]: value for name, value in query.items() if name in NAMES}
-    for name in UNKNOWN:
+    for name in UNUSABLE:
         if name in query:
             raise ConfigError(f"DATABASE_URL has {name}, which the hub cannot use: leave it out")
     if "port" in query:

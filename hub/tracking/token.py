@@ -20,9 +20,10 @@ from hub.model import id_bytes, id_text
 
 TOKEN_CHARACTERS = 40
 MAC_BYTES = 11
-_IS_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}}").fullmatch
 SHARED = 0
 """The position of a pixel that several recipients share."""
+
+_is_token = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}}").fullmatch
 
 
 class BadToken(ValueError):
@@ -57,7 +58,7 @@ class Keys:
 
     def verify(self, token: str) -> tuple[str, int]:
         """The message id and position in `token`. Raises `BadToken` if it is not ours."""
-        if not _IS_TOKEN(token):
+        if not _is_token(token):
             raise BadToken(f"a token is {TOKEN_CHARACTERS} characters of base64url")
         raw = base64.urlsafe_b64decode(token)
         body, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
