@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
@@ -59,6 +61,17 @@ from hub.upkeep import Upkeep
 from hub.wire import Renderer
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+CALLED_FROM_ELSEWHERE = Middleware(
+    CORSMiddleware,
+    allow_origins=["*"],
+    allow_methods=["GET", "POST", "PATCH", "DELETE"],
+    allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID"],
+    expose_headers=["Retry-After", "X-Request-ID"],
+    max_age=7200,
+)
+"""A page on another site, as an Outlook add-in is one, may call with a token. The session cookie is of no use to it:
+without `Access-Control-Allow-Credentials` a browser keeps the answer from it. 7,200 s is the most Chrome heeds."""
 
 
 def create_app(config: Config) -> Starlette:
@@ -203,6 +216,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
                 ],
                 redirect_slashes=False,
             ),
+            middleware=[CALLED_FROM_ELSEWHERE],
         ),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),

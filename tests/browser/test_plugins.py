@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Desks
+from tests.browser.conftest import Desks, log_in
 from tests.browser.people import Sender
 from tests.processes import wait_until
 
@@ -78,3 +78,26 @@ def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender
     page.evaluate("(viewing) => plugin.postMessage({ viewing })", message["id"])
     assert said(page, "answer", 3)[2] == [True]
     assert said(page, "clear") == [[open_id]]
+
+
+CALL = """async ([url, token]) => {
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "Idempotency-Key": "one" };
+    const body = { subject: "From an add-in", recipients: [{ address: "reader@example.com" }] };
+    const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+    return [answer.status, (await answer.json()).subject];
+}"""
+WITH_THE_COOKIE = """
+(url) => fetch(url, { credentials: "include" }).then(({ status }) => status, ({ name }) => name)
+"""
+
+
+def test_page_on_another_site_calls_with_a_token_and_not_with_the_cookie(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    assert page.evaluate("origin") == "null"
+    url = f"{sender.hub.base_url}/api/v1/messages"
+    assert page.evaluate(CALL, [url, sender.token]) == [201, "From an add-in"]
+    with page.expect_console_message(lambda message: "blocked by CORS policy" in message.text):
+        assert page.evaluate(WITH_THE_COOKIE, url) == "TypeError"
+    desks.problems.clear()
