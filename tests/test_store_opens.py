@@ -265,3 +265,21 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Stor
         assert seen == {key: T0 + 1, second: T0, elsewhere: T0}
         await store.opens.unsee(tx, [earlier])
         assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {second: T0, elsewhere: T0}
+
+
+async def test_who_was_new_with_what_is_taken_back_was_not_seen_before(store: Store) -> None:
+    user = await store.sender()
+    message = await store.message(user)
+    same = an_open(user_id=user.id, message_id=message.id, position=0, counted=True)
+    first, again, new = (
+        replace(same, id=new_id(), at=T0 + at, counted=counted, repeat=not counted)
+        for at, counted in ((0, True), (10, False), (11, True))
+    )
+    machine = replace(new, id=new_id(), verdict=SCANNER, counted=False)
+    earlier, newcomer = (message.id, 0, "who came first"), (message.id, 0, "who came then")
+    async with store.database.write() as tx:
+        await tx.change(store.opens.added([(first, None)]))
+        await tx.change(store.opens.seen([LastSeen(*earlier, again.at), LastSeen(*newcomer, new.at)]))
+        await store.opens.unsee(tx, [again, new, machine])
+        seen = (await Standings(store.database).read(tx.fetch, [], [], [earlier, newcomer])).last_seen
+    assert seen == {earlier: first.at}

@@ -133,6 +133,7 @@ def test_pool_is_small_on_postgresql_and_there_is_none_on_sqlite() -> None:
             "postgresql://me:secret@db.example.com/hub?password=secret&sslmode=require",
             "postgresql://me:***@db.example.com/hub?sslmode=require",
         ),
+        ("postgresql://me@db.example.com/hub?sslpassword=s&Password=s", "postgresql://me@db.example.com/hub"),
         ("sqlite:///hub.db", "sqlite:///hub.db"),
     ],
 )

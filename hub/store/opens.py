@@ -95,24 +95,28 @@ class Opens:
     async def unsee(self, tx: Held, opens: Iterable[Open]) -> None:
         """Take back that clients were seen last with these opens of one message, given as before they were corrected.
 
-        Whose open counted was not seen before. Where more clients were seen than opens counted, it is not known which
-        of them were; none is then taken for seen later than with the last open before that is still a person's.
+        Whose open counted was not seen before. Whose repeat it was, was seen before, unless one of the other opens that
+        counted was theirs. Where more clients are left than such opens, it is not known which were seen before; all are
+        then taken to have been so with the last open before that is still a person's.
         """
+        rows = self._database.rows("$3", at="bigint")
+        then = f"message_id = $1 AND position = $2 AND at IN (SELECT r.at FROM {rows})"
         for position, turned in groupby(sorted(opens, key=lambda open_: open_.position), lambda open_: open_.position):
             ours = list(turned)
-            times = json.dumps([{"at": open_.at} for open_ in ours])
-            rows = self._database.rows("$3", at="bigint")
-            then = f"message_id = $1 AND position = $2 AND at IN (SELECT r.at FROM {rows})"
             pixel = (ours[0].message_id, position)
-            clients = await tx.fetch(f"SELECT client FROM last_seen WHERE {then}", *pixel, times)
+            counted = [open_.at for open_ in ours if open_.counted]
+            repeats = {open_.at for open_ in ours if open_.repeat}
+            first, again = _times({*counted} - repeats), _times(repeats)
+            new = await tx.fetch(f"DELETE FROM last_seen WHERE {then} RETURNING client", *pixel, first)
+            left = await tx.fetch(f"SELECT client FROM last_seen WHERE {then}", *pixel, again)
             before: list[int] = []
-            if len(clients) > sum(open_.counted for open_ in ours):
+            if len(left) > len(counted) - len(new):
                 found = await tx.fetch(_LAST_PERSON, *pixel, min(open_.at for open_ in ours))
                 before = [row["at"] for row in found]
             if before:
-                await tx.fetch(f"UPDATE last_seen SET at = $4 WHERE {then}", *pixel, times, max(before))
+                await tx.fetch(f"UPDATE last_seen SET at = $4 WHERE {then}", *pixel, again, max(before))
             else:
-                await tx.fetch(f"DELETE FROM last_seen WHERE {then}", *pixel, times)
+                await tx.fetch(f"DELETE FROM last_seen WHERE {then}", *pixel, again)
 
     async def early(self, fetch: Fetch, message_id: str, position: int) -> list[tuple[Open, str]]:
         """The opens of one pixel that a burst may be made of: with a client hash, so within the delivery window, and of
@@ -221,6 +225,10 @@ def _values(open_: Open) -> tuple[Any, ...]:
         *msgspec.structs.astuple(open_.place),
         *msgspec.structs.astuple(open_.device),
     )
+
+
+def _times(times: Iterable[int]) -> str:
+    return json.dumps([{"at": at} for at in times])
 
 
 def _verdict(open_: Open) -> tuple[str, str, str, str]:

@@ -95,7 +95,7 @@ def without_password(url: str) -> str:
     """The address as it may be shown in a message."""
     parts = urlsplit(url)
     query = parse_qsl(parts.query)
-    kept = [(name, value) for name, value in query if name != "password"]
+    kept = [(name, value) for name, value in query if "password" not in name.lower()]
     if not parts.password and kept == query:
         return url
     secret = ":***" if parts.password else ""
