@@ -36,10 +36,10 @@ CLOSE_SECONDS = 10.0
 LAST_SECONDS = 1.0
 """How long a connection that waits for no answer is kept when the server ends: its client may be about to ask."""
 
+TOO_LARGE_TEXT = b"Request header too large.\r\n"
 TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\nconnection: close\r\n\r\n"
-    b"Request header too large.\r\n"
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(TOO_LARGE_TEXT), TOO_LARGE_TEXT)
 )
 
 

@@ -23,6 +23,7 @@ from hub.model import (
     Event,
     EventType,
     Message,
+    MessageState,
     Open,
     Place,
     Provider,
@@ -278,6 +279,10 @@ def open_view(open_: Open, recipient: Recipient | None) -> OpenView:
     )
 
 
+NOTHING_LEFT = SeenData(0)
+"""What is told of a message that was deleted from the database by hand: its events keep their numbers in the log."""
+
+
 class Renderer:
     """Makes the JSON of events.
 
@@ -295,40 +300,45 @@ class Renderer:
 
     def view(self, event: Event, settings: Settings, base_url: str | None = None) -> EventView:
         """The event in the contract's shape."""
+        data = self._data(event, settings, base_url or self.source)
         return EventView(
             specversion="1.0",
             id=f"{event.user_id}-{event.sequence}",
             source=self.source,
-            type=event.type,
+            type=event.type if data is not NOTHING_LEFT else "notifications.seen",
             subject=event.message.id if event.message else UNSET,
             time=rfc3339(event.at),
             sequence=str(event.sequence),
             sequencetype="Integer",
             datacontenttype="application/json",
-            data=self._data(event, settings, base_url or self.source),
+            data=data,
         )
 
     def _data(self, event: Event, settings: Settings, base_url: str) -> EventData:
-        if event.open is not None and event.message is not None:
-            message = event.message
-            return OpenData(
-                notify=event.withheld is None,
-                withheld=event.withheld,
-                open=open_view(event.open, event.recipient),
-                message=MessageSummary(
-                    id=message.id,
-                    subject=message.subject,
-                    opens=message.opens,
-                    muted=policy.is_muted(message, settings),
-                    recipients=message.recipient_count,
-                    crm=message.crm,
-                ),
-                was=event.was or UNSET,
-            )
-        if isinstance(event.message, Message):
-            return MessageData(message_view(event.message, settings, self._keys, base_url))
-        if event.type == "messages.muted" and event.settings and event.settings.muted_all_at is not None:
-            return MutedData(rfc3339(event.settings.muted_all_at))
-        if event.settings is not None:
-            return SettingsData(settings_view(event.settings))
-        return SeenData(event.seen or 0)
+        match event:
+            case Event(
+                type="open.recorded" | "open.reclassified", open=Open() as open_, message=MessageState() as message
+            ):
+                return OpenData(
+                    notify=event.withheld is None,
+                    withheld=event.withheld,
+                    open=open_view(open_, event.recipient),
+                    message=MessageSummary(
+                        id=message.id,
+                        subject=message.subject,
+                        opens=message.opens,
+                        muted=policy.is_muted(message, settings),
+                        recipients=message.recipient_count,
+                        crm=message.crm,
+                    ),
+                    was=event.was or UNSET,
+                )
+            case Event(type="message.registered" | "message.updated", message=Message() as message):
+                return MessageData(message_view(message, settings, self._keys, base_url))
+            case Event(type="messages.muted", settings=Settings(muted_all_at=int() as at)):
+                return MutedData(rfc3339(at))
+            case Event(type="settings.updated", settings=Settings() as changed):
+                return SettingsData(settings_view(changed))
+            case Event(type="notifications.seen", seen=int() as seen):
+                return SeenData(seen)
+        return NOTHING_LEFT

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub import transport
 from hub.live.extension import TRANSPORT_EXTENSION
-from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, HubHttp, HubState, HubWebSocket
+from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, TOO_LARGE, HubHttp, HubState, HubWebSocket
 from tests.processes import PATIENCE_SECONDS, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: hub.example.com\r\n\r\n"
@@ -95,6 +95,11 @@ async def test_endless_request_head_is_refused() -> None:
                 await writer.drain()
         assert await status(reader) == b"431"
         await gone(reader)
+
+
+def test_refusal_of_a_head_is_as_long_as_it_says() -> None:
+    head, _, body = TOO_LARGE.partition(b"\r\n\r\n")
+    assert b"content-length: %d\r\n" % len(body) in head
 
 
 async def test_large_body_is_not_taken_for_a_head() -> None:

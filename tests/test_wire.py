@@ -164,6 +164,12 @@ def test_event_is_a_cloud_event_with_its_own_kind_of_data(
     assert all(re.fullmatch("[a-z0-9]+", name) for name in seen)
 
 
+@pytest.mark.parametrize("type_", ["open.recorded", "open.reclassified", "message.registered", "message.updated"])
+def test_event_about_what_is_gone_says_nothing_that_its_type_promises(type_: EventType) -> None:
+    seen = RENDERER.view(Event("user", 7, type_, T0), Settings())
+    assert (seen.type, seen.data, seen.sequence) == ("notifications.seen", SeenData(0), "7")
+
+
 def test_open_event_says_what_the_contract_says() -> None:
     data = msgspec.to_builtins(RENDERER.view(EVENTS[2][0], Settings()).data)
     assert {**data, "open": ...} == {
