@@ -21,7 +21,6 @@ MEASURES: dict[str, Callable[[Setting], list[Figure]]] = {
     each.NAME: each.measure for each in (hits, screen, idle, fanout, storm, growth)
 }
 RESULTS = ROOT / "bench" / "results"
-FILES = 20_000
 WIDE = 200
 
 
@@ -42,7 +41,7 @@ def main() -> int:
     if sys.platform != "linux":
         sys.stderr.write("the bench reads /proc and needs epoll: it runs on Linux only\n")
         return 1
-    allow_files(FILES)
+    allow_files()
     if asked.ledger:
         return max(ledger.main(["--database", database]) for database in ("sqlite", "postgresql"))
     console = Console(stderr=True)

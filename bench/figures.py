@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +51,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a measure is told: a folder of its own for files, whether to be quick, and where to say how it goes."""
+    """What a measure is told: a folder of its own for files, whether to be quick, whether to take the sizes that take
+    long, too, and where to say how it goes.
+    """
 
     folder: Path
     quick: bool
@@ -62,7 +65,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     """The nearest-rank percentile of values in order. Raises `BenchError` if there are none."""
     if not ordered:
         raise BenchError("nothing was measured")
-    return ordered[max(0, -(-len(ordered) * percent // 100).__int__() - 1)]
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def paired_ratio(values: Sequence[float], yardstick: Sequence[float]) -> float:

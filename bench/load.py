@@ -1,4 +1,4 @@
-"""The load: requests for pixels from a process of their own, as many as are answered or so many a second.
+"""The load: HTTP requests from a process of their own, as many as are answered or so many a second.
 
 Promise: at a constant rate each answer's time counts from the moment its request was due, not from when the
 generator came to send it, so that a server that stalls is charged for everything it kept waiting. Every

@@ -16,6 +16,8 @@ from pathlib import Path
 PACKAGES = ("uvicorn", "starlette", "websockets", "httptools", "uvloop", "databases", "aiosqlite", "asyncpg", "msgspec")
 TICKS = os.sysconf("SC_CLK_TCK")
 SYNCS = 200
+FILES = 20_000
+"""Files that one process has open at the most: 10,000 sockets, and room for all else."""
 DAMON = Path("/sys/kernel/mm/damon/admin/kdamonds")
 """Where Linux says which memory is given up though there is room (Documentation/admin-guide/mm/damon, 6.18)."""
 
@@ -87,7 +89,7 @@ def busy_seconds() -> float:
 
 
 class Watch:
-    """What the processor did while something was measured: `begin`, then `end`, then read the cores."""
+    """What the processor does from now on; after `end`, the cores that were taken can be read."""
 
     def __init__(self, *leaders: int) -> None:
         """`leaders` are measured, with the processes they started."""
@@ -117,10 +119,16 @@ def own_cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def allow_files(number: int) -> None:
-    """Let this process and its children open `number` files. Raises ValueError if the machine does not allow it."""
+def most_files() -> int:
+    """How many files a process may open here: `FILES`, or as many as the machine allows."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (number if hard == resource.RLIM_INFINITY else min(number, hard), hard))
+    return FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+
+
+def allow_files() -> None:
+    """Let this process and its children open `most_files`."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files(), hard))
 
 
 def _stat(pid: int) -> list[str]:

@@ -13,12 +13,9 @@ from dataclasses import replace
 
 from bench.bare import create_bare
 from bench.machine import allow_files
-from hub import upkeep
 from hub.app import create_app
 from hub.config import Config
 from hub.server import serve
-
-FILES = 20_000
 
 
 def main() -> int:
@@ -28,11 +25,15 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sockets-per-user", type=int, default=20)
-    parser.add_argument("--sweep-seconds", type=float, default=upkeep.SWEEP_SECONDS)
+    parser.add_argument("--sweep-seconds", type=float, default=Config().sweep_seconds)
     asked = parser.parse_args()
-    allow_files(FILES)
-    upkeep.SWEEP_SECONDS = asked.sweep_seconds
-    config = replace(Config.from_environ(), port=asked.port, max_sockets_per_user=asked.sockets_per_user)
+    allow_files()
+    config = replace(
+        Config.from_environ(),
+        port=asked.port,
+        max_sockets_per_user=asked.sockets_per_user,
+        sweep_seconds=asked.sweep_seconds,
+    )
     application = create_bare if asked.what == "bare" else create_app
     return serve(application, config, host="127.0.0.1", port=asked.port, workers=asked.workers)
 

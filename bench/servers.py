@@ -7,7 +7,6 @@ all that makes it durable, unlike that of the tests.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -21,7 +20,7 @@ from typing import ClassVar
 
 from bench import machine
 from bench.figures import BenchError
-from bench.machine import Watch
+from bench.machine import Watch, most_files
 from bench.world import SECRET
 from tests.servers import ROOT, Postgres, Valkey, free_port, start_process, wait_until
 
@@ -120,7 +119,7 @@ def nginx(name: str, folder: Path, locations: str, modules: Sequence[Path] = ())
         + f"""
 user {"root" if os.geteuid() == 0 else "nobody"};
 worker_processes 1;
-worker_rlimit_nofile {_files_allowed()};
+worker_rlimit_nofile {most_files()};
 pid {home}/pid;
 error_log {home}/error.log;
 events {{ worker_connections 16384; }}
@@ -148,12 +147,6 @@ def lacking(modules: Sequence[Path] = ()) -> str:
 
 def _nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
-
-
-def _files_allowed() -> int:
-    """How many files a process may be allowed to open here."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return 20_000 if hard == resource.RLIM_INFINITY else min(hard, 20_000)
 
 
 @contextmanager

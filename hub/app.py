@@ -149,6 +149,7 @@ async def _open(config: Config, stack: AsyncExitStack) -> _Parts:
         datasets,
         credentials,
         log_check_seconds=config.log_check_seconds,
+        sweep_seconds=config.sweep_seconds,
         clock=now,
     )
     await stack.enter_async_context(upkeep)

@@ -55,6 +55,7 @@ class Config:
     connect_seconds: float = 10.0
     send_seconds: float = 10.0
     log_check_seconds: float = 30.0
+    sweep_seconds: float = 600.0
     stream_seconds: float = 600.0
     drain_seconds: float = 5.0
     commit_seconds: float = 0.6

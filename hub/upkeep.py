@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 MACHINE_SECONDS = 2.0
 DATASETS_SECONDS = 60.0
-SWEEP_SECONDS = 600.0
 ADOPT_SECONDS = 30.0
 USES_SECONDS = 2.0
 LAST_USES_SECONDS = 1.0
@@ -45,6 +44,7 @@ class Upkeep:
         credentials: Credentials,
         *,
         log_check_seconds: float,
+        sweep_seconds: float,
         clock: Clock,
     ) -> None:
         self._connections = connections
@@ -62,7 +62,7 @@ class Upkeep:
             ("the look for spools left behind", ADOPT_SECONDS, self._adopt),
             ("the look at the machine", MACHINE_SECONDS, self._look_at_the_machine),
             ("the reload of data sets", DATASETS_SECONDS, self._reload),
-            ("the sweep of old rows", SWEEP_SECONDS, self._sweep),
+            ("the sweep of old rows", sweep_seconds, self._sweep),
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
