@@ -39,7 +39,7 @@ class Draft:
     """Hits that go into one transaction, in their order.
 
     `batch` is how they were judged, by what was read before their turn; None if that has to be done in the
-    transaction. `failure` is why it could not be read. `sequences` is where the draft left its users' logs, once it
+    transaction. `failure` is why they could not be read for, or judged. `sequences` is where the draft left its users' logs, once it
     is committed as it was judged.
     """
 
@@ -159,11 +159,10 @@ class Commits:
         messages = {hit.message_id for hit in hits}
         pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
         clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
-        standing = await self._standings.read(fetch, messages, pixels, clients if self._repeat_ms else ())
+        known = await self._standings.read(fetch, messages, pixels, clients if self._repeat_ms else ())
         # Who was seen later than now was seen before the clock was set back, which says nothing of what is a repeat.
         latest = self._clock() + self._repeat_ms
-        seen = {client: at for client, at in standing.last_seen.items() if at <= latest}
-        known = Known(standing.users, standing.messages, standing.recipients, seen)
+        known.last_seen = {client: at for client, at in known.last_seen.items() if at <= latest}
         early: set[tuple[str, int]] = set()
         viewed: dict[str, list[int]] = {}
         for hit in hits:

@@ -139,17 +139,19 @@ class Pipeline:
         while True:
             self._since = [] if self._keeping is None else [self._keeping]
             known = await read(hits)
+            if known is None:
+                return None
             kept = [draft.sequences for draft in self._since if draft is not self._keeping]
-            if known is None or None not in kept:
-                break
-        for sequences in kept:
-            if known is not None and sequences is not None:
-                known.follow(sequences)
-        return known
+            followed = [sequences for sequences in kept if sequences is not None]
+            if len(followed) == len(kept):
+                for sequences in followed:
+                    known.follow(sequences)
+                return known
 
     def _take(self) -> list[Waiting]:
         """The first that wait, as many as there is room for, without those that have to be held back."""
         taken: list[Waiting] = []
+        # As it was before: several hits on one message may go together.
         busy = frozenset(self._busy)
         while self._waiting and len(self._ready.hits) + len(taken) < BATCH:
             waiting = self._waiting.popleft()

@@ -19,6 +19,8 @@ from hub.store.database import DatabaseAway
 from tests.processes import eventually
 
 HEARTBEAT = 0.05
+TICK = 0.001
+"""What the clock of an event loop may lack."""
 
 
 def a_notice(sequence: int) -> Notice:
@@ -31,13 +33,14 @@ class Client:
 
     fast: bool = True
     heard: list[dict[str, Any]] = field(default_factory=list)
+    heard_at: list[float] = field(default_factory=list)
     reads: asyncio.Event = field(default_factory=asyncio.Event)
 
     def write_frame(self, frames: bytes) -> bool:
         if self.fast:
             while frames:
                 size = frames[1]
-                self.heard.append(json.loads(frames[2 : 2 + size]))
+                self._hear(frames[2 : 2 + size])
                 frames = frames[2 + size :]
         return self.fast
 
@@ -47,7 +50,11 @@ class Client:
 
     async def send(self, message: dict[str, str]) -> None:
         await self.reads.wait()
-        self.heard.append(json.loads(message["text"]))
+        self._hear(message["text"])
+
+    def _hear(self, text: str | bytes) -> None:
+        self.heard.append(json.loads(text))
+        self.heard_at.append(asyncio.get_running_loop().time())
 
     @property
     def numbers(self) -> list[int]:
@@ -101,10 +108,22 @@ async def test_idle_socket_has_heartbeats_that_an_event_puts_off() -> None:
         await eventually(lambda: len(client.heard) == 2)
         assert client.heard == [{"type": "heartbeat", "sequence": 1}] * 2
         listener.offer(Run([a_notice(2)]))
-        spoke_at = listener.spoke_at
         await eventually(lambda: len(client.heard) == 4)
-        assert listener.spoke_at - spoke_at >= HEARTBEAT
+        assert client.heard_at[3] - client.heard_at[2] >= HEARTBEAT - TICK
         assert client.heard[2:] == [{"type": "event", "event": 2}, {"type": "heartbeat", "sequence": 2}]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_whatever_is_sent_ends_a_silence(fast: bool) -> None:
+    client = Client(fast=fast)
+    client.reads.set()
+    socket = Socket(cast(Any, client), 5.0)
+    before = socket.spoke_at
+    while asyncio.get_running_loop().time() == before:
+        await asyncio.sleep(0)
+    await socket.send(b'{"type":"error"}')
+    assert client.heard == [{"type": "error"}]
+    assert socket.spoke_at > before
 
 
 async def test_nothing_overtakes_what_a_slow_client_has_to_wait_for() -> None:

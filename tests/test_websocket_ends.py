@@ -40,15 +40,6 @@ async def test_client_that_never_connects_is_closed_with_4408(tmp_path: Path, mi
         assert await socket.closed() == 4408
 
 
-async def test_error_frame_ends_a_silence(hub: Hub, sender: Sender) -> None:
-    async with sender.socket() as (socket, _):
-        [listener] = hub.app.state.socket._connections._all()
-        before = listener.spoke_at
-        await socket.connection.send("x")
-        assert (await socket.hear())["code"] == "bad_frame"
-        await eventually(lambda: listener.spoke_at > before)
-
-
 async def test_client_that_has_more_than_the_log_is_closed_with_4001_and_told_so(hub: Hub, sender: Sender) -> None:
     await hub.fill_log(sender, 30)
     async with sender.socket() as (socket, _):

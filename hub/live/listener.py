@@ -39,7 +39,7 @@ class Listener:
     # There may be ten thousand.
     __slots__ = (
         *("_bytes", "_held", "_live_bytes", "_max_bytes", "_queue", "_waiter", "base_url", "behind", "closing"),
-        *("credential", "on_work", "position", "spoke_at", "stream", "user_id", "write"),
+        *("credential", "on_work", "position", "stream", "user_id", "write"),
     )
 
     def __init__(
@@ -62,8 +62,6 @@ class Listener:
         self._held: list[Notice] = []
         self.on_work: Callable[[], None] | None = None
         """Called whenever there may be something to do; who sends for this listener sets it, or uses `wait`."""
-        self.spoke_at = 0.0
-        """When something was sent last, on the event loop's clock."""
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -90,10 +88,8 @@ class Listener:
         if self.write is None or self.behind or self._queue or run.notices[0].sequence != self.position + 1:
             return False
         frames = run.frames(self.stream)
-        if frames:
-            if not self.write(frames):
-                return False
-            self.spoke_at = asyncio.get_running_loop().time()
+        if frames and not self.write(frames):
+            return False
         self.position = run.notices[-1].sequence
         return True
 

@@ -40,11 +40,14 @@ class Disconnected(Exception):
 class Socket:
     """One WebSocket with a deadline on every send."""
 
-    __slots__ = ("_send_seconds", "_websocket", "_write_frame")
+    __slots__ = ("_loop", "_send_seconds", "_websocket", "_write_frame", "spoke_at")
 
     def __init__(self, websocket: WebSocket, send_seconds: float) -> None:
         self._websocket = websocket
         self._send_seconds = send_seconds
+        self._loop = asyncio.get_running_loop()
+        self.spoke_at = self._loop.time()
+        """When something was sent last, on the event loop's clock."""
         self._write_frame: Callable[[bytes], bool] | None = extension(websocket.scope).get("frame")
 
     async def receive(self) -> str | None:
@@ -57,7 +60,10 @@ class Socket:
 
     def write(self, frames: bytes) -> bool:
         """Send whole frames at once; False if the server has no such way, or the client does not read fast enough."""
-        return self._write_frame is not None and self._write_frame(frames)
+        if self._write_frame is None or not self._write_frame(frames):
+            return False
+        self.spoke_at = self._loop.time()
+        return True
 
     async def send(self, frame: bytes) -> None:
         """Send a text frame. Raises `Disconnected`, or TimeoutError if the client does not read."""
@@ -68,6 +74,7 @@ class Socket:
                 await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
             except GONE:
                 raise Disconnected from None
+        self.spoke_at = self._loop.time()
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a code; a client that does not even read that is cut off."""
@@ -109,7 +116,6 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._sending = False
         self._silent = False
-        listener.spoke_at = self._loop.time()
         listener.on_work = self._work
         listener.write = socket.write
         self._timer = self._loop.call_later(heartbeat_seconds, self._beat)
@@ -146,19 +152,17 @@ class Writer:
             if self._silent:
                 self._silent = False
                 await self._socket.send(encode(Heartbeat(listener.position)))
-        listener.spoke_at = self._loop.time()
         listener.write = self._socket.write
         self._sending = False
 
     def _beat(self) -> None:
         """Send a heartbeat if nothing was sent for so long, and look again when it may be time for the next."""
         now = self._loop.time()
-        due = self._listener.spoke_at + self._heartbeat_seconds
-        if due <= now:
-            due = now + self._heartbeat_seconds
+        spoke_at = self._socket.spoke_at
+        if spoke_at + self._heartbeat_seconds <= now:
             if not self._sending and self._socket.write(text_frame(encode(Heartbeat(self._listener.position)))):
-                self._listener.spoke_at = now
+                spoke_at = self._socket.spoke_at
             else:
-                self._silent = True
+                spoke_at, self._silent = now, True
                 self._work()
-        self._timer = self._loop.call_at(due, self._beat)
+        self._timer = self._loop.call_at(spoke_at + self._heartbeat_seconds, self._beat)

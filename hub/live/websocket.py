@@ -185,7 +185,6 @@ class Sockets:
             error = await self._use(frame, listener.user_id)
             if error is not None:
                 await socket.send(encode(error))
-                listener.spoke_at = asyncio.get_running_loop().time()
 
     async def _use(self, frame: str | None, user_id: str) -> Error | None:
         """Do what a frame asks; the error to answer, if it could not be used."""

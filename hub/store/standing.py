@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hub.batch import PixelKey
-from hub.model import MessageState, Recipient, User
+from hub.batch import Known, PixelKey
+from hub.model import MessageState, Recipient
 from hub.store import users
 from hub.store.database import Database, Fetch
 
-Client = tuple[str, int, str]
+SeenKey = tuple[str, int, str]
 
 
 class _State(MessageState, array_like=True, frozen=True):
@@ -27,19 +27,6 @@ _messages = msgspec.json.Decoder(list[_State], strict=False)
 _recipients = msgspec.json.Decoder(list[tuple[str, int, str, str | None]])
 _seen = msgspec.json.Decoder(list[tuple[str, int, str, int]])
 _encode = msgspec.json.Encoder().encode
-
-
-class Standing(msgspec.Struct):
-    """How things stand, as far as a batch of hits is concerned.
-
-    The messages and their owners by id; the recipients by the message's id and their position; and when each client
-    (message id, position, keyed hash) was last taken for a person.
-    """
-
-    users: dict[str, User]
-    messages: dict[str, MessageState]
-    recipients: dict[PixelKey, Recipient]
-    last_seen: dict[Client, int]
 
 
 class Standings:
@@ -72,9 +59,10 @@ class Standings:
         self._select = f"SELECT {owners} AS users, {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
 
     async def read(
-        self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[PixelKey], clients: Iterable[Client]
-    ) -> Standing:
-        """How the messages with these ids, the recipients at these pixels and these clients stand.
+        self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[PixelKey], clients: Iterable[SeenKey]
+    ) -> Known:
+        """How the messages with these ids, the recipients at these pixels and these clients (message id, position, keyed
+        hash) stand.
 
         `fetch` asks, inside a transaction or outside of any.
         """
@@ -84,7 +72,7 @@ class Standings:
             _text([{"message_id": id_, "position": position} for id_, position in pixels]),
             _text([{"message_id": id_, "position": position, "client": c} for id_, position, c in clients]),
         )
-        return Standing(
+        return Known(
             {row.id: users.user_of(row) for row in _users.decode(row["users"])},
             {message.id: message for message in _messages.decode(row["messages"])},
             {(id_, at): Recipient(address, name) for id_, at, address, name in _recipients.decode(row["recipients"])},
