@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from hub.batch import corrected, recorded, taken_back
@@ -47,14 +47,14 @@ class BeyondTheLog(ValueError):
 
 
 class NewMessage(Struct, frozen=True):
-    """A message to register. `sent_at` is None while it is being written."""
+    """A message to register. `sent_at` is None while it is being written; unset, it is sent as it is registered."""
 
     subject: str
     recipients: tuple[Recipient, ...]
     template: str | None
     format: Literal["html", "plain"]
     shared: bool
-    sent_at: int | None
+    sent_at: int | UnsetType | None
     provider: Provider | None
     crm: Crm | None
 
@@ -263,7 +263,7 @@ def _registered(new: NewMessage, user: User, now: int) -> Message:
         template=new.template,
         format=new.format,
         shared=new.shared,
-        sent_at=new.sent_at,
+        sent_at=now if new.sent_at is UNSET else new.sent_at,
         provider=new.provider,
         crm=new.crm,
         muted=None,

@@ -205,7 +205,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
             Router(
                 [
                     *_resources(
-                        MessagesApi(auth, messages, actions, parts.keys, now),
+                        MessagesApi(auth, messages, actions, parts.keys),
                         OpensApi(auth, messages, opens, events, parts.renderer),
                         account,
                         session,

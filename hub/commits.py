@@ -39,8 +39,8 @@ class Draft:
     """Hits that go into one transaction, in their order.
 
     `batch` is how they were judged, by what was read before their turn; None if that has to be done in the
-    transaction. `failure` is why they could not be read for, or judged. `sequences` is where the draft left its users' logs, once it
-    is committed as it was judged.
+    transaction. `failure` is why they could not be read for, or judged. `sequences` is where the draft left its users'
+    logs, once it is committed as it was judged.
     """
 
     def __init__(self, repeat_ms: int) -> None:

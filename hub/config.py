@@ -20,11 +20,14 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SECRET_MIN_CHARACTERS = 16
 WHOLE_MOST_DIGITS = 12
+MAPPED_BITS = 96
+"""How many an IPv4 address has before its own where it is written as IPv6 (RFC 4291, 2.5.5.2)."""
 FILE_NAME_BYTES = 240
 """Of the 255 that file systems take, what is left beside the ends that SQLite and the spool put to a name."""
 
-UNUSABLE_IN_A_LINK = re.compile(r"[\s\"'<>\\`{}|^\x00-\x1f\x7f]")
-"""What no address may have in it (RFC 3986): it would end the attribute of the HTML it is put in, or the line."""
+UNUSABLE_IN_A_LINK = re.compile(r"[\s\"'<>\\`{}|^?#@]|%(?![0-9A-Fa-f]{2})")
+"""What no address that pixels begin with may have in it (RFC 3986): it would end the path, the attribute of the HTML it
+is put in, or the line."""
 DATA_DIR = Path("hub-data")
 
 
@@ -186,10 +189,11 @@ def _public_url(text: str | None) -> str | None:
         return None
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        has_host = all((parts.hostname or "").rstrip(".").split("."))
+        usable = parts.scheme in ("http", "https") and has_host and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username or UNUSABLE_IN_A_LINK.search(text):
+    if not usable or not text.isprintable() or UNUSABLE_IN_A_LINK.search(text):
         raise ConfigError(f"HUB_PUBLIC_URL is {text[:80]!r}: set it to an address like https://hub.example.com")
     return text.rstrip("/")
 
@@ -206,12 +210,20 @@ def _networks(text: str | None) -> tuple[Network, ...]:
     networks = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         try:
-            networks.append(ipaddress.ip_network(item))
+            networks.append(_plain(ipaddress.ip_network(item)))
         except ValueError:
             raise ConfigError(
                 f"HUB_TRUSTED_PROXIES has {item[:60]!r}: give networks like 10.0.0.0/8, separated by commas"
             ) from None
     return tuple(networks)
+
+
+def _plain(network: Network) -> Network:
+    """The network as peers are compared with it: IPv4, if it is one written as IPv6."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < MAPPED_BITS:
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - MAPPED_BITS))
 
 
 def _file(name: str, text: str | None) -> Path | None:

@@ -16,7 +16,7 @@ from hub.actions import Actions, Claim, NewMessage, NotFound
 from hub.api.asked import MOST_NAME, Checks, Query, answer, in_turns, length, read_body, read_nothing
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
-from hub.model import MOST_GIVEN, Clock, Crm, Message, Provider, Recipient, Settings, is_id
+from hub.model import MOST_GIVEN, Crm, Message, Provider, Recipient, Settings, is_id
 from hub.store.idempotency import KeyReused
 from hub.store.messages import Messages
 from hub.tracking.token import Keys
@@ -67,12 +67,11 @@ class MessagePage(Struct):
 class MessagesApi:
     """The endpoints under `/messages`."""
 
-    def __init__(self, auth: Auth, messages: Messages, actions: Actions, keys: Keys, clock: Clock) -> None:
+    def __init__(self, auth: Auth, messages: Messages, actions: Actions, keys: Keys) -> None:
         self._auth = auth
         self._messages = messages
         self._actions = actions
         self._keys = keys
-        self._clock = clock
 
     async def register(self, request: Request) -> Response:
         """`POST /messages`."""
@@ -92,7 +91,7 @@ class MessagesApi:
             body_hash = hashlib.sha256(msgspec.json.encode(body)).hexdigest()
             claim = Claim(key.decode(errors="backslashreplace"), body_hash, rendered)
         try:
-            result = await self._actions.register(user.id, new_message(body, self._clock()), base_url, claim)
+            result = await self._actions.register(user.id, new_message(body), base_url, claim)
         except KeyReused:
             raise invalid("Idempotency-Key", "came before with another body; use a new key") from None
         text = result if isinstance(result, str) else rendered(*result)
@@ -169,7 +168,7 @@ def path_id(request: Request, what: str) -> str:
     return text
 
 
-def new_message(body: MessageBody, now: int) -> NewMessage:
+def new_message(body: MessageBody) -> NewMessage:
     """The message that a body asks to register. Raises a 422 `Problem` that names every wrong field."""
     checks = Checks()
     checks.text("subject", body.subject, MOST_SUBJECT)
@@ -180,7 +179,7 @@ def new_message(body: MessageBody, now: int) -> NewMessage:
         _check_address(checks, f"recipients[{place}].address", recipient.address)
         checks.text(f"recipients[{place}].name", recipient.name, MOST_NAME)
     _check_names(checks, body.provider, body.crm)
-    sent_at = now if body.sent_at is UNSET else _time(checks, body.sent_at)
+    sent_at = UNSET if body.sent_at is UNSET else _time(checks, body.sent_at)
     checks.done()
     return NewMessage(
         subject=body.subject,

@@ -61,8 +61,7 @@ class Standings:
     async def read(
         self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[PixelKey], clients: Iterable[SeenKey]
     ) -> Known:
-        """How the messages with these ids, the recipients at these pixels and these clients (message id, position, keyed
-        hash) stand.
+        """How the messages with these ids, the recipients at these pixels and these clients stand.
 
         `fetch` asks, inside a transaction or outside of any.
         """
