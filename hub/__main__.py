@@ -27,9 +27,8 @@ from rich.table import Table
 
 from hub import demo as demonstration
 from hub.accounts import AccountError, add_user, create_token
-from hub.api.asked import MOST_NAME, is_name
+from hub.api.asked import MOST_ADDRESS, MOST_NAME, is_mail_address, is_name
 from hub.api.auth import TOKEN_PREFIX, new_secret
-from hub.api.messages import MOST_ADDRESS
 from hub.api.passwords import password_problem
 from hub.app import create_app
 from hub.config import Config, ConfigError
@@ -120,8 +119,7 @@ def user() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> None:
     """Make an account for EMAIL."""
-    local, at, domain = email.rpartition("@")
-    if not (at and local and domain) or not email.isprintable() or " " in email or len(email) > MOST_ADDRESS:
+    if not is_mail_address(email) or len(email) > MOST_ADDRESS:
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     _check_name(name)
     password = _read_password() if password_stdin else _ask_password()

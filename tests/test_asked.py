@@ -14,8 +14,8 @@ from starlette.requests import Request
 
 from hub.api.asked import (
     DRAINED_BYTES,
-    MAX_BODY_BYTES,
-    MAX_NUMBER,
+    MOST_BODY_BYTES,
+    MOST_NUMBER,
     Checks,
     Query,
     decode_body,
@@ -107,9 +107,9 @@ async def test_body_in_chunks_is_put_together() -> None:
 
 
 async def test_body_of_256_kib_is_taken_and_one_byte_more_is_not() -> None:
-    assert len(await read_bytes(a_request(chunks=[b"x" * MAX_BODY_BYTES]))) == MAX_BODY_BYTES
+    assert len(await read_bytes(a_request(chunks=[b"x" * MOST_BODY_BYTES]))) == MOST_BODY_BYTES
     with pytest.raises(Problem) as caught:
-        await read_bytes(a_request(chunks=[b"x" * MAX_BODY_BYTES, b"x"]))
+        await read_bytes(a_request(chunks=[b"x" * MOST_BODY_BYTES, b"x"]))
     assert caught.value.status == 413
 
 
@@ -118,9 +118,9 @@ async def test_body_without_end_is_not_read_to_its_end() -> None:
 
     def endless() -> Iterable[bytes]:
         nonlocal read
-        for _ in range(4 * DRAINED_BYTES // MAX_BODY_BYTES):
-            read += MAX_BODY_BYTES
-            yield b"x" * MAX_BODY_BYTES
+        for _ in range(4 * DRAINED_BYTES // MOST_BODY_BYTES):
+            read += MOST_BODY_BYTES
+            yield b"x" * MOST_BODY_BYTES
 
     request = a_request()
     feed = iter(endless())
@@ -132,7 +132,7 @@ async def test_body_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(Problem) as caught:
         await read_bytes(request)
     assert caught.value.status == 413
-    assert read <= DRAINED_BYTES + MAX_BODY_BYTES
+    assert read <= DRAINED_BYTES + MOST_BODY_BYTES
 
 
 async def test_body_that_ends_early_is_a_400() -> None:
@@ -173,7 +173,7 @@ def test_checks_with_nothing_wrong_raise_nothing() -> None:
         ("limit=%20+5", "limit"),
         ("limit=%D9%A5", "limit"),
         ("limit=00000000000000005", "limit"),
-        (f"after={MAX_NUMBER + 1}", "after"),
+        (f"after={MOST_NUMBER + 1}", "after"),
         ("all=yes", "all"),
         ("all=True", "all"),
         ("cursor=", "cursor"),
@@ -196,10 +196,10 @@ def test_query_that_is_wrong_names_its_parameter(query: str, field: str) -> None
 def test_query_that_is_right_is_read() -> None:
     cursor = new_id()
     asked = Query(
-        a_request(f"limit=1000&after={MAX_NUMBER}&all=false&cursor={cursor}&q=a%20b"),
+        a_request(f"limit=1000&after={MOST_NUMBER}&all=false&cursor={cursor}&q=a%20b"),
         *("limit", "after", "all", "cursor", "q"),
     )
-    assert (asked.limit(), asked.whole("after", 0)) == (1000, MAX_NUMBER)
+    assert (asked.limit(), asked.whole("after", 0)) == (1000, MOST_NUMBER)
     assert (asked.flag("all"), asked.cursor(), asked.text("q")) == (False, cursor, "a b")
 
 
@@ -234,7 +234,7 @@ async def test_body_of_a_call_that_takes_none_may_be_empty(chunks: tuple[bytes, 
         (b"null", 422, "body"),
         (b"nonsense", 422, "body"),
         (b"\xff", 422, "body"),
-        (b" " * (MAX_BODY_BYTES + 1), 413, None),
+        (b" " * (MOST_BODY_BYTES + 1), 413, None),
     ],
 )
 async def test_body_of_a_call_that_takes_none_is_refused(

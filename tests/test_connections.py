@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.live.bus import Item, Notice, Revoked
-from hub.live.connections import REPLAY_LIMIT, Connections, TooManyListeners
-from hub.live.listener import GOING_DOWN, HELD_LIMIT, NOT_AUTHENTICATED, TOO_SLOW, Listener
+from hub.live.connections import MOST_REPLAYED, Connections, TooManyListeners
+from hub.live.listener import GOING_DOWN, MOST_HELD, NOT_AUTHENTICATED, TOO_SLOW, Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.model import Event, Settings, Stream, User
 from hub.store.database import DatabaseAway
@@ -261,8 +261,8 @@ async def test_listener_gets_everything_once_and_in_order_whatever_the_bus_does(
         (5, 3, 1, False, 5),
         (5, 6, 4, False, 5),
         (5, 6, 5, True, 5),
-        (REPLAY_LIMIT, 1, 0, True, 0),
-        (REPLAY_LIMIT + 1, 1, 0, False, REPLAY_LIMIT + 1),
+        (MOST_REPLAYED, 1, 0, True, 0),
+        (MOST_REPLAYED + 1, 1, 0, False, MOST_REPLAYED + 1),
         (0, 1, 1, False, 0),
     ],
 )
@@ -320,11 +320,11 @@ async def test_live_events_of_a_listener_that_never_reads_its_log_are_bounded() 
     desk = Desk()
     listener = await desk.started()
     listener.fall_behind()
-    for sequence in range(1, HELD_LIMIT * 2):
+    for sequence in range(1, MOST_HELD * 2):
         desk.log.head = sequence
         desk.deliver(a_notice(sequence))
-    assert len(listener._held) == HELD_LIMIT
-    assert await desk.all_sent(listener) == list(range(1, HELD_LIMIT * 2))
+    assert len(listener._held) == MOST_HELD
+    assert await desk.all_sent(listener) == list(range(1, MOST_HELD * 2))
 
 
 async def test_listeners_of_a_user_are_limited_and_others_are_not() -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sse_starlette.sse import AppStatus, _get_shutdown_state
 
-from hub.live.connections import REPLAY_LIMIT
+from hub.live.connections import MOST_REPLAYED
 from hub.live.sse import Streams
 from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
@@ -144,17 +144,17 @@ async def test_last_event_id_of_nothing_yet(hub: Hub, sender: Sender, after: str
         assert first["id"] == ("1" if after == "0" else "3")
 
 
-@pytest.mark.parametrize("lost", [0, REPLAY_LIMIT + 2])
+@pytest.mark.parametrize("lost", [0, MOST_REPLAYED + 2])
 async def test_reset_says_where_the_log_stands_when_the_rest_cannot_be_replayed(
     hub: Hub, sender: Sender, lost: int
 ) -> None:
-    await hub.fill_log(sender, REPLAY_LIMIT + 1)
+    await hub.fill_log(sender, MOST_REPLAYED + 1)
     async with streamed(sender.http, last_event_id=lost) as stream:
         reset = await stream.event()
-        assert (reset["event"], reset["id"]) == ("reset", str(REPLAY_LIMIT + 1))
-        assert json.loads(reset["data"]) == {"sequence": REPLAY_LIMIT + 1}
+        assert (reset["event"], reset["id"]) == ("reset", str(MOST_REPLAYED + 1))
+        assert json.loads(reset["data"]) == {"sequence": MOST_REPLAYED + 1}
         await sender.register()
-        assert (await stream.event())["id"] == str(REPLAY_LIMIT + 2)
+        assert (await stream.event())["id"] == str(MOST_REPLAYED + 2)
 
 
 async def test_stream_that_has_more_than_the_log_ends_and_is_reset(hub: Hub, sender: Sender) -> None:

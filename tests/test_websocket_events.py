@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hub.live.connections import REPLAY_LIMIT
+from hub.live.connections import MOST_REPLAYED
 from hub.transport import HubWebSocket
 from tests.api import MACHINE, Hub, Sender
 
@@ -166,15 +166,15 @@ async def test_resume_from_beyond_the_log_is_not_recovered(hub: Hub, sender: Sen
 
 
 async def test_resume_of_1000_events_is_replayed_and_of_one_more_is_not(hub: Hub, sender: Sender) -> None:
-    await hub.fill_log(sender, REPLAY_LIMIT + 1)
+    await hub.fill_log(sender, MOST_REPLAYED + 1)
     async with sender.socket(stream="history", after=1) as (socket, connected):
         assert connected["recovered"]
-        for sequence in range(2, REPLAY_LIMIT + 2):
+        for sequence in range(2, MOST_REPLAYED + 2):
             assert (await socket.event())["sequence"] == str(sequence)
     async with sender.socket(stream="history", after=0) as (socket, connected):
-        assert (connected["recovered"], connected["sequence"]) == (False, REPLAY_LIMIT + 1)
+        assert (connected["recovered"], connected["sequence"]) == (False, MOST_REPLAYED + 1)
         await sender.register()
-        assert (await socket.event())["sequence"] == str(REPLAY_LIMIT + 2)
+        assert (await socket.event())["sequence"] == str(MOST_REPLAYED + 2)
 
 
 async def test_resume_from_before_a_trimmed_log_is_not_recovered(hub: Hub, sender: Sender) -> None:

@@ -16,20 +16,33 @@ from msgspec import Meta, Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from hub.api.problems import FieldError, Problem, invalid, invalid_fields
+from hub.api.problems import FieldError, Problem, invalid, invalid_fields, not_found
 from hub.model import is_id
 
-MAX_BODY_BYTES = 256 * 1024
+MOST_BODY_BYTES = 256 * 1024
+"""The contract's: more is answered 413."""
+
 DRAINED_BYTES = 16 * 1024 * 1024
+"""How much of a body that is too long is read all the same: a client that is still sending hears no answer."""
+
 BODY_SECONDS = 30.0
+"""How long a body may take, as a router gives a request."""
+
 TURN_SECONDS = 0.005
 """How long the event loop makes an answer before it does something else."""
-LIMIT = 50
-MAX_LIMIT = 1000
+
+PAGE_ITEMS = 50
+MOST_PAGE_ITEMS = 1000
 """How many items a page has, and may have."""
+
 MOST_NAME = 200
 """Characters of a name, be it a person's, a token's or a template's."""
-MAX_NUMBER = 2**53
+
+MOST_ADDRESS = 254
+"""Characters of a mail address (RFC 5321 4.5.3.1.3, less the brackets)."""
+
+MOST_NUMBER = 2**53
+"""Up to here JavaScript tells whole numbers apart."""
 
 _JOINERS = {ord(joiner): "_" for joiner in "\u200c\u200d"}
 _AT = re.compile(r"^(?P<what>.*) - at `(?P<path>[^`]*)`$", re.DOTALL)
@@ -78,7 +91,7 @@ async def _read_bytes(request: Request) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
-                if size <= MAX_BODY_BYTES:
+                if size <= MOST_BODY_BYTES:
                     body += chunk
                 elif size > DRAINED_BYTES:
                     break
@@ -86,7 +99,7 @@ async def _read_bytes(request: Request) -> bytes:
         raise Problem(400, "incomplete", "The body ended early.") from None
     except TimeoutError:
         raise Problem(408, "too-slow", f"The body took more than {BODY_SECONDS:g} s.") from None
-    if size > MAX_BODY_BYTES:
+    if size > MOST_BODY_BYTES:
         raise Problem(413, "too-large", "A body may have 256 KiB at the most.")
     return bytes(body)
 
@@ -94,7 +107,7 @@ async def _read_bytes(request: Request) -> bytes:
 async def refuse_too_much(request: Request) -> None:
     """Raise a 413 `Problem` for a request that announces more than a body may have, whether it is read or not."""
     announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+    if announced.isdigit() and int(announced) > MOST_BODY_BYTES:
         await read_bytes(request)
 
 
@@ -141,6 +154,20 @@ def is_name(text: str) -> bool:
     The joiners belong to words of Persian and of India's languages, and to emoji.
     """
     return 0 < len(text) <= MOST_NAME and not text.isspace() and text.translate(_JOINERS).isprintable()
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether it looks like a mail address, of any length: something on both sides of an @, all of it to be shown."""
+    local, _, domain = text.rpartition("@")
+    return bool(local and domain) and text.isprintable() and " " not in text
+
+
+def path_id(request: Request, what: str) -> str:
+    """The id in the path of `what`. Raises a 404 `Problem` for what cannot be one."""
+    text: str = request.path_params["id"]
+    if not is_id(text):
+        raise not_found(what)
+    return text
 
 
 def length(most: int, least: int = 0) -> Meta:
@@ -192,7 +219,7 @@ class Query:
                 raise invalid(name, "is given more than once")
         self._values = dict(items)
 
-    def whole(self, name: str, default: int, *, least: int = 0, most: int = MAX_NUMBER) -> int:
+    def whole(self, name: str, default: int, *, least: int = 0, most: int = MOST_NUMBER) -> int:
         """A whole number between `least` and `most`."""
         text = self._values.get(name)
         if text is None:
@@ -201,9 +228,9 @@ class Query:
             raise invalid(name, f"must be a whole number from {least} to {most}")
         return int(text)
 
-    def limit(self, default: int = LIMIT) -> int:
+    def limit(self, default: int = PAGE_ITEMS) -> int:
         """How many items a page is to have."""
-        return self.whole("limit", default, least=1, most=MAX_LIMIT)
+        return self.whole("limit", default, least=1, most=MOST_PAGE_ITEMS)
 
     def flag(self, name: str) -> bool | None:
         """`true`, `false`, or None if it is not given."""

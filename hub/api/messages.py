@@ -13,10 +13,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, Claim, NewMessage, NotFound
-from hub.api.asked import MOST_NAME, Checks, Query, answer, in_turns, length, read_body, read_nothing
+from hub.api.asked import (
+    MOST_ADDRESS,
+    MOST_NAME,
+    Checks,
+    Query,
+    answer,
+    in_turns,
+    is_mail_address,
+    length,
+    path_id,
+    read_body,
+    read_nothing,
+)
 from hub.api.auth import Auth
 from hub.api.problems import invalid, not_found
-from hub.model import MOST_GIVEN, Crm, Message, Provider, Recipient, Settings, is_id
+from hub.model import MOST_GIVEN, Crm, Message, Provider, Recipient, Settings
 from hub.store.idempotency import KeyReused
 from hub.store.messages import Messages
 from hub.tracking.token import Keys
@@ -24,7 +36,6 @@ from hub.wire import MessageView, from_rfc3339, message_view, rfc3339
 
 MOST_RECIPIENTS = 500
 MOST_SUBJECT = 1000
-MOST_ADDRESS = 254
 MOST_KEY = 200
 
 
@@ -160,14 +171,6 @@ class MessagesApi:
         return message_view(message, settings, self._keys, self._auth.base_url(request))
 
 
-def path_id(request: Request, what: str) -> str:
-    """The id in the path. Raises a 404 `Problem` for what cannot be one."""
-    text: str = request.path_params["id"]
-    if not is_id(text):
-        raise not_found(what)
-    return text
-
-
 def new_message(body: MessageBody) -> NewMessage:
     """The message that a body asks to register. Raises a 422 `Problem` that names every wrong field."""
     checks = Checks()
@@ -176,7 +179,10 @@ def new_message(body: MessageBody) -> NewMessage:
     if not 1 <= len(body.recipients) <= MOST_RECIPIENTS:
         checks.wrong("recipients", f"has {len(body.recipients)}; it may have 1 to {MOST_RECIPIENTS}")
     for place, recipient in enumerate(body.recipients[:MOST_RECIPIENTS]):
-        _check_address(checks, f"recipients[{place}].address", recipient.address)
+        if is_mail_address(recipient.address):
+            checks.text(f"recipients[{place}].address", recipient.address, MOST_ADDRESS)
+        else:
+            checks.wrong(f"recipients[{place}].address", "is not a mail address like name@example.com")
         checks.text(f"recipients[{place}].name", recipient.name, MOST_NAME)
     _check_names(checks, body.provider, body.crm)
     sent_at = UNSET if body.sent_at is UNSET else _time(checks, body.sent_at)
@@ -214,14 +220,6 @@ def _time(checks: Checks, text: str | None) -> int | None:
     except ValueError as error:
         checks.wrong("sent_at", str(error))
         return None
-
-
-def _check_address(checks: Checks, field: str, address: str) -> None:
-    local, at, domain = address.rpartition("@")
-    if not at or not local or not domain or any(c.isspace() or not c.isprintable() for c in address):
-        checks.wrong(field, "is not a mail address like name@example.com")
-    else:
-        checks.text(field, address, MOST_ADDRESS)
 
 
 def _check_names(checks: Checks, provider: Provider | None, crm: Crm | None) -> None:

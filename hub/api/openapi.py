@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from hub.api.asked import LIMIT, MAX_LIMIT, MAX_NUMBER
+from hub.api.asked import MOST_NUMBER, MOST_PAGE_ITEMS, PAGE_ITEMS
 from hub.api.auth import HTTPS_COOKIE
 from hub.api.documents import VERSION
 from hub.api.messages import MOST_KEY, MessageBody, MessagePage, MessagePatch
@@ -46,7 +46,7 @@ class Operation(NamedTuple):
     status: int = 200
     body: type[Struct] | None = None
     query: tuple[str, ...] = ()
-    limit: int = LIMIT
+    limit: int = PAGE_ITEMS
 
 
 OPERATIONS = (
@@ -98,15 +98,15 @@ OPERATIONS = (
 )
 
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    "limit": {"type": "integer", "minimum": 1, "maximum": MOST_PAGE_ITEMS},
     "cursor": {"type": "string", "minLength": ID_CHARACTERS, "maxLength": ID_CHARACTERS},
     "q": {"type": "string", "maxLength": 200},
     "template": {"type": "string", "maxLength": 200},
     "opened": {"type": "boolean"},
     "all": {"type": "boolean", "default": False},
-    "after": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0},
+    "after": {"type": "integer", "minimum": 0, "maximum": MOST_NUMBER, "default": 0},
     "stream": {"type": "string", "enum": ["notifications", "history"], "default": "notifications"},
-    "last_event_id": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
+    "last_event_id": {"type": "integer", "minimum": 0, "maximum": MOST_NUMBER},
 }
 DOCUMENTS = {
     "openapi": "This document",

@@ -7,9 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub import policy
-from hub.api.asked import Query, answer, in_turns
+from hub.api.asked import Query, answer, in_turns, path_id
 from hub.api.auth import Auth
-from hub.api.messages import path_id
 from hub.api.problems import not_found
 from hub.model import Event, User
 from hub.store.events import Events

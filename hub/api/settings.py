@@ -9,10 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, BeyondTheLog
-from hub.api.asked import MAX_NUMBER, MOST_NAME, Checks, Query, answer, length, read_body, read_nothing
+from hub.api.asked import MOST_NAME, MOST_NUMBER, Checks, Query, answer, length, path_id, read_body, read_nothing
 from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
-from hub.api.messages import path_id
 from hub.api.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, Passwords, password_problem
 from hub.api.problems import Problem, invalid, not_found
 from hub.api.session import ACCOUNT_ATTEMPTS
@@ -46,7 +45,7 @@ class MePatch(Struct, forbid_unknown_fields=True):
 class SeenBody(Struct, forbid_unknown_fields=True):
     """Up to where notifications are read."""
 
-    sequence: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+    sequence: Annotated[int, Meta(ge=0, le=MOST_NUMBER)]
 
 
 class TokenBody(Struct, forbid_unknown_fields=True):

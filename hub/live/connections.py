@@ -24,7 +24,7 @@ from hub.store.users import Users
 
 logger = logging.getLogger(__name__)
 
-REPLAY_LIMIT = 1000
+MOST_REPLAYED = 1000
 """Events replayed to a client that comes back; were there more, it reads them over REST."""
 
 PAGES_A_TURN = 2
@@ -190,11 +190,11 @@ class Connections:
     async def start(self, listener: Listener, user: User, after: int | None) -> bool:
         """Begin where the client left off, or now; returns whether everything since `after` will come.
 
-        `user.sequence` must be read after the listener was added. More than `REPLAY_LIMIT` events, or
+        `user.sequence` must be read after the listener was added. More than `MOST_REPLAYED` events, or
         some already deleted, and none are replayed. Raises `DatabaseAway`.
         """
         head = user.sequence
-        if after is not None and after < head <= after + REPLAY_LIMIT:
+        if after is not None and after < head <= after + MOST_REPLAYED:
             page = await self._pages.after(user, after, listener.base_url)
             # A log is deleted from its beginning: with the next, all are there.
             if page and page[0].sequence == after + 1:

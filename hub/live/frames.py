@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from hub.model import Stream
 from hub.wire import SettingsView
 
-Sequence = Annotated[int, Meta(ge=0, le=2**53)]
+SequenceNumber = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Connect(Struct, tag_field="type", tag="connect", forbid_unknown_fields=True):
@@ -19,7 +19,7 @@ class Connect(Struct, tag_field="type", tag="connect", forbid_unknown_fields=Tru
 
     token: str | None = None
     stream: Stream = "notifications"
-    after: Sequence | None = None
+    after: SequenceNumber | None = None
 
 
 class Viewing(Struct, tag_field="type", tag="viewing", forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ class Viewing(Struct, tag_field="type", tag="viewing", forbid_unknown_fields=Tru
 class Seen(Struct, tag_field="type", tag="seen", forbid_unknown_fields=True):
     """The notifications up to this sequence are read."""
 
-    sequence: Sequence
+    sequence: SequenceNumber
 
 
 class Connected(Struct, tag_field="type", tag="connected"):

@@ -16,7 +16,7 @@ from hub import policy
 from hub.live.bus import Notice, Run
 from hub.model import Stream
 
-HELD_LIMIT = 1000
+MOST_HELD = 1000
 
 GOING_DOWN = 4001
 TOO_SLOW = 4008
@@ -164,7 +164,7 @@ class Listener:
     def _hold(self, notice: Notice) -> None:
         """Keep a live event until the log is read. What is too much leaves a gap, and a gap is read from the log."""
         self._held.append(notice)
-        if len(self._held) > HELD_LIMIT:
+        if len(self._held) > MOST_HELD:
             del self._held[0]
 
     def _rouse(self) -> None:

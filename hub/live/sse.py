@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hub.api.asked import MAX_NUMBER, Query
+from hub.api.asked import MOST_NUMBER, Query
 from hub.api.auth import Auth
 from hub.api.problems import Problem, invalid, unavailable
 from hub.config import Config
@@ -139,6 +139,6 @@ def _stream(text: str | None) -> Stream:
 def _after(text: str | None) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 16) or int(text) > MAX_NUMBER:
+    if not (text.isascii() and text.isdigit() and len(text) <= 16) or int(text) > MOST_NUMBER:
         raise invalid("last_event_id", "must be the id of an event that came before")
     return int(text)

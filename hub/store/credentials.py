@@ -74,7 +74,11 @@ class Credentials:
             row = await tx.fetch_one(
                 "INSERT INTO tokens (id, user_id, name, hash, created_at) VALUES ($1, $2, $3, $4, $5)"
                 " RETURNING id, name, created_at, last_used_at",
-                *(new_id(), user_id, name, token_hash, at),
+                new_id(),
+                user_id,
+                name,
+                token_hash,
+                at,
             )
         return _token(_present(row))
 
@@ -112,13 +116,20 @@ class Credentials:
         async with self._database.write() as tx:
             if not await tx.fetch(
                 f"SELECT id FROM users WHERE id = $1 AND password_hash = $2 {self._database.for_update}",
-                *(user_id, password_hash),
+                user_id,
+                password_hash,
             ):
                 return None
             row = await tx.fetch_one(
                 "INSERT INTO sessions (id, user_id, hash, created_at, last_used_at, expires_at, device)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
-                *(new_id(), user_id, session_hash, at, at, at + SESSION_MS, device),
+                new_id(),
+                user_id,
+                session_hash,
+                at,
+                at,
+                at + SESSION_MS,
+                device,
             )
         return str(_present(row)["id"])
 
@@ -127,7 +138,8 @@ class Credentials:
         row = await self._database.find(
             f"SELECT s.id AS credential_id, s.last_used_at, {_USER} FROM sessions s"
             " JOIN users u ON u.id = s.user_id WHERE s.hash = $1 AND s.expires_at > $2",
-            *(session_hash, at),
+            session_hash,
+            at,
         )
         return Credential("session", row["credential_id"], user_from(row), row["last_used_at"]) if row else None
 
@@ -138,7 +150,8 @@ class Credentials:
         rows = await self._database.fetch(
             "SELECT id, created_at, last_used_at, device FROM sessions"
             " WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC",
-            *(user_id, at),
+            user_id,
+            at,
         )
         return [SessionRow(row["id"], row["created_at"], row["last_used_at"], row["device"]) for row in rows]
 
@@ -161,7 +174,10 @@ class Credentials:
             if not await tx.fetch(
                 "UPDATE users SET password_hash = $3, name = coalesce($4, name)"
                 " WHERE id = $1 AND password_hash = $2 RETURNING id",
-                *(user_id, old_hash, new_hash, name),
+                user_id,
+                old_hash,
+                new_hash,
+                name,
             ):
                 return None
             rows = await tx.fetch(
@@ -178,7 +194,8 @@ class Credentials:
         row = await self._database.find(
             f"SELECT c.last_used_at, {_USER} FROM {table} c JOIN users u ON u.id = c.user_id"
             f" WHERE c.id = $1 AND {valid}",
-            *(credential.id, at),
+            credential.id,
+            at,
         )
         return Credential(credential.kind, credential.id, user_from(row), row["last_used_at"]) if row else None
 
@@ -189,7 +206,8 @@ class Credentials:
             f"SELECT 'token' AS kind, id FROM tokens WHERE id IN {self._database.texts('$1')}"
             f" UNION ALL SELECT 'session', id FROM sessions WHERE id IN {self._database.texts('$1')}"
             " AND expires_at > $2",
-            *(ids, at),
+            ids,
+            at,
         )
         return {key_of(row["kind"], row["id"]) for row in rows}
 

@@ -74,7 +74,9 @@ class Events:
             "SELECT count(*) AS n FROM events e JOIN opens o ON o.id = e.open_id"
             " WHERE e.user_id = $1 AND e.sequence > $2 AND e.sequence <= $3"
             " AND e.type = 'open.recorded' AND e.notified AND o.counted",
-            *(user_id, seen_sequence, sequence),
+            user_id,
+            seen_sequence,
+            sequence,
         )
         return row["n"] if row else 0
 
@@ -92,7 +94,9 @@ class Events:
             if old and old[-1]["at"] > ahead:
                 then = await tx.fetch_one(
                     "SELECT at FROM events WHERE user_id = $1 AND sequence > $2 AND at <= $3 ORDER BY sequence LIMIT 1",
-                    *(user_id, old[-1]["sequence"], ahead),
+                    user_id,
+                    old[-1]["sequence"],
+                    ahead,
                 )
                 while old and old[-1]["at"] > ahead and (then is None or then["at"] >= before):
                     old.pop()

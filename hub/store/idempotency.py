@@ -25,12 +25,17 @@ class IdempotencyKeys:
         """
         await tx.fetch(
             "DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2 AND created_at < $3",
-            *(user_id, key, at - KEPT_MS),
+            user_id,
+            key,
+            at - KEPT_MS,
         )
         taken = await tx.fetch(
             "INSERT INTO idempotency_keys (user_id, key, created_at, body_hash, answer)"
             " VALUES ($1, $2, $3, $4, '') ON CONFLICT DO NOTHING RETURNING key",
-            *(user_id, key, at, body_hash),
+            user_id,
+            key,
+            at,
+            body_hash,
         )
         if taken:
             return None

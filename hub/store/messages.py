@@ -68,7 +68,8 @@ class Messages:
             "INSERT INTO recipients (message_id, position, address, name, opens)"
             f" SELECT $2, r.position, r.address, r.name, 0"
             f" FROM {self._database.rows('$1', position='integer', address='text', name='text')}",
-            *(json.dumps(rows), message.id),
+            json.dumps(rows),
+            message.id,
         )
 
     async def get(self, user_id: str, message_id: str) -> Message | None:
@@ -149,7 +150,9 @@ class Messages:
         names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 3))
         rows = await tx.fetch(
             f"UPDATE messages SET {names} WHERE id = $1 AND user_id = $2 RETURNING id",
-            *(message_id, user_id, *values.values()),
+            message_id,
+            user_id,
+            *values.values(),
         )
         return bool(rows)
 
@@ -166,7 +169,8 @@ class Messages:
         await tx.fetch("INSERT INTO viewings (message_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING", message_id, at)
         await tx.fetch(
             "UPDATE messages SET viewed_at = $2 WHERE id = $1 AND (viewed_at IS NULL OR viewed_at < $2)",
-            *(message_id, at),
+            message_id,
+            at,
         )
         await tx.fetch(
             "UPDATE users SET views = views + 1 WHERE id = (SELECT user_id FROM messages WHERE id = $1)", message_id
@@ -176,7 +180,9 @@ class Messages:
         """When the sender was looking at the message, between two times."""
         rows = await fetch(
             "SELECT at FROM viewings WHERE message_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at",
-            *(message_id, earliest, latest),
+            message_id,
+            earliest,
+            latest,
         )
         return [row["at"] for row in rows]
 

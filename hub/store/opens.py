@@ -125,7 +125,8 @@ class Opens:
         rows = await fetch(
             f"SELECT {columns('o')}, o.client_hash FROM opens o WHERE o.message_id = $1 AND o.position = $2"
             " AND o.client_hash IS NOT NULL AND o.verdict IN ('human', 'scanner') ORDER BY o.id LIMIT 1000",
-            *(message_id, position),
+            message_id,
+            position,
         )
         return [(open_from(row), row["client_hash"]) for row in rows]
 
@@ -147,7 +148,10 @@ class Opens:
                     f"SELECT {columns('o')} FROM opens o WHERE o.message_id = $1 AND o.counted = {counted}"
                     f" AND o.id >= $2 AND o.at BETWEEN $3 AND $4 AND {wanted}"
                     f" ORDER BY o.counted DESC, o.id DESC LIMIT {MOST_AT_ONCE}",
-                    *(message_id, first, earliest, latest),
+                    message_id,
+                    first,
+                    earliest,
+                    latest,
                 )
         return sorted(map(open_from, rows[:MOST_AT_ONCE]), key=lambda open_: open_.id)
 

@@ -57,7 +57,9 @@ class Search:
         async def found(messages: str, conditions: Sequence[str], *wanted: str) -> Sequence[Row]:
             return await self._database.fetch(
                 f"SELECT {columns} FROM {messages} WHERE {' AND '.join(conditions)} ORDER BY m.id DESC LIMIT {limit:d}",
-                *(*args, f"%{escaped}%", *wanted),
+                *args,
+                f"%{escaped}%",
+                *wanted,
             )
 
         if not await self._serves(text):

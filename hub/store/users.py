@@ -66,7 +66,13 @@ class Users:
                 "INSERT INTO users (id, email, name, role, password_hash, created_at, realtime_notifications,"
                 " muted_all_sequence, sequence, seen_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0)"
                 f" ON CONFLICT (email) DO NOTHING RETURNING {_ALL}",
-                *(new_id(), email.lower(), name, role, password_hash, at, True),
+                new_id(),
+                email.lower(),
+                name,
+                role,
+                password_hash,
+                at,
+                True,
             )
         if row is None:
             raise EmailTaken(email)
