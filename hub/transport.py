@@ -17,7 +17,8 @@ from uvicorn.server import ServerState
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from hub.live.allowance import TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON, Allowance
+from hub.live.allowance import TOO_MANY_FRAMES_REASON, Allowance
+from hub.live.close_codes import CloseCode
 from hub.live.extension import TRANSPORT_EXTENSION
 
 HEAD_BYTES = 64 * 1024
@@ -329,12 +330,12 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         # Neither what it said now is used, nor its pings answered.
         self.conn.events_received()
         self.conn.data_to_send()
-        self.conn.fail(TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
+        self.conn.fail(CloseCode.TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
         self.close_sent = True
         self.stop_keepalive()
-        self.scope["extensions"][TRANSPORT_EXTENSION]["closed"] = TOO_MANY_FRAMES
+        self.scope["extensions"][TRANSPORT_EXTENSION]["closed"] = CloseCode.TOO_MANY_FRAMES
         self.queue.put_nowait(
-            {"type": "websocket.disconnect", "code": TOO_MANY_FRAMES, "reason": TOO_MANY_FRAMES_REASON}
+            {"type": "websocket.disconnect", "code": CloseCode.TOO_MANY_FRAMES, "reason": TOO_MANY_FRAMES_REASON}
         )
         self.transport.write(b"".join(self.conn.data_to_send()))
         # To close while it is still sending would be a reset, which can overtake the code.
@@ -367,7 +368,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
                 self.frames = []
-                self.conn.send_close(1007)
+                self.conn.send_close(CloseCode.NOT_UTF_8)
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()

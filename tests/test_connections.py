@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.live.bus import Item, Notice, Revoked
+from hub.live.close_codes import CloseCode
 from hub.live.connections import MOST_REPLAYED, Connections, TooManyListeners
-from hub.live.listener import GOING_DOWN, MOST_HELD, NOT_AUTHENTICATED, TOO_SLOW, Listener
+from hub.live.listener import MOST_HELD, Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.model import Event, Settings, Stream, User
 from hub.store.database import DatabaseAway
@@ -301,7 +302,7 @@ async def test_too_much_waiting_closes_the_listener_and_lets_go_of_it_all() -> N
     assert (listener.closing, listener.queued_bytes, desk.connections.queued_bytes) == (None, 20, 20)
     desk.deliver(a_notice(3))
     assert listener.closing is not None
-    assert listener.closing.code == TOO_SLOW
+    assert listener.closing.code == CloseCode.TOO_SLOW
     assert listener.take() == []
     desk.deliver(a_notice(4))
     assert listener.queued_bytes == 0
@@ -344,16 +345,16 @@ async def test_revoked_credential_closes_its_listeners_only() -> None:
     ended, other = desk.listener(credential="token:1"), desk.listener(credential="session:1")
     desk.deliver(Revoked("token:1"), Revoked("token:unknown"))
     assert ended.closing is not None
-    assert ended.closing.code == NOT_AUTHENTICATED
+    assert ended.closing.code == CloseCode.NOT_AUTHENTICATED
     assert other.closing is None
 
 
 async def test_first_reason_to_close_counts() -> None:
     listener = Desk().listener()
-    listener.close(NOT_AUTHENTICATED, "revoked")
-    listener.close(GOING_DOWN, "going down")
+    listener.close(CloseCode.NOT_AUTHENTICATED, "revoked")
+    listener.close(CloseCode.GOING_DOWN, "going down")
     assert listener.closing is not None
-    assert listener.closing.code == NOT_AUTHENTICATED
+    assert listener.closing.code == CloseCode.NOT_AUTHENTICATED
 
 
 async def test_event_of_one_user_reaches_no_other() -> None:
@@ -374,4 +375,4 @@ async def test_account_that_is_gone_closes_its_listeners() -> None:
     cast(Any, desk.log).get = nobody
     await desk.connections.catch_up(listener)
     assert listener.closing is not None
-    assert listener.closing.code == NOT_AUTHENTICATED
+    assert listener.closing.code == CloseCode.NOT_AUTHENTICATED

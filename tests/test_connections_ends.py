@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from hub.live.close_codes import CloseCode
 from hub.live.connections import PAGES_A_TURN, Turnstile
-from hub.live.listener import GOING_DOWN, Closing
+from hub.live.listener import Closing
 from hub.live.log_pages import PAGE
 from tests.test_connections import Desk, Log, a_notice
 
@@ -30,7 +31,8 @@ async def test_drain_closes_everybody_spread_over_the_time_it_has(count: int, at
     await desk.connections.drain(4.0, sleep)
     assert sum(slept) == pytest.approx(lasts)
     assert max((after - before for before, after in pairwise(closed)), default=0) == at_once
-    assert [listener.closing for listener in listeners] == [Closing(GOING_DOWN, "the server is going down")] * count
+    said = Closing(CloseCode.GOING_DOWN, "the server is going down")
+    assert [listener.closing for listener in listeners] == [said] * count
 
 
 async def test_listener_that_comes_while_draining_is_closed_at_once() -> None:
@@ -38,7 +40,7 @@ async def test_listener_that_comes_while_draining_is_closed_at_once() -> None:
     await desk.connections.drain(0)
     late = desk.listener()
     assert late.closing is not None
-    assert late.closing.code == GOING_DOWN
+    assert late.closing.code == CloseCode.GOING_DOWN
 
 
 async def test_wait_ends_with_the_silence_or_with_what_breaks_it() -> None:

@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import pytest
 
+from hub.live.close_codes import CloseCode
 from hub.live.connections import LOG_WENT_BACK
-from hub.live.listener import GOING_DOWN, Closing, Listener
+from hub.live.listener import Closing, Listener
 from tests.processes import eventually
 from tests.test_connections import ME, Desk, Log, a_notice
 
-WENT_BACK = Closing(GOING_DOWN, LOG_WENT_BACK)
+WENT_BACK = Closing(CloseCode.GOING_DOWN, LOG_WENT_BACK)
 
 
 async def ahead_of_the_log(desk: Desk, head: int) -> Listener:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.live.listener import NOT_AUTHENTICATED
+from hub.live.close_codes import CloseCode
 from tests.processes import eventually
 from tests.test_connections import Desk, Log
 
@@ -13,7 +13,7 @@ async def test_check_closes_whose_credential_is_gone_though_no_bus_said_so() -> 
     desk.log.revoked.add("token:1")
     await desk.connections.check()
     assert gone.closing is not None
-    assert gone.closing.code == NOT_AUTHENTICATED
+    assert gone.closing.code == CloseCode.NOT_AUTHENTICATED
     assert kept.closing is None
 
 

@@ -21,7 +21,8 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from hub.__main__ import cli
 from hub.app import create_app
 from hub.config import Config
-from hub.live import connections, frames, websocket
+from hub.live import frames
+from hub.live.close_codes import CloseCode
 from hub.model import EventType, VerdictName, Withheld
 from hub.tracking.pixel import HEADERS
 from tests.hub_process import Start
@@ -33,9 +34,6 @@ DEPLOY = (ROOT / "docs/deploy.md").read_text()
 DESIGN = (ROOT / "docs/design.md").read_text()
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-
-NOT_SENT_BY_US = {1007, 1009, 1012}
-"""The close codes that the protocol names because uvicorn sends them."""
 
 
 def section(text: str, title: str) -> str:
@@ -83,9 +81,7 @@ def test_environment_defaults_are_documented() -> None:
 
 def test_close_codes_are_those_of_the_code() -> None:
     table = {int(cell) for cell in first_cells(section(PROTOCOL, "WebSocket")) if cell.isdigit()}
-    constants = {**vars(connections), **vars(websocket)}
-    ours = {value for name, value in constants.items() if name.isupper() and value in (1013, *range(4000, 5000))}
-    assert table == ours | NOT_SENT_BY_US
+    assert table == set(CloseCode)
 
 
 def test_event_types_are_those_of_the_code() -> None:

@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.store.*", "hub.spool"),
     (
         *(f"hub.live.{name}" for name in ("bus", "redis_bus", "log_pages", "listener", "connections")),
-        *(f"hub.live.{name}" for name in ("allowance", "extension", "frames", "socket")),
+        *(f"hub.live.{name}" for name in ("allowance", "close_codes", "extension", "frames", "socket")),
     ),
     ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from hub.live.bus import Notice, Run, text_frame
+from hub.live.close_codes import CloseCode
 from hub.live.connections import Connections
 from hub.live.listener import Listener
 from hub.live.socket import CloseSocket, Socket, Writer
@@ -159,7 +160,7 @@ async def test_log_is_read_for_who_is_behind_however_often_that_fails(monkeypatc
 async def test_reason_for_the_end_is_raised_in_the_group() -> None:
     async def closed() -> None:
         async with a_writer(Client()) as listener:
-            listener.close(4001, "the server is going down")
+            listener.close(CloseCode.GOING_DOWN, "the server is going down")
             await asyncio.Event().wait()
 
     with pytest.raises(ExceptionGroup) as ended:
@@ -175,7 +176,7 @@ async def test_nothing_is_sent_after_the_end() -> None:
         async with a_writer(client) as listener:
             pass
         listener.offer(Run([a_notice(2)]))
-        listener.close(4001, "the server is going down")
+        listener.close(CloseCode.GOING_DOWN, "the server is going down")
         await eventually(lambda: len(other.heard) == 2, what="heartbeats were due")
     assert client.heard == []
 

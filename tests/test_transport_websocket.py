@@ -12,7 +12,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from hub import transport
-from hub.live.allowance import FRAMES_AT_ONCE, TOO_MANY_FRAMES
+from hub.live.allowance import FRAMES_AT_ONCE
+from hub.live.close_codes import CloseCode
 from hub.live.extension import TRANSPORT_EXTENSION
 from tests.processes import eventually
 from tests.test_transport import QUICK_SECONDS, client, gone, running, status
@@ -134,10 +135,11 @@ async def test_frames_beyond_the_allowance_are_closed_with_4429(flood: bytes) ->
         writer.write(flood)
         heard = [each async for each in frames(reader)]
         assert heard[-1][0] == CLOSE
-        assert int.from_bytes(heard[-1][1][:2]) == TOO_MANY_FRAMES
+        assert int.from_bytes(heard[-1][1][:2]) == CloseCode.TOO_MANY_FRAMES
         assert len(heard) - 1 <= FRAMES_AT_ONCE
         await eventually(lambda: app.ended and not server.server_state.connections)
-        assert app.heard[-1]["code"] == app.scope["extensions"][TRANSPORT_EXTENSION]["closed"] == TOO_MANY_FRAMES
+        told = app.heard[-1]["code"], app.scope["extensions"][TRANSPORT_EXTENSION]["closed"]
+        assert told == (CloseCode.TOO_MANY_FRAMES, CloseCode.TOO_MANY_FRAMES)
         assert len(app.heard) - 1 <= FRAMES_AT_ONCE
 
 

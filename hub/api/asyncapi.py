@@ -13,10 +13,9 @@ from msgspec import Struct
 
 from hub.api.auth import HTTPS_COOKIE
 from hub.api.documents import VERSION
-from hub.live.allowance import TOO_MANY_FRAMES
+from hub.live.close_codes import CloseCode
 from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing
-from hub.live.listener import GOING_DOWN, NOT_AUTHENTICATED, NOT_THE_PROTOCOL, TOO_MANY_SOCKETS, TOO_SLOW
-from hub.live.websocket import NO_CONNECT, SOCKET_PATH, SUBPROTOCOL, TRY_AGAIN_LATER, WRONG_ORIGIN
+from hub.live.websocket import SOCKET_PATH, SUBPROTOCOL
 from hub.model import EventType
 from hub.wire import EVENT_DATA, EventView, MessageData, MutedData, OpenData, SeenData, SettingsData
 
@@ -39,18 +38,6 @@ DATA: dict[EventType, type[Struct]] = {
     "messages.muted": MutedData,
     "settings.updated": SettingsData,
     "notifications.seen": SeenData,
-}
-
-CLOSE_CODES = {
-    TRY_AGAIN_LATER: "the database is away",
-    GOING_DOWN: "the server is going down",
-    TOO_SLOW: "too slow",
-    NOT_THE_PROTOCOL: "not the protocol",
-    NOT_AUTHENTICATED: "no token, or a bad or a revoked one",
-    WRONG_ORIGIN: "a page that is not the hub's own",
-    NO_CONNECT: "no connect frame in 10 s",
-    TOO_MANY_SOCKETS: "too many sockets for this user",
-    TOO_MANY_FRAMES: "too many frames",
 }
 
 
@@ -92,7 +79,7 @@ def document() -> dict[str, Any]:
                 "description": "Text frames of the subprotocol glimpse.v1, one JSON object each. Credentials are the "
                 "session's cookie with the hub's own Origin, an Authorization header, or the token in the first "
                 "frame. Close codes from 4400 on say not to come back without a change: "
-                + "; ".join(f"{code} {meaning}" for code, meaning in CLOSE_CODES.items())
+                + "; ".join(f"{code} {code.meaning}" for code in CloseCode)
                 + ".",
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names.values()},
                 "bindings": {"ws": {"method": "GET", "headers": _headers(), "bindingVersion": "0.1.0"}},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
-TOO_MANY_FRAMES = 4429
 TOO_MANY_FRAMES_REASON = f"more than {FRAMES_PER_SECOND} frames a second"
 
 

@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from hub.live.bus import Item, Notice, Revoked, runs
-from hub.live.listener import GOING_DOWN, NOT_AUTHENTICATED, Listener
+from hub.live.close_codes import CloseCode
+from hub.live.listener import Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.model import Clock, Stream, User
 from hub.store.credentials import Credentials
@@ -113,7 +114,7 @@ class Connections:
         listener = Listener(user_id, stream, credential, self._max_bytes, base_url)
         listeners.add(listener)
         if self.draining:
-            listener.close(GOING_DOWN, "the server is going down")
+            listener.close(CloseCode.GOING_DOWN, "the server is going down")
         return listener
 
     def remove(self, listener: Listener) -> None:
@@ -129,7 +130,7 @@ class Connections:
             if isinstance(item, Revoked):
                 for listener in self._all():
                     if listener.credential == item.credential:
-                        listener.close(NOT_AUTHENTICATED, "the credential was revoked")
+                        listener.close(CloseCode.NOT_AUTHENTICATED, "the credential was revoked")
         for run in runs(items):
             if listeners := self._by_user.get(run.notices[0].user_id):
                 for listener in listeners:
@@ -155,7 +156,7 @@ class Connections:
             valid = await self._credentials.valid({each.credential for each in listeners}, self._clock())
             for listener in listeners:
                 if listener.credential not in valid:
-                    listener.close(NOT_AUTHENTICATED, "the credential was revoked or has expired")
+                    listener.close(CloseCode.NOT_AUTHENTICATED, "the credential was revoked or has expired")
             await self._compare(listeners)
 
     def _doubt(self, user_id: str) -> None:
@@ -178,7 +179,7 @@ class Connections:
         for listener, position in zip(listeners, stood, strict=True):
             head = heads.get(listener.user_id, position)
             if position > head:
-                listener.close(GOING_DOWN, LOG_WENT_BACK)
+                listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
             elif listener.position < head:
                 listener.fall_behind()
 
@@ -209,10 +210,10 @@ class Connections:
         # While it is behind, only this moves it.
         user = await self._users.get(listener.user_id)
         if user is None:
-            listener.close(NOT_AUTHENTICATED, "the account is gone")
+            listener.close(CloseCode.NOT_AUTHENTICATED, "the account is gone")
             return
         if listener.position > user.sequence:
-            listener.close(GOING_DOWN, LOG_WENT_BACK)
+            listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
             return
         self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
 
@@ -228,7 +229,7 @@ class Connections:
         some = -(-len(listeners) // DRAIN_STEPS)
         for place in range(0, len(listeners), some or 1):
             for listener in listeners[place : place + some]:
-                listener.close(GOING_DOWN, "the server is going down")
+                listener.close(CloseCode.GOING_DOWN, "the server is going down")
             await sleep(seconds / DRAIN_STEPS)
 
     def _all(self) -> list[Listener]:

@@ -14,22 +14,17 @@ from dataclasses import dataclass
 
 from hub import policy
 from hub.live.bus import Notice, Run
+from hub.live.close_codes import CloseCode
 from hub.model import Stream
 
 MOST_HELD = 1000
 
-GOING_DOWN = 4001
-TOO_SLOW = 4008
-NOT_THE_PROTOCOL = 4400
-NOT_AUTHENTICATED = 4401
-TOO_MANY_SOCKETS = 4409
-
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Why a listener is to end, as a WebSocket close code and a reason."""
+    """Why a listener is to end, as a WebSocket says it."""
 
-    code: int
+    code: CloseCode
     reason: str
 
 
@@ -103,7 +98,7 @@ class Listener:
                 self._live_bytes += len(notice.event)
                 if self._live_bytes > self._max_bytes:
                     self._queue.clear()
-                    self.close(TOO_SLOW, "too slow: come back and resume")
+                    self.close(CloseCode.TOO_SLOW, "too slow: come back and resume")
         elif notice.sequence > self.position:
             self._hold(notice)
             self.fall_behind()
@@ -126,7 +121,7 @@ class Listener:
         for notice in held:
             self._offer_one(notice)
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """Have the listener ended; the first reason counts."""
         if self.closing is None:
             self.closing = Closing(code, reason)

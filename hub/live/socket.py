@@ -12,6 +12,7 @@ from collections.abc import Callable
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.live.bus import text_frame
+from hub.live.close_codes import CloseCode
 from hub.live.connections import Connections
 from hub.live.extension import drop, extension
 from hub.live.frames import Heartbeat
@@ -27,7 +28,7 @@ GONE = (WebSocketDisconnect, RuntimeError, OSError)
 class CloseSocket(Exception):
     """The socket is to be closed with this code."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason

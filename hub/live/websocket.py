@@ -20,11 +20,12 @@ from hub.actions import Actions, BeyondTheLog, NotFound
 from hub.api.auth import Auth
 from hub.api.problems import Problem, unavailable
 from hub.config import Config
-from hub.live.allowance import TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON, Allowance
+from hub.live.allowance import TOO_MANY_FRAMES_REASON, Allowance
+from hub.live.close_codes import CloseCode
 from hub.live.connections import Connections, TooManyListeners, Turnstile
 from hub.live.extension import extension
 from hub.live.frames import Connect, Connected, Error, Seen, Viewing, decode
-from hub.live.listener import GOING_DOWN, NOT_AUTHENTICATED, NOT_THE_PROTOCOL, TOO_MANY_SOCKETS, TOO_SLOW, Listener
+from hub.live.listener import Listener
 from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
 from hub.model import User, is_id
 from hub.store.credentials import Credential
@@ -35,12 +36,9 @@ logger = logging.getLogger(__name__)
 
 SOCKET_PATH = "/api/v1/ws"
 SUBPROTOCOL = "glimpse.v1"
-TRY_AGAIN_LATER = 1013
-WRONG_ORIGIN = 4403
-"""For clients to know. Here it is always seen before the upgrade, and refused with 403."""
-
-NO_CONNECT = 4408
 LEFT = 1005
+"""No code at all (RFC 6455, 7.1.5): what is counted for a client that left."""
+
 NEWCOMERS_A_TURN = 4
 """Clients that are let in in one turn of the event loop."""
 
@@ -92,9 +90,9 @@ class Sockets:
         socket = Socket(websocket, self._config.send_seconds)
         try:
             if offered and SUBPROTOCOL not in offered:
-                raise CloseSocket(NOT_THE_PROTOCOL, f"offer the subprotocol {SUBPROTOCOL}")
+                raise CloseSocket(CloseCode.NOT_THE_PROTOCOL, f"offer the subprotocol {SUBPROTOCOL}")
             if claimed and credential is None:
-                raise CloseSocket(NOT_AUTHENTICATED, "the token is not valid")
+                raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "the token is not valid")
             base_url = self._auth.base_url(websocket)
             # It is let in, perhaps for days: what was only needed for that goes.
             scope["headers"] = []
@@ -105,11 +103,11 @@ class Sockets:
         except Disconnected:
             self._on_close(extension(scope).get("closed", LEFT))
         except TimeoutError:
-            self._on_close(TOO_SLOW)
+            self._on_close(CloseCode.TOO_SLOW)
             socket.abort()
         except DatabaseAway:
-            self._on_close(TRY_AGAIN_LATER)
-            await socket.close(TRY_AGAIN_LATER, "try again in a moment")
+            self._on_close(CloseCode.TRY_AGAIN_LATER)
+            await socket.close(CloseCode.TRY_AGAIN_LATER, "try again in a moment")
 
     async def _let_in(self, socket: Socket, credential: Credential | None, base_url: str) -> tuple[Listener, Connected]:
         """Take the connect frame: the socket's listener, which stands where its client does, and the answer."""
@@ -118,16 +116,16 @@ class Sockets:
         if connect.token is not None:
             credential = await self._auth.by_token(connect.token)
         if credential is None:
-            raise CloseSocket(NOT_AUTHENTICATED, "no valid token, and no session")
+            raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "no valid token, and no session")
         try:
             listener = self._connections.add(credential.user.id, connect.stream, credential.key, base_url)
         except TooManyListeners:
-            raise CloseSocket(TOO_MANY_SOCKETS, "this user has too many sockets open") from None
+            raise CloseSocket(CloseCode.TOO_MANY_SOCKETS, "this user has too many sockets open") from None
         try:
             # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
             current = await self._auth.again(credential)
             if current is None:
-                raise CloseSocket(NOT_AUTHENTICATED, "the credential was revoked")
+                raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "the credential was revoked")
             recovered = await self._connections.start(listener, current.user, connect.after)
         except BaseException:
             self._connections.remove(listener)
@@ -139,9 +137,9 @@ class Sockets:
         try:
             connect = decode(frame or "")
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise CloseSocket(NOT_THE_PROTOCOL, f"not a connect frame: {error}") from None
+            raise CloseSocket(CloseCode.NOT_THE_PROTOCOL, f"not a connect frame: {error}") from None
         if not isinstance(connect, Connect):
-            raise CloseSocket(NOT_THE_PROTOCOL, "the first frame must be connect")
+            raise CloseSocket(CloseCode.NOT_THE_PROTOCOL, "the first frame must be connect")
         return connect
 
     async def _first_frame(self, socket: Socket) -> str | None:
@@ -154,8 +152,8 @@ class Sockets:
                     self._newcomers.discard(deadline)
         except TimeoutError:
             if self._connections.draining:
-                raise CloseSocket(GOING_DOWN, "the server is going down") from None
-            raise CloseSocket(NO_CONNECT, "no connect frame came") from None
+                raise CloseSocket(CloseCode.GOING_DOWN, "the server is going down") from None
+            raise CloseSocket(CloseCode.NO_CONNECT, "no connect frame came") from None
 
     async def _follow(self, socket: Socket, listener: Listener, connected: Connected) -> None:
         try:
@@ -178,7 +176,7 @@ class Sockets:
         while True:
             frame = await socket.receive()
             if not allowance.take(1, time.monotonic()):
-                raise CloseSocket(TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
+                raise CloseSocket(CloseCode.TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
             if listener.closing is not None:
                 # Who it was may have been revoked, and the writer may be waiting for a slow client to say so.
                 continue
