@@ -96,8 +96,8 @@ class Commits:
     async def commit(self, draft: Draft) -> list[Notice]:
         """Commit a draft as it was judged, or else judge it anew. Raises `DatabaseAway`, and its own `failure`.
 
-        On SQLite it is judged here unless it is: there is no way to the database that would be saved by reading ahead,
-        and only the writer finds in its memory what it wrote.
+        On SQLite a draft is judged here, on the writer: reading ahead would save no round trip, and only the writer's
+        cache holds what it just wrote.
         """
         if draft.failure is not None:
             raise draft.failure

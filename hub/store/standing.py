@@ -1,7 +1,7 @@
 """What a batch of hits is judged by, read in one statement and as one row.
 
 Promise: the same as reading each table by itself, at a fraction of the cost: every statement of a transaction costs
-a way to the database and back, and every row of it a fight for Python's lock.
+a round trip, and every row of it a fight for Python's lock.
 """
 
 from __future__ import annotations
