@@ -42,6 +42,11 @@ def test_explain_tells_all_that_is_known(data: Datasets) -> None:
     }
 
 
+def test_explain_takes_what_is_not_latin_as_it_comes_over_the_wire(data: Datasets) -> None:
+    told = explain(user_agent="日本", ip=READER, method="GET", headers=[], after_send_seconds=None, data=data)
+    assert told["reasons"] == ["It names no mail program, browser or system that a person could be using"]
+
+
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "head"])
 def test_explain_calls_anything_but_get_a_probe(data: Datasets, method: str) -> None:
     told = explain(user_agent=GMAIL, ip=GOOGLE, method=method, headers=[], after_send_seconds=9, data=data)

@@ -53,10 +53,9 @@ def explain(
         verdict = Verdict("bot", "high", ("probe",), RULESET)
     else:
         raw = [("user-agent", user_agent), *headers]
-        scope = {
-            "client": (ip, 0),
-            "headers": [(k.lower().encode("latin-1", "replace"), v.encode("latin-1", "replace")) for k, v in raw],
-        }
+        # As a program that was given them would send them.
+        sent = [(name.lower().encode(), value.encode("utf-8", "surrogateescape")) for name, value in raw]
+        scope = {"client": (ip, 0), "headers": sent}
         visit = read_visit(scope, message_id="", position=0, at=after_ms, trusted_proxies=NO_PROXIES)
         evidence = examine(visit, data)
         place, device = evidence.place, evidence.device
