@@ -82,7 +82,7 @@ async def build(url: str, world: World) -> None:
 
 
 async def _senders(database: Database, senders: Sequence[Sender], now: int) -> None:
-    people = database.rows("$1", id="text", email="text", token_id="text", hash="text")
+    people = database.sql.rows("$1", id="text", email="text", token_id="text", hash="text")
     for some in slices(senders):
         rows = json.dumps(
             [
@@ -105,8 +105,8 @@ async def _senders(database: Database, senders: Sequence[Sender], now: int) -> N
 
 
 async def _messages(database: Database, world: World, now: int) -> None:
-    letters = database.rows("$1", id="text", sender="text", number="bigint", readers="bigint", shared="boolean")
-    readers = database.rows("$1", id="text", position="bigint", address="text")
+    letters = database.sql.rows("$1", id="text", sender="text", number="bigint", readers="bigint", shared="boolean")
+    readers = database.sql.rows("$1", id="text", position="bigint", address="text")
     owned = [(letter, world.senders[n % len(world.senders)].id, n) for n, letter in enumerate(world.messages)]
     for some in slices(owned):
         rows = [

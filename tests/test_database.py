@@ -136,7 +136,7 @@ async def test_writers_of_two_processes_lose_no_update(database: Database, datab
 
     async def increment(one: Database) -> None:
         async with one.write() as tx:
-            row = await tx.fetch_one(f"SELECT text FROM note WHERE id = 0 {one.for_update}")
+            row = await tx.fetch_one(f"SELECT text FROM note WHERE id = 0 {one.sql.for_update}")
             assert row is not None
             await tx.fetch("UPDATE note SET text = $1 WHERE id = 0", str(int(row["text"]) + 1))
 
@@ -236,15 +236,15 @@ async def test_many_rows_carry_any_text_unchanged(database: Database) -> None:
 
 async def test_rows_and_texts_carry_any_text_unchanged(database: Database) -> None:
     rows = [{"id": number, "text": text} for number, text in enumerate(ODD_TEXTS)] + [{"id": 99, "text": None}]
-    table = database.rows("$1", id="bigint", text="text")
+    table = database.sql.rows("$1", id="bigint", text="text")
     async with database.write() as tx:
         await tx.fetch(f"INSERT INTO note (id, text) SELECT id, text FROM {table}", json.dumps(rows))
     found = await database.fetch("SELECT id, text FROM note ORDER BY id")
     assert [{"id": row["id"], "text": row["text"]} for row in found] == rows
     for number, text in enumerate(ODD_TEXTS):
-        sql = f"SELECT id FROM note WHERE text IN {database.texts('$1')}"
+        sql = f"SELECT id FROM note WHERE text IN {database.sql.texts('$1')}"
         assert [row["id"] for row in await database.fetch(sql, json.dumps([text]))] == [number]
-    assert await database.fetch(f"SELECT id FROM note WHERE text IN {database.texts('$1')}", "[]") == []
+    assert await database.fetch(f"SELECT id FROM note WHERE text IN {database.sql.texts('$1')}", "[]") == []
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
@@ -272,9 +272,8 @@ async def test_json_rows_are_one_text_with_every_value_as_it_was(database: Datab
     texts = [*ODD_TEXTS, None]
     async with database.write() as tx:
         await tx.change(Change(INSERT, "bigint text", list(enumerate(texts))))
-    select = (
-        f"SELECT {database.json_rows('id, text', '(SELECT * FROM note WHERE id >= $1 ORDER BY id) AS n')} AS all_of_it"
-    )
+    rows = database.sql.json_rows("id, text", "(SELECT * FROM note WHERE id >= $1 ORDER BY id) AS n")
+    select = f"SELECT {rows} AS all_of_it"
     for first in (0, len(texts)):
         row = await database.fetch_one(select, first)
         assert row is not None
@@ -284,9 +283,9 @@ async def test_json_rows_are_one_text_with_every_value_as_it_was(database: Datab
 async def test_rows_are_found_at_their_keys(database: Database) -> None:
     await add(database, 1, '{"a": [1, null]}')
     await add(database, 2, "null")
-    keys = database.rows("$1", number="bigint")
-    note = database.at_keys(keys, "note", "s.id = r.number")
-    rows = database.json_rows(f"s.id, {database.from_json('s.text')}", note)
+    keys = database.sql.rows("$1", number="bigint")
+    note = database.sql.at_keys(keys, "note", "s.id = r.number")
+    rows = database.sql.json_rows(f"s.id, {database.sql.from_json('s.text')}", note)
     row = await database.fetch_one(f"SELECT {rows} AS found", json.dumps([{"number": n} for n in (2, 3, 1)]))
     assert row is not None
     assert sorted(json.loads(row["found"])) == [[1, {"a": [1, None]}], [2, None]]

@@ -115,7 +115,7 @@ class Credentials:
         """
         async with self._database.write() as tx:
             if not await tx.fetch(
-                f"SELECT id FROM users WHERE id = $1 AND password_hash = $2 {self._database.for_update}",
+                f"SELECT id FROM users WHERE id = $1 AND password_hash = $2 {self._database.sql.for_update}",
                 user_id,
                 password_hash,
             ):
@@ -203,8 +203,8 @@ class Credentials:
         """Which of these credentials' keys are neither revoked nor expired."""
         ids = json.dumps([key.partition(":")[2] for key in keys])
         rows = await self._database.fetch(
-            f"SELECT 'token' AS kind, id FROM tokens WHERE id IN {self._database.texts('$1')}"
-            f" UNION ALL SELECT 'session', id FROM sessions WHERE id IN {self._database.texts('$1')}"
+            f"SELECT 'token' AS kind, id FROM tokens WHERE id IN {self._database.sql.texts('$1')}"
+            f" UNION ALL SELECT 'session', id FROM sessions WHERE id IN {self._database.sql.texts('$1')}"
             " AND expires_at > $2",
             ids,
             at,

@@ -24,6 +24,7 @@ import msgspec
 
 from hub.store.away import DatabaseAway, is_away
 from hub.store.checkpoints import Checkpoints
+from hub.store.dialect import Dialect
 from hub.store.held import Fetch, Held, Row
 from hub.store.remedies import why_not_opened
 from hub.store.statements import Change
@@ -74,11 +75,12 @@ class _Readers:
 
 
 class Database:
-    """The connections of one process. `embedded` says that the database is an SQLite file."""
+    """The connections of one process. `embedded` says that the database is an SQLite file; `sql` writes SQL for it."""
 
     def __init__(self, url: str) -> None:
         """`url` is `sqlite:///FILE` or `postgresql://…`; nothing is opened before `connect`."""
         self.embedded = url.startswith("sqlite")
+        self.sql = Dialect(self.embedded)
         self._url = url
         self._databases = databases.Database(driver_url(url), **driver_options(url, 2 + READERS))
         self._write_lock = asyncio.Lock()
@@ -210,53 +212,9 @@ class Database:
 
         `names` are the columns wanted of the query `sql`, whose order is kept. SQLite says 0 and 1 for false and true.
         """
-        rows = self.json_rows(", ".join(names), f"({sql}) AS asked")
+        rows = self.sql.json_rows(", ".join(names), f"({sql}) AS asked")
         [row] = await self.fetch(f"SELECT {rows} AS rows", *args, quick=quick)
         return [dict(zip(names, values, strict=True)) for values in _decode_rows(row["rows"])]
-
-    def rows(self, parameter: str, **columns: str) -> str:
-        """SQL for a table `r` made of the JSON array of objects in `parameter`.
-
-        `columns` names each field and its type on PostgreSQL.
-        """
-        if self.embedded:
-            fields = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
-            return f"(SELECT {fields} FROM json_each({parameter})) AS r"
-        fields = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
-        return f"json_to_recordset({parameter}::json) AS r({fields})"
-
-    def texts(self, parameter: str) -> str:
-        """SQL for the texts in the JSON array in `parameter`, to stand behind IN."""
-        if self.embedded:
-            return f"(SELECT value FROM json_each({parameter}))"
-        return f"(SELECT json_array_elements_text({parameter}::json))"
-
-    def json_rows(self, columns: str, tables: str) -> str:
-        """SQL for one text: a JSON array with an array of `columns` for each row of `tables` (what follows FROM).
-
-        Many rows in one cost a fraction of what they cost one by one, each as a row with names.
-        """
-        if self.embedded:
-            return f"(SELECT json_group_array(json_array({columns})) FROM {tables})"
-        return f"(SELECT coalesce(json_agg(json_build_array({columns})), '[]') FROM {tables})"
-
-    def from_json(self, column: str) -> str:
-        """SQL for a column's text as the JSON it is, inside `json_rows`."""
-        return f"json({column})" if self.embedded else f"{column}::json"
-
-    def at_keys(self, keys: str, table: str, condition: str) -> str:
-        """SQL for the row `s` of `table`, if any, that `condition` finds by its key for each of `keys` (see `rows`).
-
-        Nothing says how many keys there are, and a planner would rather look through a small table.
-        """
-        if self.embedded:
-            return f"{keys} CROSS JOIN {table} s ON {condition}"
-        return f"{keys} CROSS JOIN LATERAL (SELECT * FROM {table} s WHERE {condition} LIMIT 1) AS s"
-
-    @property
-    def for_update(self) -> str:
-        """SQL that locks the rows read, in the order read. SQLite's one writer needs none."""
-        return "" if self.embedded else "FOR UPDATE"
 
     async def _open(self, *, by_keys: bool = False) -> Held:
         # In a task of its own: `databases` keeps one connection per task, and these outlive theirs.

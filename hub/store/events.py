@@ -62,7 +62,7 @@ class Events:
         recipients: dict[str, list[Row]] = {}
         if whole:
             for row in await self._database.fetch(
-                f"{messages.RECIPIENTS} WHERE message_id IN {self._database.texts('$1')} ORDER BY position",
+                f"{messages.RECIPIENTS} WHERE message_id IN {self._database.sql.texts('$1')} ORDER BY position",
                 json.dumps(whole),
             ):
                 recipients.setdefault(row["message_id"], []).append(row)

@@ -67,7 +67,7 @@ class Messages:
         await tx.fetch(
             "INSERT INTO recipients (message_id, position, address, name, opens)"
             f" SELECT $2, r.position, r.address, r.name, 0"
-            f" FROM {self._database.rows('$1', position='integer', address='text', name='text')}",
+            f" FROM {self._database.sql.rows('$1', position='integer', address='text', name='text')}",
             json.dumps(rows),
             message.id,
         )
@@ -128,7 +128,7 @@ class Messages:
         A pixel is a message's id and a position. May look through all opens of these messages.
         """
         keys = json.dumps([{"message_id": id_, "position": position} for id_, position in sorted(pixels)])
-        rows = self._database.rows("$1", message_id="text", position="integer")
+        rows = self._database.sql.rows("$1", message_id="text", position="integer")
         for table, wanted, own in (
             ("messages", f"id IN (SELECT r.message_id FROM {rows})", "o.message_id = messages.id"),
             (
@@ -188,7 +188,7 @@ class Messages:
 
     async def _with_recipients(self, messages: list[Message]) -> list[Message]:
         rows = await self._database.fetch(
-            f"{RECIPIENTS} WHERE message_id IN {self._database.texts('$1')} ORDER BY position",
+            f"{RECIPIENTS} WHERE message_id IN {self._database.sql.texts('$1')} ORDER BY position",
             json.dumps([message.id for message in messages]),
         )
         by_message: dict[str, list[Row]] = {}

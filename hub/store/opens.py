@@ -80,7 +80,9 @@ class Opens:
 
     async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
         """Which of these ids are recorded already: a replay after an answer that never came."""
-        rows = await tx.fetch(f"SELECT id FROM opens WHERE id IN {self._database.texts('$1')}", json.dumps(list(ids)))
+        rows = await tx.fetch(
+            f"SELECT id FROM opens WHERE id IN {self._database.sql.texts('$1')}", json.dumps(list(ids))
+        )
         return {row["id"] for row in rows}
 
     def seen(self, seen: Iterable[LastSeen]) -> Change:
@@ -99,7 +101,7 @@ class Opens:
         counted was theirs. Where more clients are left than such opens, it is not known which were seen before; all are
         then taken to have been so with the last open before that is still a person's.
         """
-        rows = self._database.rows("$3", at="bigint")
+        rows = self._database.sql.rows("$3", at="bigint")
         then = f"message_id = $1 AND position = $2 AND at IN (SELECT r.at FROM {rows})"
         for position, turned in groupby(sorted(opens, key=lambda open_: open_.position), lambda open_: open_.position):
             ours = list(turned)

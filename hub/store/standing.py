@@ -34,27 +34,27 @@ class Standings:
 
     def __init__(self, database: Database) -> None:
         columns = ", ".join(
-            database.from_json("s.crm") if name == "crm" else f"s.{name}" for name in MessageState.__struct_fields__
+            database.sql.from_json("s.crm") if name == "crm" else f"s.{name}" for name in MessageState.__struct_fields__
         )
-        ids = database.at_keys(database.rows("$1", message_id="text"), "messages", "s.id = r.message_id")
-        messages = database.json_rows(columns, ids)
-        pixels = database.rows("$2", message_id="text", position="integer")
-        recipients = database.json_rows(
+        ids = database.sql.at_keys(database.sql.rows("$1", message_id="text"), "messages", "s.id = r.message_id")
+        messages = database.sql.json_rows(columns, ids)
+        pixels = database.sql.rows("$2", message_id="text", position="integer")
+        recipients = database.sql.json_rows(
             "s.message_id, s.position, s.address, s.name",
-            database.at_keys(pixels, "recipients", "s.message_id = r.message_id AND s.position = r.position"),
+            database.sql.at_keys(pixels, "recipients", "s.message_id = r.message_id AND s.position = r.position"),
         )
-        clients = database.rows("$3", message_id="text", position="integer", client="text")
-        seen = database.json_rows(
+        clients = database.sql.rows("$3", message_id="text", position="integer", client="text")
+        seen = database.sql.json_rows(
             "s.message_id, s.position, s.client, s.at",
-            database.at_keys(
+            database.sql.at_keys(
                 clients,
                 "last_seen",
                 "s.message_id = r.message_id AND s.position = r.position AND s.client = r.client",
             ),
         )
-        owners = database.json_rows(
+        owners = database.sql.json_rows(
             users.columns("s"),
-            database.at_keys(f"(SELECT DISTINCT s.user_id FROM {ids}) AS r", "users", "s.id = r.user_id"),
+            database.sql.at_keys(f"(SELECT DISTINCT s.user_id FROM {ids}) AS r", "users", "s.id = r.user_id"),
         )
         self._select = f"SELECT {owners} AS users, {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
 

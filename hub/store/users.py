@@ -50,14 +50,14 @@ class Users:
         self._database = database
         owners = (
             f"(SELECT {_ALL} FROM users WHERE id IN (SELECT s.user_id FROM"
-            f" {database.at_keys(database.rows('$1', message_id='text'), 'messages', 's.id = r.message_id')})"
-            f" ORDER BY id {database.for_update})"
+            f" {database.sql.at_keys(database.sql.rows('$1', message_id='text'), 'messages', 's.id = r.message_id')})"
+            f" ORDER BY id {database.sql.for_update})"
         )
         self._unmoved = (
             "SELECT u.id FROM ({rows}) AS r JOIN users u"
             " ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3 ORDER BY u.id"
         ) + ("" if database.embedded else " FOR UPDATE OF u")
-        self._lock = f"SELECT {database.json_rows(_ALL, f'{owners} AS owners')} AS owners"
+        self._lock = f"SELECT {database.sql.json_rows(_ALL, f'{owners} AS owners')} AS owners"
 
     async def add(self, email: str, name: str, role: str, password_hash: str, at: int) -> User:
         """Make an account. Raises `EmailTaken`."""
@@ -95,7 +95,7 @@ class Users:
     async def heads(self, user_ids: Iterable[str]) -> dict[str, int]:
         """The last sequence in each user's log."""
         rows = await self._database.fetch(
-            f"SELECT id, sequence FROM users WHERE id IN {self._database.texts('$1')}",
+            f"SELECT id, sequence FROM users WHERE id IN {self._database.sql.texts('$1')}",
             json.dumps(list(user_ids)),
         )
         return {row["id"]: row["sequence"] for row in rows}
