@@ -72,16 +72,21 @@ MACHINES: tuple[Agent, ...] = (
           r"|k6/|wrk|siege|vegeta|newman|mechanize|java/?\d|mozilla/4\.0 \(compatible; win32)",
           "device-detector libraries.yml; crawler-user-agents.json", "2026-11"),
     Agent("tool",
-          r"libcurl|pycurl|python-requests|python-urllib|python/\d|python-httpx|aiohttp|urllib|go-http-client|okhttp"
-          r"|java/\d|apache-httpclient|httpclient/|httpunit|jakarta|jersey/|jetty/|unirest|lwp::|lwp-|libwww"
-          r"|www-mechanize|node-fetch|axios|undici|superagent|guzzle|symfony|http_request|php/\d|faraday|http\.rb"
-          r"|typhoeus|rest-client|excon|postman|insomnia|httpie|hackney|reqwest|restsharp|winhttp|powershell"
-          r"|lua-resty|akka-http|netty|vert\.x|google-http-java|aws-sdk|amazon cloudfront|xmlhttp|jmeter"
+          r"libcurl|pycurl|python-requests|python-urllib|python-httpx|aiohttp|go-http-client|okhttp"
+          r"|apache-httpclient|httpclient/|httpunit|lwp::|lwp-|libwww"
+          r"|www-mechanize|node-fetch|superagent|guzzle|symfony|http_request|faraday|http\.rb"
+          r"|typhoeus|rest-client|postman|insomnia|httpie|restsharp|winhttp|powershell"
+          r"|lua-resty|akka-http|vert\.x|google-http-java|aws-sdk|amazon cloudfront|xmlhttp|jmeter"
           r"|apachebench|gatling|hubspot connect|zapier|ifttt|microsoft office existence discovery"
           r"|microsoft office protocol discovery|ms-office-protocol-discovery|microsoft-webdav"
           r"|office 365 connectors|microsoft exchange/|exchangeservicesclient|microsoft-cryptoapi|dataaccessd"
           r"|phpmailer|mailgun|mailchimp|mailjet|mailinator|feedburner|simplepie|magpierss|wordpress/",
           "device-detector libraries.yml; crawler-user-agents.json", "2026-11"),
+    # Short words, which are found inside of others: WeChat, QQ and TikTok say NetType/WIFI.
+    Agent("tool",
+          r"\b(?:(?:reactor)?netty|axios|undici|excon|hackney|reqwest|unirest|jakarta)\b|\burllib"
+          r"|\b(?:java|c?python|php)/\d|\b(?:jersey|jetty)/",
+          "device-detector libraries.yml and its fixtures of people", "2026-11"),
     Agent("monitor",
           r"uptime|pingdom|statuscake|site24x7|datadog|newrelic|better ?stack|checkly|nagios|check_http|zabbix"
           r"|blackbox|stackdriver|catchpoint|gomez|healthchecker|health-check|kube-probe|hetrixtools|freshping"
