@@ -105,8 +105,8 @@ MACHINES: tuple[Agent, ...] = (
 PEOPLE: tuple[Agent, ...] = (
     Agent("fastmail_proxy", r"fastmailua", "warmbly mailclient.go", "2026-11"),
     Agent("hey_proxy", r"\bhey/\d", "warmbly mailclient.go", "2026-11"),
-    Agent("mail_proxy", r"mail[ _-]?proxy|image[ _-]?proxy|img[ _-]?proxy",
-          "never call a mail provider's proxy a bot", "2026-11"),
+    Agent("mail_proxy", r"mail[ _-]?proxy|image[ _-]?proxy|img[ _-]?proxy|mail\.ukr\.net proxy|fwdcdn\.com",
+          "never call a mail provider's proxy a bot; device-detector bots.yml, UkrNet Mail Proxy", "2026-11"),
     Agent("bare_webkit", BARE_WEBKIT, "rules_programs.BARE_WEBKIT", "2026-11"),
     Agent("mail_program", AT_THE_START, "rules_programs.PROGRAMS", "2026-11"),
     Agent("mail_program", ANYWHERE, "rules_programs.PROGRAMS", "2026-11"),
