@@ -108,6 +108,49 @@ def test_any_hit_gets_a_verdict_with_reasons_in_words(user_agent: str, address: 
     assert all(explain_reason(code) != code for code in verdict.reasons)
 
 
+BARE_FOO = "Mozilla/5.0 (foo) AppleWebKit/537.36 (KHTML, like Gecko)"
+BARE_LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+BARE_ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
+BARE_MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+BARE_IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+CUT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) "
+ANDROID_CUT = "Mozilla/5.0 (Linux; Android 12; Pixel 4a (5G)) AppleWebKit/537.36 (KHTML, like"
+INSTAGRAM = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Mobile/20G75 Instagram 296.0.0.18.107"
+)
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "after", "confidence", "code"),
+    [
+        *((bare, 3_600_000, "high", "mail_program") for bare in (BARE, BARE_MAC, BARE_IPHONE)),
+        *((bare, 3_600_000, "low", "vague") for bare in (BARE_FOO, BARE_LINUX, BARE_ANDROID)),
+        (BARE, 1_000, "medium", "own_early"),
+        (BARE_FOO, 1_000, "low", "vague"),
+        (CUT + "AppleWebKit/537.36", 3_600_000, "low", "vague"),
+        (CUT + "AppleWebKit/537.36", 1_000, "low", "vague"),
+        (CUT + "Gecko", 3_600_000, "low", "vague"),
+        (CUT + "Gecko/20100101", 3_600_000, "low", "vague"),
+        ("Mozilla/5.0 AppleWebKit/537.36", 3_600_000, "low", "vague"),
+        (ANDROID_CUT, 3_600_000, "low", "vague"),
+        (INSTAGRAM, 3_600_000, "high", "browser"),
+    ],
+)
+def test_verdict_on_an_engine_alone_is_a_mail_programs_or_says_little(
+    data: Datasets, user_agent: str, after: int, confidence: str, code: str
+) -> None:
+    verdict = classify(examine(visit(user_agent), data), SENT + after, Context(SENT))
+    assert (verdict.verdict, verdict.confidence, verdict.reasons) == ("human", confidence, (code,))
+
+
+@pytest.mark.parametrize("user_agent", [BARE, BARE_FOO, BARE_LINUX, BARE_ANDROID])
+def test_verdict_on_an_engine_alone_from_microsoft_is_outlooks_proxy(data: Datasets, user_agent: str) -> None:
+    evidence = examine(visit(user_agent, MICROSOFT), data)
+    assert classify(evidence, LATER, Context(SENT)).reasons == ("outlook_proxy",)
+    assert (evidence.place, evidence.device) == (Place(hidden_by="outlook"), Device(client="Outlook"))
+
+
 # Moments.
 
 

@@ -85,7 +85,7 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
         place, device = PROXIES[agent]
     elif agent == "edge_12" and network in ("gmail", "google"):
         place, device = PROXIES["gmail_prefetch"]
-    elif agent == "bare_webkit" and network in ("microsoft", "microsoft_filter"):
+    elif agent in ("bare_mail", "bare_webkit") and network in ("microsoft", "microsoft_filter"):
         place, device = OUTLOOK_WEB
     else:
         if network in (APPLE_RELAY, APPLE_RELAY_ROUGHLY):

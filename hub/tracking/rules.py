@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
-RULESET = "2026-11.13"
+RULESET = "2026-11.14"
 """Stored with each verdict. Change it with any rule."""
 
 DELIVERY_WINDOW_MS = 15_000
@@ -61,8 +61,9 @@ FILTER = _of("microsoft_filter")
 RELAY = _of(APPLE_RELAY)
 ROUGHLY = _of(APPLE_RELAY_ROUGHLY)
 CLOUD = _of("gmail google microsoft")
-BROWSER = _of("browser edge_12 vague bare_webkit")
-OWN = _of("browser edge_12 bare_webkit mail_program app")
+BARE = _of("bare_mail bare_webkit")
+BROWSER = BARE | _of("browser edge_12 vague bare_engine")
+OWN = _of("browser edge_12 bare_mail mail_program app")
 
 # fmt: off
 RULES: tuple[Rule, ...] = (
@@ -134,10 +135,10 @@ RULES: tuple[Rule, ...] = (
     Rule("microsoft_scan", "scanner", "medium", "It came from Microsoft's network within seconds of sending",
          "warmbly 412, 569: Defender detonates at delivery", "2026-11", BROWSER, MICROSOFT, "early"),
     Rule("outlook_proxy", "proxy", "high", "Outlook on the web fetched it, as it does when a person opens",
-         "warmbly 412", "2026-11", _of("bare_webkit"), _of("microsoft")),
+         "warmbly 412", "2026-11", BARE, _of("microsoft")),
     Rule("outlook_proxy_filter", "proxy", "medium",
          "It looks like Outlook on the web, though from where Microsoft filters mail",
-         "warmbly scanner-networks.txt", "2026-11", _of("bare_webkit"), FILTER),
+         "warmbly scanner-networks.txt", "2026-11", BARE, FILTER),
     Rule("microsoft_filter", "scanner", "medium", "It came from where Microsoft filters mail",
          "Microsoft 365 endpoints 9 and 10: no mailbox is read from there", "2026-11", None, FILTER),
 
@@ -161,13 +162,13 @@ RULES: tuple[Rule, ...] = (
     Rule("own_early", "human", "medium", "The reader's own program fetched it, though within seconds of sending",
          "quick readers exist", "2026-11", OWN, None, "early"),
     Rule("mail_program", "human", "high", "A mail program on the reader's own device fetched it",
-         "rules_programs", "2026-11", _of("mail_program bare_webkit")),
+         "rules_programs", "2026-11", _of("mail_program bare_mail")),
     Rule("browser", "human", "high", "A browser on the reader's own device fetched it",
          "rules_agents", "2026-11", _of("browser")),
     Rule("app", "human", "medium", "A program on the reader's own device fetched it, not saying which",
          "rules_agents", "2026-11", _of("app")),
     Rule("vague", "human", "low", "It says too little of itself to tell; nothing speaks against a reader",
-         "never drop a real reader", "2026-11", _of("vague edge_12")),
+         "never drop a real reader", "2026-11", _of("vague edge_12 bare_webkit bare_engine")),
 
     # Everything else.
     Rule("unknown", "bot", "low", "It names no mail program, browser or system that a person could be using",

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from hub.tracking.rules_programs import ANYWHERE, AT_THE_START, BARE_WEBKIT
+from hub.tracking.rules_programs import ANYWHERE, AT_THE_START, BARE_MAIL, BARE_WEBKIT
 
 CACHED_USER_AGENTS = 4096
 
@@ -107,6 +107,7 @@ PEOPLE: tuple[Agent, ...] = (
     Agent("hey_proxy", r"\bhey/\d", "warmbly mailclient.go", "2026-11"),
     Agent("mail_proxy", r"mail[ _-]?proxy|image[ _-]?proxy|img[ _-]?proxy|mail\.ukr\.net proxy|fwdcdn\.com",
           "never call a mail provider's proxy a bot; device-detector bots.yml, UkrNet Mail Proxy", "2026-11"),
+    Agent("bare_mail", BARE_MAIL, "rules_programs.BARE_WEBKIT", "2026-11"),
     Agent("bare_webkit", BARE_WEBKIT, "rules_programs.BARE_WEBKIT", "2026-11"),
     Agent("mail_program", AT_THE_START, "rules_programs.PROGRAMS", "2026-11"),
     Agent("mail_program", ANYWHERE, "rules_programs.PROGRAMS", "2026-11"),
@@ -115,6 +116,11 @@ PEOPLE: tuple[Agent, ...] = (
           r"|scanner|probe|\+ ?https?://|\(https?://|; https?://",
           "the words by which machines name themselves; RFC 9309, 2.2.1. CUBOT makes telephones", "2026-11"),
     Agent("app", r"cfnetwork/|dalvik/|darwin/", "programs on Apple's and Google's systems", "2026-11"),
+    # By where it ends, for what may follow an engine has too many names: any program with a web view has its own.
+    Agent("bare_engine",
+          r"^mozilla/\d\.\d(?: \((?:[^()]|\([^()]*\))*\))? "
+          r"(?:applewebkit(?:/[\d.]*\+?)?(?: \(khtml(?:, like(?: gecko)?)?\)?)?|gecko(?:/\d*)?)$",
+          "scripts that imitate a browser; some telephones in matomo-org/device-detector fixtures", "2026-11"),
     Agent("browser", r"^(?:mozilla|opera)/.*(?:gecko|applewebkit|trident|msie|presto|khtml|edge|goanna)|^opera/",
           "every browser names its engine", "2026-11"),
     Agent("vague",

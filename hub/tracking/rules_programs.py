@@ -25,9 +25,11 @@ class Program(NamedTuple):
 
 
 BARE_WEBKIT = r"^mozilla/5\.0 \([^)]*\) applewebkit/[\d.]+ \(khtml, like gecko\)$"
-"""WebKit with no browser after it: Outlook.com's proxy, Apple Mail on a Mac, or the new Outlook for
-Windows. Only the network can tell the first from the others (warmbly 564, 569; read 2026-11)."""
+"""WebKit with no browser after it: Outlook.com's proxy, Apple Mail, or the new Outlook for Windows. Only
+the network can tell the first from the others (warmbly 564, 569; read 2026-11); of another system than
+theirs it is no mail program's, and from elsewhere says nothing."""
 BARE_WEBKIT_ON = BARE_WEBKIT.replace(r"\([^)]*\) apple", r"\((?:%s)[^)]*\) apple")
+BARE_MAIL = BARE_WEBKIT_ON % "macintosh|windows|iphone|ipad|ipod"
 APPLE_MAIL_TOUCH = (
     r"^mozilla/5\.0 \((?:iphone|ipad|ipod)[^)]*\) applewebkit/[\d.]+ \(khtml, like gecko\)(?: mobile/\w+)?$"
 )
