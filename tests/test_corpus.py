@@ -11,8 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from hub.tracking.datasets import RELAY_FILE, Datasets
+from hub.tracking.device import read_device
 from hub.tracking.explain import explain
-from hub.tracking.rules import RULES, decide
+from hub.tracking.rules import APPLE_SYSTEMS, RULES, decide
 from hub.tracking.rules_agents import AGENTS, identify
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -104,11 +105,13 @@ def test_corpus_without_data_sets_differs_only_in_confidence_and_relay_places(tm
 
 
 def test_every_rule_is_tried_by_the_corpus_or_is_about_a_moment(data: Datasets) -> None:
-    moments = [frozenset({"any"}), frozenset({"any", "early"})]
-    used = {
-        decide(identify(hit.user_agent)[0], data.owner(hit.address), moment).code for hit in HITS for moment in moments
-    }
-    missing = {rule.code for rule in RULES if rule.moment in ("any", "early")} - used
+    used = set()
+    for hit in HITS:
+        agent, network = identify(hit.user_agent)[0], data.owner(hit.address)
+        apples = {"apple_device"} if read_device(hit.user_agent).os in APPLE_SYSTEMS else set()
+        for moment in ({"any"}, {"any", "early"}):
+            used.add(decide(agent, network, frozenset(moment | apples)).code)
+    missing = {rule.code for rule in RULES if rule.moment in ("any", "early", "apple_device")} - used
     # Only a data directory without Apple's list leaves it to the built-in blocks.
     assert missing == {"relay_reader_roughly"}
 

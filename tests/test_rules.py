@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,7 +18,35 @@ from hub.tracking.rules_networks import OWNERS
 SENT = 1_790_000_000_000
 LATER = SENT + 3_600_000
 BARE = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
-READER, MICROSOFT = "81.2.69.160", "40.94.29.3"
+BARE_FOO = "Mozilla/5.0 (foo) AppleWebKit/537.36 (KHTML, like Gecko)"
+BARE_LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+BARE_ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
+BARE_MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+BARE_IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+CUT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) "
+ANDROID_CUT = "Mozilla/5.0 (Linux; Android 12; Pixel 4a (5G)) AppleWebKit/537.36 (KHTML, like"
+INSTAGRAM = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Mobile/20G75 Instagram 296.0.0.18.107"
+)
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
+)
+SAFARI = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.5 Mobile/15E148 Safari/604.1"
+)
+MAC_SAFARI = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.1 Safari/605.1.15"
+)
+IPAD_MAIL = "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+THUNDERBIRD = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.2.0"
+WEB_VIEW = (
+    "Mozilla/5.0 (Linux; Android 14; SM-S911B Build/UP1A.231005.007; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Version/4.0 Chrome/128.0.6613.127 Mobile Safari/537.36"
+)
+READER, MICROSOFT, RELAY = "81.2.69.160", "40.94.29.3", "172.224.226.5"
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +105,7 @@ def test_rules_reach_each_of_their_own() -> None:
             {"any", "viewing"},
             {"any", "fetched_ahead"},
             {"any", "unlisted"},
+            {"any", "apple_device"},
         )
     }
     assert reached == {rule.code for rule in RULES}
@@ -89,19 +120,6 @@ def test_agents_know_any_text(user_agent: str) -> None:
 
 
 # People, and how sure it is.
-
-
-BARE_FOO = "Mozilla/5.0 (foo) AppleWebKit/537.36 (KHTML, like Gecko)"
-BARE_LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
-BARE_ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
-BARE_MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-BARE_IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-CUT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) "
-ANDROID_CUT = "Mozilla/5.0 (Linux; Android 12; Pixel 4a (5G)) AppleWebKit/537.36 (KHTML, like"
-INSTAGRAM = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Mobile/20G75 Instagram 296.0.0.18.107"
-)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +150,22 @@ def test_verdict_on_an_engine_alone_from_microsoft_is_outlooks_proxy(data: Datas
     evidence = examine(visit(user_agent, MICROSOFT), data)
     assert classify(evidence, LATER, Context(SENT)).reasons == ("outlook_proxy",)
     assert (evidence.place, evidence.device) == (Place(hidden_by="outlook"), Device(client="Outlook"))
+
+
+@pytest.mark.parametrize("after", [1_000, 3_600_000])
+@pytest.mark.parametrize(
+    ("user_agent", "apples"),
+    [(SAFARI, True), (MAC_SAFARI, True), (IPAD_MAIL, True), (CHROME, False), (THUNDERBIRD, False), (WEB_VIEW, False)],
+)
+def test_reader_behind_apples_relay_has_a_device_of_apples_or_is_less_sure(
+    data: Datasets, tmp_path: Path, user_agent: str, *, apples: bool, after: int
+) -> None:
+    for used, code, confidence in (
+        (data, "relay_reader", "high"),
+        (Datasets.load(tmp_path, None), "relay_reader_roughly", "medium"),
+    ):
+        evidence = examine(visit(user_agent, RELAY), used)
+        verdict = classify(evidence, SENT + after, Context(SENT))
+        assert (verdict.verdict, evidence.place) == ("human", Place(hidden_by="apple"))
+        told = (code, confidence) if apples else ("relay_reader_unlikely", "low")
+        assert (verdict.reasons[0], verdict.confidence) == told

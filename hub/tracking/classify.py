@@ -15,6 +15,7 @@ from hub.model import COUNTABLE, Device, Evidence, Place, Verdict, Visit
 from hub.tracking.datasets import Datasets
 from hub.tracking.device import read_device
 from hub.tracking.rules import (
+    APPLE_SYSTEMS,
     BURST_CLIENTS,
     BY_CODE,
     DELIVERY_WINDOW_MS,
@@ -124,6 +125,8 @@ def _moments(evidence: Evidence, at: int, context: Context) -> frozenset[str]:
         moments.add("fetched_ahead")
     if NO_RELAY_LIST in evidence.notes:
         moments.add("unlisted")
+    if evidence.device.os in APPLE_SYSTEMS:
+        moments.add("apple_device")
     return frozenset(moments)
 
 

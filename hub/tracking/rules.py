@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
-RULESET = "2026-11.14"
+RULESET = "2026-11.15"
 """Stored with each verdict. Change it with any rule."""
 
 DELIVERY_WINDOW_MS = 15_000
@@ -30,8 +30,12 @@ SHARERS_PER_CLIENT = 100
 VIEWING_MS = 10_000
 """A hit this close to the sender's looking at the message is the sender's own (protocol, `viewing`)."""
 
-Moment = Literal["any", "early", "before_sent", "viewing", "fetched_ahead", "burst", "unlisted"]
-"""`unlisted`: Apple's list is not loaded, so nothing can be said of whether it is Apple's relay."""
+Moment = Literal["any", "early", "before_sent", "viewing", "fetched_ahead", "burst", "unlisted", "apple_device"]
+"""`unlisted`: Apple's list is not loaded, so nothing can be said of whether it is Apple's relay. `apple_device`:
+its system is one of `APPLE_SYSTEMS`."""
+
+APPLE_SYSTEMS = frozenset({"macOS", "iOS", "iPadOS"})
+"""The systems whose programs use Apple's Private Relay (support.apple.com/102602, 2026-11)."""
 
 
 class Rule(NamedTuple):
@@ -153,9 +157,12 @@ RULES: tuple[Rule, ...] = (
 
     # People.
     Rule("relay_reader", "human", "high", "A reader behind Apple's Private Relay, which hides the place",
-         "Apple, mask-api.icloud.com/egress-ip-ranges.csv", "2026-11", OWN, RELAY),
+         "Apple, mask-api.icloud.com/egress-ip-ranges.csv", "2026-11", OWN, RELAY, "apple_device"),
     Rule("relay_reader_roughly", "human", "medium", "It seems to be a reader behind Apple's Private Relay",
-         "rules_networks", "2026-11", OWN, ROUGHLY),
+         "rules_networks", "2026-11", OWN, ROUGHLY, "apple_device"),
+    Rule("relay_reader_unlikely", "human", "low",
+         "It came from a network of Apple's Private Relay, which its program is not known to use",
+         "support.apple.com/102602: for browsing in Safari, on Apple's devices", "2026-11", OWN, RELAY | ROUGHLY),
     Rule("cloud_reader", "human", "low",
          "It came from a data centre, which by itself says nothing against a reader",
          "warmbly 412: Windows 365 and the like", "2026-11", OWN, CLOUD),
