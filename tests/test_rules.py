@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.model import COUNTABLE, Device, Place, Visit
-from hub.tracking.classify import Context, classify, examine
+from hub.tracking.classify import Context, classify, examine, explain_reason
 from hub.tracking.datasets import RELAY_FILE, Datasets
 from hub.tracking.rules import RULES, decide
 from hub.tracking.rules_agents import AGENTS, identify
@@ -169,3 +169,12 @@ def test_reader_behind_apples_relay_has_a_device_of_apples_or_is_less_sure(
         assert (verdict.verdict, evidence.place) == ("human", Place(hidden_by="apple"))
         told = (code, confidence) if apples else ("relay_reader_unlikely", "low")
         assert (verdict.reasons[0], verdict.confidence) == told
+
+
+@pytest.mark.parametrize("user_agent", ["", "-", "null", "unknown", "n/a"])
+def test_verdict_on_who_does_not_name_itself_is_a_machine_and_not_certain(data: Datasets, user_agent: str) -> None:
+    verdict = classify(examine(visit(user_agent), data), LATER, Context(SENT))
+    assert (verdict.verdict, verdict.confidence) == ("bot", "medium")
+    assert [explain_reason(code) for code in verdict.reasons] == [
+        "It does not name itself, as mail programs and browsers do"
+    ]

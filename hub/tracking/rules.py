@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
-RULESET = "2026-11.15"
+RULESET = "2026-11.16"
 """Stored with each verdict. Change it with any rule."""
 
 DELIVERY_WINDOW_MS = 15_000
@@ -117,8 +117,8 @@ RULES: tuple[Rule, ...] = (
          "rules_agents.MACHINES", "2026-11", _of("preview")),
     Rule("names_machine", "bot", "high", "It names itself as a program that no person reads mail with",
          "rules_agents.MACHINES", "2026-11", _of("tool headless monitor crawler")),
-    Rule("nameless", "bot", "high", "It sent no User-Agent; every mail program and browser sends one",
-         "RFC 9110, 10.1.5: a user agent sends one", "2026-11", _of("nameless")),
+    Rule("nameless", "bot", "medium", "It does not name itself, as mail programs and browsers do",
+         "RFC 9110, 10.1.5: a user agent should send one, unless configured not to", "2026-11", _of("nameless")),
 
     # Image proxies: a person opened, and the provider fetched for them.
     Rule("gmail_proxy_early", "proxy", "medium", "Gmail's image proxy fetched it, though within seconds of sending",

@@ -27,7 +27,7 @@ class Agent(NamedTuple):
 
 MAIL_AGENTS: tuple[Agent, ...] = (
     Agent("nameless", r"^[\W_]*$|^\W*(?:null|none|nil|undefined|unknown|user-?agent|n/a|-)\W*$",
-          "no mail program or browser sends an empty User-Agent", "2026-11"),
+          "RFC 9110, 10.1.5; what programs put where they have no name", "2026-11"),
     Agent("gmail_sampling", r"gmail-content-sampling",
           "field research 2.1; seen in production within seconds of delivery, 2026-05", "2026-11"),
     Agent("gmail_prefetch", r"chrome/42\.0\.2311\.135 safari/537\.36 edge/12\.246 mozilla/5\.0$",
