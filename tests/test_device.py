@@ -31,6 +31,10 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
             f"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) {WEBKIT} Mobile/15E148 Outlook-iOS/2.0",
             Device("tablet", "iOS", "Outlook"),
         ),
+        ("Outlook-iOS/711.3061168.prod.ipad", Device("tablet", "iOS", "Outlook")),
+        ("Outlook-iOS/2.0 (iPad; iOS 17.5)", Device("tablet", "iOS", "Outlook")),
+        ("Microsoft Office/16.0 (Apple iPad; Microsoft Outlook)", Device("tablet", "iOS", "Outlook")),
+        ("Microsoft Office/16.0 (Apple iPhone; Microsoft Outlook)", Device("mobile", "iOS", "Outlook")),
         ("Outlook-Android/2.0", Device("mobile", "Android", "Outlook")),
         ("MacOutlook/16.46.21021202 (Intelx64 Mac OS X 11.2.2)", Device("desktop", "macOS", "Outlook")),
         ("Outlook/16.16.18071205 CFNetwork/902.1 Darwin/17.7.0", Device("desktop", "macOS", "Outlook")),
@@ -57,6 +61,17 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
             "SamsungEmail/6.1.74",
             Device("mobile", "Android", "Samsung Email"),
         ),
+        (
+            f"Mozilla/5.0 (Linux; Android 9; Partner Evolution) {CHROME} Chrome/80.0.3987.119 Mobile Safari/537.36",
+            Device("mobile", "Android", "Chrome"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 16; SC-51F Build/BP4A.251205.006; wv) {CHROME} Version/4.0 "
+            "Chrome/152.0.7977.88 Mobile Safari/537.36 YJApp-ANDROID jp.co.yahoo.android.ybrowser/3.67.0.1",
+            Device("mobile", "Android", "Android WebView"),
+        ),
+        ("Evolution/3.52.3", Device("desktop", "Linux", "Evolution")),
+        ("KMail/5.24.5", Device("desktop", "Linux", "KMail")),
         ("YahooMobileMail/1.0 (Android Mail; 6.1)", Device("mobile", "Android", "Yahoo Mail")),
         ("com.google.Gmail/6.0.230910 iSL/3.4 iPhone/16.6 hw/iPhone14_5", Device("mobile", "iOS", "Gmail")),
         (
@@ -96,6 +111,12 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
 )
 def test_device_of_a_user_agent(user_agent: str, device: Device) -> None:
     assert read_device(user_agent) == device
+
+
+@pytest.mark.parametrize("user_agent", ["AmazonWorkMail", "WorkMail/3.1", "QuickMail/1.2", "SparkMail/3"])
+def test_device_of_a_mail_program_whose_name_ends_like_anothers_is_not_the_others(user_agent: str) -> None:
+    client = read_device(user_agent).client or ""
+    assert client not in ("KMail", "Spark")
 
 
 def test_device_does_not_repeat_what_only_a_hostile_user_agent_says() -> None:

@@ -178,3 +178,20 @@ def test_verdict_on_who_does_not_name_itself_is_a_machine_and_not_certain(data: 
     assert [explain_reason(code) for code in verdict.reasons] == [
         "It does not name itself, as mail programs and browsers do"
     ]
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "confidence", "code"),
+    [
+        ("AmazonWorkMail", "medium", "app"),
+        ("KMail/5.24.5", "high", "mail_program"),
+        ("Spark/2.11.20", "high", "mail_program"),
+        ("eMClient/9.3.6041.0", "high", "mail_program"),
+        ("Dalvik/1.6.0 (Linux; U; Android 4.2.2; Lark Evolution 10 Build/JDQ39)", "medium", "app"),
+    ],
+)
+def test_verdict_on_a_mail_program_is_by_its_whole_name(
+    data: Datasets, user_agent: str, confidence: str, code: str
+) -> None:
+    verdict = classify(examine(visit(user_agent), data), LATER, Context(SENT))
+    assert (verdict.verdict, verdict.confidence, verdict.reasons) == ("human", confidence, (code,))

@@ -42,6 +42,8 @@ PROGRAMS: tuple[Program, ...] = (
     Program(BARE_WEBKIT_ON % "windows", "Outlook", "desktop", "Windows"),
     Program(APPLE_MAIL_TOUCH, "Apple Mail", "mobile", "iOS"),
     Program(r"outlook-(?:ios-)?android|outlook.*\bandroid|microsoft\.office\.outlook", "Outlook", "mobile", "Android"),
+    Program(r"outlook.*\bipad|ipad.*outlook", "Outlook", "tablet", "iOS"),
+    Program(r"iphone.*outlook", "Outlook", "mobile", "iOS"),
     Program(r"outlook-ios|outlook.*\b(?:iphone|ipad|ios)\b", "Outlook", "mobile", "iOS"),
     Program(r"macoutlook|outlook/.*darwin|outlook.*\bmac(?:intosh| os)", "Outlook", "desktop", "macOS"),
     Program(r"macintosh.*outlook|mac os.*outlook", "Outlook", "desktop", "macOS"),
@@ -53,19 +55,19 @@ PROGRAMS: tuple[Program, ...] = (
     Program(r"thunderbird|icedove|shredder/", "Thunderbird"),
     Program(r"seamonkey|iceape", "SeaMonkey", "desktop"),
     Program(r"samsung ?e?mail|secemail|com\.samsung\.android\.email", "Samsung Email", "mobile", "Android"),
-    Program(r"jp\.co\.yahoo\.|yahoo(?: |%20)?(?:mobile|mail)|ymail|com\.yahoo\.", "Yahoo Mail"),
+    Program(r"yahoo(?: |%20)?(?:mobile|mail)|ymail|com\.yahoo\.", "Yahoo Mail"),
     Program(r"android-gmail|com\.google\.android\.gm", "Gmail", "mobile", "Android"),
     Program(r"com\.google\.gmail|gmail/", "Gmail"),
     Program(r"mobilemail|maild/", "Apple Mail", "mobile", "iOS"),
     Program(r"^mail/", "Apple Mail", "desktop", "macOS"),
     Program(r"applemail|apple mail", "Apple Mail"),
     Program(r"airmail", "Airmail"),
-    Program(r"\bspark/|sparkdesktop/|readdle", "Spark"),
+    Program(r"spark/(?<!\wspark/)|sparkdesktop/|readdle", "Spark"),
     Program(r"k-9 mail|k9mail|k-9/", "K-9 Mail", "mobile", "Android"),
     Program(r"fairemail|eu\.faircode\.email", "FairEmail", "mobile", "Android"),
     Program(r"aqua ?mail", "Aqua Mail", "mobile", "Android"),
     Program(r"bluemail", "BlueMail"),
-    Program(r"\bem ?client", "eM Client", "desktop"),
+    Program(r"em(?<!\wem) ?client", "eM Client", "desktop"),
     Program(r"mailbird", "Mailbird", "desktop", "Windows"),
     Program(r"mailspring", "Mailspring", "desktop"),
     Program(r"postbox", "Postbox", "desktop"),
@@ -78,8 +80,8 @@ PROGRAMS: tuple[Program, ...] = (
     Program(r"lotus[- ]notes|ibm ?notes|hcl ?notes", "Notes", "desktop"),
     Program(r"groupwise", "GroupWise", "desktop"),
     Program(r"zimbra", "Zimbra", "desktop"),
-    Program(r"evolution", "Evolution", "desktop", "Linux"),
-    Program(r"kmail|kontact", "KMail", "desktop", "Linux"),
+    Program(r"evolution/(?<!\wevolution/)", "Evolution", "desktop", "Linux"),
+    Program(r"kmail(?<!\wkmail)|kontact", "KMail", "desktop", "Linux"),
     Program(r"geary", "Geary", "desktop", "Linux"),
     Program(r"claws[- ]mail|sylpheed", "Claws Mail", "desktop"),
     Program(r"superhuman", "Superhuman"),
@@ -102,7 +104,7 @@ _PROGRAMS = tuple((re.compile(row.pattern), row) for row in PROGRAMS)
 AT_THE_START = "|".join(row.pattern for row in PROGRAMS if row.pattern.startswith("^"))
 ANYWHERE = "|".join(row.pattern for row in PROGRAMS if not row.pattern.startswith("^"))
 """All programs in two patterns: one that need not be tried further in, and one whose branches each begin
-with a letter, which `re` finds ten times as fast."""
+with a letter, which `re` finds several times as fast: where a word has to begin is said behind that letter."""
 _ANY = (re.compile(AT_THE_START), re.compile(ANYWHERE))
 
 
