@@ -23,6 +23,7 @@ BARE_LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Ge
 BARE_ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
 BARE_MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 BARE_IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+ENGINE = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/86.0.4240.99"
 CUT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) "
 ANDROID_CUT = "Mozilla/5.0 (Linux; Android 12; Pixel 4a (5G)) AppleWebKit/537.36 (KHTML, like"
 INSTAGRAM = (
@@ -109,6 +110,26 @@ def test_rules_reach_each_of_their_own() -> None:
         )
     }
     assert reached == {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "told"),
+    [
+        ("WhatsApp/2.23.20.0 A", ("preview", "whatsapp")),
+        ("Messenger for WhatsApp/1 CFNetwork/3826.500.131 Darwin/24.5.0", ("preview", "whatsapp")),
+        ("ViberUrlDownloader", ("preview", "viber")),
+        ("Mattermost-Bot/1.1", ("preview", "mattermost")),
+        (f"Mozilla/5.0 (Linux; Android 8.0.0; Expanse) {ENGINE} Mobile Safari/537.36", ("browser", None)),
+        (f"Mozilla/5.0 (Linux; Android 8.0.0; Foo/1.0; expanse) {ENGINE} Safari/537.36", ("crawler", "expanse")),
+        (f"Mozilla/5.0 (Linux; Android 8.0.0; Foobot/1.0) {ENGINE} Safari/537.36", ("crawler", None)),
+        (f"Mozilla/5.0 (Linux; Android 8.0.0; Pixel 2) {ENGINE} Safari/537.36 (compatible; Foobot)", ("crawler", None)),
+        ("Foobot (Linux; Android 8.0.0; spider)", ("crawler", None)),
+    ],
+)
+def test_agents_tell_a_machines_name_from_a_telephones_and_a_chat_programs(
+    user_agent: str, told: tuple[str, str | None]
+) -> None:
+    assert identify(user_agent) == told
 
 
 @given(st.text(max_size=600))

@@ -17,7 +17,10 @@ CACHED_USER_AGENTS = 4096
 
 
 class Agent(NamedTuple):
-    """One kind of program, by a pattern searched in the User-Agent in lower case."""
+    """One kind of program, by a pattern searched in the User-Agent in lower case.
+
+    What a machine's pattern finds is the name that is told, or if it has a group `name`, only that.
+    """
 
     kind: str
     pattern: str
@@ -56,13 +59,17 @@ MACHINES: tuple[Agent, ...] = (
           r"|mail[ -]?(?:security|guard|cleaner|control|assure|protection|verif)|sandbox",
           "the vendors' own names", "2026-11"),
     Agent("preview",
-          r"slackbot|slack-imgproxy|skypeuripreview|skype-url-preview|microsoftpreview|bingpreview|whatsapp"
+          r"slackbot|slack-imgproxy|skypeuripreview|skype-url-preview|microsoftpreview|bingpreview"
           r"|facebookexternalhit|facebookexternalua|facebookcatalog|facebot|meta-external|twitterbot|linkedinbot"
           r"|telegrambot|discordbot|snap url preview|pinterest/0|redditbot|mastodon/|misskey|pleroma|akkoma"
-          r"|cardyb|vkshare|odklbot|line-poker|linespider|kakaotalk-scrap|viber|google-pagerenderer"
+          r"|cardyb|vkshare|odklbot|line-poker|linespider|kakaotalk-scrap|google-pagerenderer"
           r"|google web preview|google \(\+https://developers\.google|iframely|embedly|yahoo link preview"
-          r"|flipboardproxy|mattermost|rocket\.chat|github-camo|link ?preview|url ?preview|zoombot",
+          r"|flipboardproxy|rocket\.chat(?!\+?/\S+ chrome/)|github-camo|link ?preview|url ?preview|zoombot",
           "crawler-user-agents.json; the services' own names", "2026-11"),
+    # In the form of a browser these are the programs themselves, in which a person reads, as is Rocket.Chat before
+    # Chrome: mattermost/desktop 352, RocketChat/Rocket.Chat 4948.
+    Agent("preview", r"^(?!mozilla/).*?(?P<name>whatsapp|viber|mattermost)",
+          "crawler-user-agents.json; device-detector fixtures of Viber", "2026-11"),
     Agent("headless",
           r"headlesschrome|headlessedg|phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|prerender"
           r"|cypress|htmlunit|jsdom|wkhtmlto|rendertron|lighthouse|electron-html",
@@ -133,6 +140,11 @@ PEOPLE: tuple[Agent, ...] = (
 )  # fmt: skip
 
 AGENTS = (*MAIL_AGENTS, *MACHINES, *PEOPLE)
+
+MODEL = re.compile(r"\bandroid [\d.]+; (?:[a-z]{2}[-_][a-z]{2}; )?[^;()/]*(?= build/|[;)])")
+"""The model of a telephone, as browsers on Android tell it. Some have a crawler's name: VR BOT 552, Spider 8,
+Expanse (matomo-org/device-detector fixtures, 2026-11)."""
+
 _MACHINES = len(MAIL_AGENTS), len(MAIL_AGENTS) + len(MACHINES)
 _AGENTS = tuple(
     (re.compile(row.pattern), row.kind, _MACHINES[0] <= place < _MACHINES[1]) for place, row in enumerate(AGENTS)
@@ -143,8 +155,10 @@ _AGENTS = tuple(
 def identify(user_agent: str) -> tuple[str, str | None]:
     """The kind of program, and the name by which a machine in the table gave itself away."""
     lowered = user_agent.lower()
+    without_model = MODEL.sub("", lowered) if lowered.startswith("mozilla/") else lowered
     for pattern, kind, named in _AGENTS:
-        found = pattern.search(lowered)
+        found = pattern.search(without_model if kind == "crawler" else lowered)
         if found:
-            return kind, (found.group().strip(" ^/(;+") or None) if named else None
+            name = found.groupdict().get("name") or found.group()
+            return kind, (name.strip(" ^/(;+") or None) if named else None
     raise AssertionError("the last row holds always")
