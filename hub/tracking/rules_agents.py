@@ -97,8 +97,12 @@ MACHINES: tuple[Agent, ...] = (
     Agent("monitor",
           r"uptime|pingdom|statuscake|site24x7|datadog|newrelic|better ?stack|checkly|nagios|check_http|zabbix"
           r"|blackbox|stackdriver|catchpoint|gomez|healthchecker|health-check|kube-probe|hetrixtools|freshping"
-          r"|nodeping|ghostinspector|gtmetrix|pagespeed|w3c_validator|dynatrace|yottaa|alertsite|appinsights",
+          r"|nodeping|ghost ?inspector|gtmetrix|page ?speed|w3c_validator|dynatrace|yottaa|alertsite|appinsights",
           "device-detector bots.yml; the services' own names", "2026-11"),
+    Agent("monitor",
+          r"ruxitsynthetic|ptst/|siteimprove|cloudflare(?:observatory|diagnostics)|securityheaders|dmbrowser|functionize"
+          r"|yunjiankong|prtg network|miniature\.io|taginspector|do not track verifier",
+          "matomo-org/device-detector fixtures, bots.yml", "2026-11"),
     Agent("crawler",
           r"googlebot|google-(?:inspection|read-aloud|extended|adwords|site)|googleother|google favicon"
           r"|apis-google|adsbot|mediapartners-google|feedfetcher|bingbot|slurp|yandex(?:[a-z]{0,20}bot|images|metrika|media"
@@ -107,6 +111,14 @@ MACHINES: tuple[Agent, ...] = (
           r"|amazonbot|petalbot|ahrefs|semrush|mj12|dotbot|ia_archiver|archive\.org|heritrix|nutch|httrack|scrapy"
           r"|censys|shodan|zgrab|masscan|nmap|netcraft|expanse|internet-?measurement|nuclei|nikto|sqlmap",
           "crawler-user-agents.json", "2026-11"),
+    # Left out is what may also be a person's: a transcoder, an extension, an app made of a page.
+    Agent("crawler",
+          r"google-(?:amphtml|assess|ads-|hotelads|publisher-plugin|business)|googleadsense|duplexweb-google"
+          r"|google search console|amzn-user|manus-user|devin\.ai|geedo(?:bot|shop)|mixnode|tineye|assetnote|datanyze"
+          r"|adbeat|daumoa|infegy|inspici|marketgoo|prospectorbr|karnoprospecting|ubermetrics|ucsbnetworkmeasurement"
+          r"|cybaaagent|whatcms|visionheight|cypex\.ai|aegis\.network|copyviodetector|sitesucker|larbin_"
+          r"|email(?:wolf| exractor)",
+          "matomo-org/device-detector fixtures, bots.yml", "2026-11"),
 )  # fmt: skip
 
 PEOPLE: tuple[Agent, ...] = (
