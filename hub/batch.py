@@ -27,7 +27,7 @@ from hub.model import (
     Verdict,
     Withheld,
 )
-from hub.tracking.classify import Context, Sighting, classify, reconsider
+from hub.tracking.classify import Context, Sighting, classify, device_of, reconsider
 from hub.tracking.rules import DELIVERY_WINDOW_MS
 
 PixelKey = tuple[str, int]
@@ -189,7 +189,7 @@ class Batch:
             repeat=repeat,
             told=False,
             place=hit.evidence.place,
-            device=hit.evidence.device,
+            device=device_of(hit.evidence, verdict),
         )
         self._opens[hit.id] = open_
         early = is_early(message, hit.at)

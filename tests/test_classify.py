@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.model import Device, Evidence, Place, Verdict, VerdictName, Visit
-from hub.tracking.classify import Context, Sighting, classify, examine, explain_reason, reconsider
+from hub.tracking.classify import Context, Sighting, classify, device_of, examine, explain_reason, reconsider
 from hub.tracking.datasets import RELAY_FILE, Datasets
 from hub.tracking.rules import (
     BURST_CLIENTS,
@@ -35,6 +35,7 @@ SAFARI = (
 BARE = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 READER, GOOGLE, MICROSOFT, RELAY = "81.2.69.160", "66.249.93.84", "40.94.29.3", "172.224.226.5"
+FILTER = "40.107.1.1"
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,10 @@ def test_evidence_holds_neither_address_nor_user_agent(data: Datasets) -> None:
         (GMAIL, "148.163.139.74", Place(), Device()),
         ("curl/8.4.0", READER, Place("London", "England", "United Kingdom", "GB"), Device()),
         (CHROME, "148.163.139.74", Place(), Device()),
+        (CHROME, FILTER, Place(), Device()),
+        (SAFARI, FILTER, Place(), Device()),
+        (BARE, FILTER, Place(hidden_by="outlook"), Device(client="Outlook")),
+        (GMAIL, FILTER, Place(hidden_by="gmail"), Device(client="Gmail")),
     ],
 )
 def test_evidence_says_of_place_and_device_what_is_known(
@@ -107,6 +112,24 @@ def test_any_hit_gets_a_verdict_with_reasons_in_words(user_agent: str, address: 
 def test_reason_that_is_not_known_is_given_as_it_is() -> None:
     assert explain_reason("of-an-older-ruleset") == "of-an-older-ruleset"
     assert explain_reason("named:curl") == "It names itself curl"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "address", "early", "later"),
+    [
+        (CHROME, GOOGLE, Device(), Device("desktop", "Windows", "Chrome")),
+        (CHROME, MICROSOFT, Device(), Device("desktop", "Windows", "Chrome")),
+        (CHROME, FILTER, Device(), Device()),
+        (CHROME, READER, Device("desktop", "Windows", "Chrome"), Device("desktop", "Windows", "Chrome")),
+        (BARE, MICROSOFT, Device(client="Outlook"), Device(client="Outlook")),
+    ],
+)
+def test_device_of_a_scanner_in_disguise_is_none(
+    data: Datasets, user_agent: str, address: str, early: Device, later: Device
+) -> None:
+    evidence = examine(visit(user_agent, address), data)
+    for at, device in ((SENT + 1_000, early), (LATER, later)):
+        assert device_of(evidence, classify(evidence, at, Context(SENT))) == device
 
 
 # Moments.

@@ -76,6 +76,8 @@ def test_hit_gets_its_true_verdict(hit: Hit, data: Datasets) -> None:
     if hit.verdict == "proxy":
         assert set(place.values()) <= {None, hit.hidden_by}
         assert (device["type"], device["os"]) == ("unknown", None)
+    if hit.verdict == "scanner":
+        assert device == {"type": "unknown", "os": None, "client": hit.client or None}
 
 
 def test_corpus_is_large_and_each_line_has_its_source() -> None:

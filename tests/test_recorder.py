@@ -30,6 +30,10 @@ from tests.factories import (
 from tests.processes import eventually
 from tests.servers import Postgres
 
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
+)
+
 
 @pytest.fixture
 def spool_dir(tmp_path: Path) -> Path:
@@ -203,6 +207,16 @@ async def test_reader_from_before_the_clock_was_set_back_is_told_of_once(
     rows = await store.database.fetch("SELECT repeat FROM opens ORDER BY id")
     assert [bool(row["repeat"]) for row in rows] == [False, False, True, True]
     await audit(store.database)
+
+
+async def test_device_of_a_scanner_in_disguise_is_not_recorded(store: Store, spool_dir: Path) -> None:
+    message = await store.message(await store.sender(), sent_at=T0)
+    async with a_recorder(store, spool_dir) as recorder:
+        for after in (1_000, 3_600_000):
+            await recorder.record(a_visit(message, at=T0 + after, address="66.249.84.33", user_agent=CHROME))
+    log = await store.log(await store.user(message.user_id))
+    opens = [event.open for event in log if event.open]
+    assert [(open_.verdict.verdict, open_.device.client) for open_ in opens] == [("scanner", None), ("human", "Chrome")]
 
 
 async def test_burst_over_many_batches_takes_back_what_was_told_on_each_message(store: Store, spool_dir: Path) -> None:

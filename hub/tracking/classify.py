@@ -69,6 +69,8 @@ PROXIES = {
 
 OUTLOOK_WEB = (Place(hidden_by="outlook"), Device(client="Outlook"))
 NO_RELAY_LIST = "no_relay_list"
+DISGUISES = frozenset({"microsoft_scan", "google_early"})
+"""The rules by which only the moment tells that what calls itself a browser is a scanner."""
 MACHINES = frozenset({"nameless", "scanner", "preview", "headless", "tool", "monitor", "crawler", "unknown"})
 
 
@@ -94,7 +96,9 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
         else:
             # In a data centre nobody reads.
             place = Place() if network in CLOUDS else data.place(visit.address)
-        device = Device() if agent in MACHINES else read_device(visit.user_agent)
+        # Where Microsoft filters mail all else is a scanner's disguise, too.
+        nobody = agent in MACHINES or network == "microsoft_filter"
+        device = Device() if nobody else read_device(visit.user_agent)
     return Evidence(agent, network, visit.prefetch, place, device, notes)
 
 
@@ -103,6 +107,11 @@ def classify(evidence: Evidence, at: int, context: Context) -> Verdict:
     rule = decide(evidence.agent, evidence.network, _moments(evidence, at, context))
     notes = tuple(note for note in evidence.notes if note != NO_RELAY_LIST or rule.moment == "unlisted")
     return _verdict(rule, notes)
+
+
+def device_of(evidence: Evidence, verdict: Verdict) -> Device:
+    """The device that is told with a verdict on `evidence`: a disguise is none, though Outlook's proxy is Outlook's."""
+    return evidence.device if evidence.place.hidden_by or DISGUISES.isdisjoint(verdict.reasons) else Device()
 
 
 def _verdict(rule: Rule, notes: tuple[str, ...] = ()) -> Verdict:

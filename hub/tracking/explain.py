@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from hub.model import Device, Place, Verdict
-from hub.tracking.classify import Context, classify, examine, explain_reason
+from hub.tracking.classify import Context, classify, device_of, examine, explain_reason
 from hub.tracking.datasets import Datasets
 from hub.tracking.rules import RULESET
 from hub.tracking.visit import NO_PROXIES, read_visit
@@ -58,8 +58,8 @@ def explain(
         scope = {"client": (ip, 0), "headers": sent}
         visit = read_visit(scope, message_id="", position=0, at=after_ms, trusted_proxies=NO_PROXIES)
         evidence = examine(visit, data)
-        place, device = evidence.place, evidence.device
         verdict = classify(evidence, after_ms, Context(sent_at=0))
+        place, device = evidence.place, device_of(evidence, verdict)
     return {
         "verdict": verdict.verdict,
         "confidence": verdict.confidence,
