@@ -248,7 +248,7 @@ def test_reconsider_turns_the_people_of_a_burst() -> None:
     changed = dict(reconsider(seen, Context(SENT)))
     assert {id_: verdict.verdict for id_, verdict in changed.items()} == dict.fromkeys("134", "scanner")
     assert [explain_reason(code) for code in changed["1"].reasons] == [
-        "Several different programs fetched it within seconds of sending"
+        "Several clients, each by address and program, fetched it within seconds of sending"
     ]
     assert reconsider(seen[:3], Context(SENT)) == []
     assert reconsider(seen, Context(sent_at=None)) == []

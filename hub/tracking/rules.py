@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
-RULESET = "2026-11.20"
+RULESET = "2026-11.21"
 """Stored with each verdict. Change it with any rule."""
 
 DELIVERY_WINDOW_MS = 15_000
@@ -147,8 +147,10 @@ RULES: tuple[Rule, ...] = (
          "Microsoft 365 endpoints 9 and 10: no mailbox is read from there", "2026-11", None, FILTER),
 
     # What only the moment gives away.
-    Rule("burst", "scanner", "high", "Several different programs fetched it within seconds of sending",
-         "mautic 9798, warmbly 410: several browsers on one mail, at delivery", "2026-11", moment="burst"),
+    Rule("burst", "scanner", "medium",
+         "Several clients, each by address and program, fetched it within seconds of sending",
+         "mautic 9798, warmbly 410: several browsers on one mail; a reader may have several addresses", "2026-11",
+         moment="burst"),
     Rule("google_early", "scanner", "medium", "It came from Google's network within seconds of sending",
          "Google Workspace, pre-delivery message scanning", "2026-11", BROWSER, GOOGLE, "early"),
     Rule("vague_early", "scanner", "medium",
