@@ -1,6 +1,6 @@
 """A batch: hits judged together, and everything their transaction is to write.
 
-Promise: pure. What the recorder read goes in, what it has to insert, count, remember, correct and tell
+Promise: pure. What was read for the hits goes in, what there is to insert, count, remember, correct and tell
 comes out; a hit is judged with those before it in the same batch in view, as if they had come alone.
 """
 

@@ -41,7 +41,7 @@ class Front(Starlette):
             await _with_id(super().__call__, scope, receive, send)
 
     def take(self, scope: Scope, write: Callable[[bytes, bytes], bool], run: Callable[[ASGIApp], None]) -> bool:
-        """Serve a request without a task, if it is one for a pixel; whether it is: see `Pixel.take`."""
+        """Serve a request for a pixel without a task (see `Pixel.take`); False if it is for something else."""
         if not _is_pixel(scope) or scope["method"] != "GET":
             return False
         self.state.pixel.take(scope, write, run)

@@ -97,8 +97,8 @@ class Auth:
         return await self._credentials.reload(credential, self._clock())
 
     async def of_socket(self, connection: HTTPConnection) -> tuple[Credential | None, bool]:
-        """Who opens a socket, as far as its headers say, and whether that is an `Authorization` header's word, which
-        has to be true then.
+        """Who opens a socket, as far as its headers say, and whether there was an `Authorization` header. With one that
+        names nobody the socket is to be refused, whatever its first frame says.
 
         Raises a 403 `Problem` for a cookie with an Origin that is not ours, or none.
         """

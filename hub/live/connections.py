@@ -31,7 +31,7 @@ MOST_REPLAYED = 1000
 PAGES_A_TURN = 2
 
 DRAIN_STEPS = 50
-"""In how many steps listeners are closed at the end; fewer than that, one by one, take less than all the time."""
+"""In how many steps listeners are closed at the end. Fewer listeners are closed one by one, in less of the time."""
 
 LOG_WENT_BACK = "the log went back behind what you have: come back"
 """The database is an older copy, restored or taken over. What it says from now on has numbers that were used before."""
@@ -85,7 +85,7 @@ class Connections:
         self._by_user: dict[str, set[Listener]] = {}
         self._turns = Turnstile(PAGES_A_TURN)
         self.draining = False
-        """Whether the server is going down: who comes now is sent away."""
+        """Whether the server is going down: a client that comes now is sent away."""
         self._checks: set[asyncio.Task[None]] = set()
         self._doubted: set[str] = set()
         """The users whose logs are being asked for where they stand."""
@@ -148,8 +148,8 @@ class Connections:
         self._begin(self.check())
 
     async def check(self) -> None:
-        """Compare every listener with the database: who is revoked ends, and so does who has more than the log, to come
-        back and be told that it cannot be resumed; who lacks something reads the log.
+        """Compare every listener with the database. One whose credential was revoked is closed. So is one ahead of the
+        log, whose client comes back and hears that it cannot be resumed. One behind it reads the log.
         """
         listeners = self._all()
         with contextlib.suppress(DatabaseAway):

@@ -56,7 +56,7 @@ class Listener:
         self._live_bytes = 0
         self._held: list[Notice] = []
         self.on_work: Callable[[], None] | None = None
-        """Called whenever there may be something to do; who sends for this listener sets it, or uses `wait`."""
+        """Called whenever there may be something to do. Whoever sends for this listener sets it, or uses `wait`."""
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -70,7 +70,9 @@ class Listener:
         return self._bytes
 
     def offer(self, run: Run) -> bool:
-        """Take live events, but for old ones; a gap before them means reading the log first. Whether some were old."""
+        """Take live events, but for old ones; a gap before them means reading the log first. Returns whether some were
+        old.
+        """
         if self.closing is not None or self._sends(run):
             return False
         is_old = not self.behind and run.notices[0].sequence <= self.position
@@ -79,7 +81,7 @@ class Listener:
         return is_old
 
     def _sends(self, run: Run) -> bool:
-        """Send live events at once, if they are the next and nothing waits before them; whether that was done."""
+        """Send live events at once if they are the next and nothing waits before them. Returns whether that is done."""
         if self.write is None or self.behind or self._queue or run.notices[0].sequence != self.position + 1:
             return False
         frames = run.frames(self.stream)
@@ -147,7 +149,7 @@ class Listener:
         return notices
 
     def _put(self, notice: Notice) -> bool:
-        """Queue the next event, if the stream carries it; whether it does."""
+        """Queue the next event if the stream carries it. Returns whether it does."""
         self.position = notice.sequence
         if not policy.streamed(notice.notified, self.stream):
             return False

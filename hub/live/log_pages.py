@@ -61,7 +61,7 @@ class LogPages:
         return await asyncio.shield(reading)
 
     def _keep(self, place: _Place, reading: asyncio.Task[Sequence[Notice]]) -> None:
-        """Keep a page for who comes next; what was kept longest makes room for it."""
+        """Keep a page for the next that comes; what was kept longest makes room for it."""
         if reading.cancelled() or reading.exception() is not None:
             del self._pages[place]
             return

@@ -24,8 +24,8 @@ LEAST_ROWS = 250
 """So many changed rows, of one or two pages each, make a checkpoint due: the fewer, the longer the writer's turn is."""
 
 EVERY_SECONDS = 0.3
-"""No sooner after one began does the next begin, unless turns are long. The later it does, the more of what it copies
-was changed more than once; the larger it is, the longer commits wait for the disk."""
+"""The least time between the starts of two checkpoints. The longer it is, the more pages that change often are copied
+only once, and the longer commits wait for the disk while all of it is copied."""
 
 LONG_SECONDS = 0.1
 """A longer turn keeps hits waiting for too much of the time that the recorder has."""

@@ -97,7 +97,7 @@ class Held:
             await self._raw.fetch(sql, *map(as_json, changes))
 
     async def change_if(self, unmoved: Change, *changes: Change) -> bool:
-        """Make changes if the query `unmoved` finds all of its rows, or else none; whether it did.
+        """Make changes if the query `unmoved` finds all of its rows, or else none. Returns whether it did.
 
         It is one statement, and outside of a transaction one of its own. The changes need not see each other's
         effects; `unmoved` has rows, and at least one of them changes something.
@@ -156,7 +156,7 @@ class Held:
         return rows
 
     async def _changed_beside(self, sql: str, values: Any) -> bool:
-        """Run a statement in the connection's thread; whether it changed anything."""
+        """Run a statement in the connection's thread. Returns whether it changed anything."""
         begun = Event()
         # If it is closed, there is no thread that could hear of it; aiosqlite says so here.
         connection = self._raw._conn

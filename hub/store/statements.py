@@ -22,7 +22,8 @@ ROWS_BITS = 6
 """On SQLite rows go into a statement by powers of two, up to 2**6."""
 
 ROWS_STEP = 8
-"""Where several changes are one statement there, it has room for so many rows of each, or twice as many, …"""
+"""Where several changes are one statement there, the rows of each are filled up to a multiple of this, so that few
+texts are prepared."""
 
 
 class Change(NamedTuple):
