@@ -221,11 +221,11 @@ async def test_readme_examples_register_and_hear_of_an_open(hub: HubProcess, tmp
 
 def test_javascript_example_uses_what_the_client_has() -> None:
     [code] = re.findall(r"^```js\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    client = (ROOT / "web/client.js").read_text()
+    client, types = (ROOT / "web/client.js").read_text(), (ROOT / "web/client.d.ts").read_text()
     for name in re.findall(r"client\.(\w+)\(", code):
         assert name == "addEventListener" or re.search(rf"^  {name}\(", client, re.MULTILINE)
     for option in ("url", "token", "cursor"):
-        assert re.search(rf"@property \{{.*\}} \[?{option}\b", client)
+        assert re.search(rf"^  {option}\??:", types, re.MULTILINE)
 
 
 def test_app_json_is_one_that_hosts_read() -> None:

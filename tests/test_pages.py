@@ -46,6 +46,7 @@ async def test_file_is_served_as_what_it_is(hub: Hub, path: str) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     assert ("content-security-policy" in answer.headers) == path.endswith((".html", ".svg"))
     expected = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+    expected |= {".ts": "text/plain"}
     if path.endswith(tuple(expected)):
         assert answer.headers["content-type"].partition(";")[0] == expected[Path(path).suffix]
 

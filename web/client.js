@@ -23,47 +23,7 @@
  * | `problem`   | `{ code: string, detail: string }`; the hub could not use a frame of ours |
  */
 
-/** @typedef {"idle" | "connecting" | "catching-up" | "live" | "waiting" | "refused"} State */
-/** @typedef {"notifications" | "history"} Stream */
-/** @typedef {{ address: string, name: string | null }} Reader */
-/** @typedef {{ city: string | null, region: string | null, country: string | null, country_code: string | null, hidden_by: string | null }} Place */
-/** @typedef {{ type: "desktop" | "mobile" | "tablet" | "unknown", os: string | null, client: string | null }} Device */
-/**
- * @typedef {object} Open
- * @property {string} id
- * @property {string} message_id
- * @property {string} at RFC 3339, UTC
- * @property {Reader | null} recipient null: someone, of those who share the pixel
- * @property {"human" | "proxy" | "prefetch" | "scanner" | "bot" | "self"} verdict
- * @property {"high" | "medium" | "low"} confidence
- * @property {string[]} reasons
- * @property {boolean} counted
- * @property {boolean} repeat
- * @property {Place} place
- * @property {Device} device
- * @property {string} ruleset
- */
-/**
- * @typedef {object} GlimpseEvent A CloudEvents 1.0 object.
- * @property {string} id
- * @property {"open.recorded" | "open.reclassified" | "message.registered" | "message.updated" | "messages.muted" | "settings.updated" | "notifications.seen"} type
- * @property {string} subject the message's id, where there is one
- * @property {string} time
- * @property {string} sequence a whole number, as text
- * @property {any} data
- */
-/** @typedef {number | string | null | undefined} Cursor */
-/** @typedef {{ get: () => Cursor | Promise<Cursor>, set: (sequence: number) => unknown }} CursorStore Either may be asynchronous, as `chrome.storage.local` is. */
-/**
- * @typedef {object} Options
- * @property {string} url the hub's address, as `https://hub.example.com`
- * @property {string} [token] an API token; without one the session cookie says who is asking
- * @property {Stream} [stream] `notifications` (default): what the user wants to be told of; `history`: everything
- * @property {CursorStore} [cursor] kept across restarts; default: in memory
- * @property {typeof globalThis.WebSocket} [WebSocket] for tests
- * @property {typeof globalThis.fetch} [fetch] for tests
- * @property {() => number} [random] from 0 to 1, for tests
- */
+/** @import { Cursor, CursorStore, GlimpseClient as Declared, GlimpseEvent, Options, State } from "./client.d.ts" */
 
 const SUBPROTOCOL = "glimpse.v1";
 /** `WebSocket.OPEN`: a socket that is closing takes what nobody will hear. */
@@ -103,6 +63,7 @@ function toSequence(kept) {
   return Number.isSafeInteger(sequence) ? sequence : null;
 }
 
+/** @implements {Declared} */
 export class GlimpseClient extends EventTarget {
   /** @type {State} */
   #state = "idle";

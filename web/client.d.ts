@@ -1,0 +1,114 @@
+/** The types of `client.js`, for TypeScript and for editors: they find this file where it lies beside that one. */
+
+export type State = "idle" | "connecting" | "catching-up" | "live" | "waiting" | "refused";
+/** `notifications`: what the user wants to be told of; `history`: everything. */
+export type Stream = "notifications" | "history";
+
+export interface Reader {
+  address: string;
+  name: string | null;
+}
+
+export interface Place {
+  city: string | null;
+  region: string | null;
+  country: string | null;
+  country_code: string | null;
+  hidden_by: string | null;
+}
+
+export interface Device {
+  type: "desktop" | "mobile" | "tablet" | "unknown";
+  os: string | null;
+  client: string | null;
+}
+
+export interface Open {
+  id: string;
+  message_id: string;
+  /** RFC 3339, UTC */
+  at: string;
+  /** null: someone, of those who share the pixel */
+  recipient: Reader | null;
+  verdict: "human" | "proxy" | "prefetch" | "scanner" | "bot" | "self";
+  confidence: "high" | "medium" | "low";
+  reasons: string[];
+  counted: boolean;
+  repeat: boolean;
+  place: Place;
+  device: Device;
+  ruleset: string;
+}
+
+/** A CloudEvents 1.0 object. */
+export interface GlimpseEvent {
+  id: string;
+  type:
+    | "open.recorded"
+    | "open.reclassified"
+    | "message.registered"
+    | "message.updated"
+    | "messages.muted"
+    | "settings.updated"
+    | "notifications.seen";
+  /** the message's id, where there is one */
+  subject: string;
+  time: string;
+  /** a whole number, as text */
+  sequence: string;
+  data: any;
+}
+
+export type Cursor = number | string | null | undefined;
+
+/** Either may be asynchronous, as `chrome.storage.local` is. */
+export interface CursorStore {
+  get: () => Cursor | Promise<Cursor>;
+  set: (sequence: number) => unknown;
+}
+
+export interface Options {
+  /** the hub's address, as `https://hub.example.com` */
+  url: string;
+  /** an API token; without one the session cookie says who is asking */
+  token?: string;
+  /** default: `notifications` */
+  stream?: Stream;
+  /** kept across restarts; default: in memory */
+  cursor?: CursorStore;
+  /** for tests */
+  WebSocket?: typeof globalThis.WebSocket;
+  /** for tests */
+  fetch?: typeof globalThis.fetch;
+  /** from 0 to 1, for tests */
+  random?: () => number;
+}
+
+/** The longest wait before attempt number `attempt` (from 0), in milliseconds; the wait is a random part of it. */
+export function backoffCeiling(attempt: number): number;
+
+/** A cursor that is kept in memory only, starting at `sequence`. */
+export function memoryCursor(sequence?: number | null): CursorStore;
+
+/** What it dispatches is at the head of `client.js`. */
+export class GlimpseClient extends EventTarget {
+  constructor(options: Options);
+  get state(): State;
+  /** The last sequence that was dispatched, or null. */
+  get sequence(): number | null;
+  /** Connect, and stay connected until `close()`. Calling it again is harmless. */
+  start(): void;
+  /** Leave for good; `start()` begins again where we were. */
+  close(): void;
+  /** The network is back, or the machine woke up: try now, also where a socket has been silent for too long. */
+  retryNow(): void;
+  /** The network is gone: do not wait until the silence says so. It goes on trying, as the hub may be on this machine. */
+  networkLost(): void;
+  /**
+   * The sender is looking at this message now: a hit on it from 10 s ago to 10 s from now is their own.
+   * @returns whether it was sent on the socket, which tells a refusal as a `problem`, or taken by the REST API
+   */
+  viewing(messageId: string): Promise<boolean>;
+  /** Notifications up to `sequence` are read, on every device. It is kept, and said again, until the hub has it. */
+  seen(sequence: number): void;
+}
