@@ -109,6 +109,9 @@ export class GlimpseClient extends EventTarget {
    * @returns whether it was sent on the socket, which tells a refusal as a `problem`, or taken by the REST API
    */
   viewing(messageId: string): Promise<boolean>;
-  /** Notifications up to `sequence` are read, on every device. It is kept, and said again, until the hub has it. */
+  /**
+   * Notifications up to `sequence` are read, on every device. It is kept, and said again, until the hub has it.
+   * It may be called at every event: the hub is told once a second, the last always.
+   */
   seen(sequence: number): void;
 }

@@ -38,6 +38,8 @@ const STEADY_MS = 10_000;
 const REPLAYED_MS = 500;
 /** From this close code on, trying again without a change is of no use. */
 const FIRST_FINAL_CODE = 4400;
+/** The hub takes twenty frames a second: as often as events come, what is seen may not be said. */
+const SEEN_MS = 1_000;
 const PAGE = 200;
 /** More missed events than this are not worth replaying one by one. */
 const MOST_CAUGHT_UP = 5_000;
@@ -84,7 +86,7 @@ export class GlimpseClient extends EventTarget {
   #held = null;
   /** How far notifications are read: as we were told, as we told the hub on this connection, and as it told us. */
   #seen = { here: 0, told: 0, there: 0 };
-  /** @type {{ [purpose in "retry" | "silent" | "steady" | "replayed"]?: ReturnType<typeof setTimeout> }} */
+  /** @type {{ [purpose in "retry" | "silent" | "steady" | "replayed" | "seen"]?: ReturnType<typeof setTimeout> }} */
   #timers = {};
   #saving = /** @type {Promise<unknown>} */ (Promise.resolve());
   #options;
@@ -114,6 +116,8 @@ export class GlimpseClient extends EventTarget {
 
   /** Leave for good; `start()` begins again where we were. */
   close() {
+    // Who closes it on hearing whom it is connected for tells them nothing of an earlier user.
+    if (this.#state !== "connecting") this.#sendSeen();
     this.#drop(1000);
     this.#become("idle");
   }
@@ -142,11 +146,18 @@ export class GlimpseClient extends EventTarget {
 
   /**
    * Notifications up to `sequence` are read, on every device. It is kept, and said again, until the hub has it.
+   * It may be called at every event: the hub is told once a second, the last always.
    * @param {number} sequence
    */
   seen(sequence) {
     this.#seen.here = Math.max(toSequence(sequence) ?? 0, this.#seen.here);
+    if (this.#timers.seen) return;
     this.#sendSeen();
+    const { here } = this.#seen;
+    this.#timers.seen = setTimeout(() => {
+      this.#timers.seen = undefined;
+      if (this.#seen.here !== here) this.seen(this.#seen.here);
+    }, SEEN_MS);
   }
 
   /** @param {string} type @param {object} detail */
@@ -187,6 +198,7 @@ export class GlimpseClient extends EventTarget {
   /** Let go of the socket without waiting for the other side, which may be gone. @param {number} code */
   #drop(code) {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    this.#timers = {};
     const socket = this.#socket;
     this.#socket = null;
     this.#held = null;

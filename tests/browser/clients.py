@@ -81,6 +81,12 @@ def client_page(desks: Desks, sender: Sender) -> Page:
     return page
 
 
+def stop_the_clock(page: Page) -> None:
+    """From now on time passes only when the test says so."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
+
+
 def start(page: Page, sender: Sender, **options: Any) -> None:
     page.evaluate(START, {"url": sender.hub.base_url, "token": sender.token, **options})
 

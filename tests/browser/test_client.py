@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.clients import FAKE, START, accept, client_page, events, say, sockets, start, state, told
+from tests.browser.clients import (
+    FAKE,
+    START,
+    accept,
+    client_page,
+    events,
+    say,
+    sockets,
+    start,
+    state,
+    stop_the_clock,
+    told,
+)
 from tests.browser.conftest import Desks
 from tests.browser.people import Sender
 from tests.processes import wait_until
@@ -212,7 +224,7 @@ def test_seen_is_said_again_on_the_next_socket_unless_the_hub_has_it(
     page.evaluate("() => FakeSocket.all[0].end(1006)")
     sockets(page, 2)
     accept(page, 1, sequence=9, seen_sequence=seen_sequence)
-    assert seen(page) == [[6, 7], again]
+    assert seen(page) == [[6], again]
 
 
 def test_seen_is_said_again_at_the_heartbeat_after_the_hub_could_not_take_it(page: Page) -> None:
@@ -234,6 +246,47 @@ def test_seen_is_said_again_at_the_heartbeat_after_the_hub_could_not_take_it(pag
     assert seen(page) == [[7, 7]]
 
 
+SEEN_AT_EVERY_EVENT = """() => {
+    client.addEventListener("event", ({ detail: { event } }) => client.seen(event.sequence));
+    for (let sequence = 1; sequence <= 300; sequence += 1) FakeSocket.all[0].event(sequence);
+}"""
+
+
+def test_seen_at_every_event_is_said_once_a_second_and_the_last_of_it(page: Page) -> None:
+    stop_the_clock(page)
+    page.evaluate(FAKE, {"cursor": 0})
+    accept(page, 0, sequence=300)
+    page.evaluate(SEEN_AT_EVERY_EVENT)
+    assert seen(page) == [[1]]
+    page.clock.run_for(900)
+    assert seen(page) == [[1]]
+    page.clock.run_for(100)
+    assert seen(page) == [[1, 300]]
+    page.evaluate("() => FakeSocket.all[0].event(301)")
+    assert seen(page) == [[1, 300]]
+    page.clock.run_for(5_000)
+    assert seen(page) == [[1, 300, 301]]
+
+
+def test_what_was_seen_last_is_said_before_it_closes(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 0})
+    accept(page, 0, sequence=300)
+    page.evaluate(SEEN_AT_EVERY_EVENT)
+    page.evaluate("() => client.close()")
+    assert seen(page) == [[1, 300]]
+
+
+def test_a_listener_that_closes_it_for_whom_it_is_connected_tells_them_nothing_of_what_was_seen(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 9})
+    accept(page, 0, sequence=9)
+    page.evaluate("() => client.seen(7)")
+    page.evaluate("() => FakeSocket.all[0].end(1006)")
+    sockets(page, 2)
+    page.evaluate("() => client.addEventListener('connected', () => client.close())")
+    accept(page, 1, sequence=9)
+    assert seen(page) == [[7], []]
+
+
 def test_seen_beyond_the_log_is_forgotten(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 9})
     accept(page, 0, sequence=9)
@@ -241,6 +294,7 @@ def test_seen_beyond_the_log_is_forgotten(page: Page) -> None:
     say(page, 0, type="error", code="beyond_the_log", detail="the log has not come to that sequence")
     say(page, 0, type="heartbeat", sequence=9)
     page.evaluate("() => client.seen(8)")
+    wait_until(lambda: seen(page) == [[12, 8]])
     page.evaluate("() => FakeSocket.all[0].end(1006)")
     sockets(page, 2)
     accept(page, 1, sequence=3)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.clients import FAKE, accept, client_page, events, sockets, start, state, told
+from tests.browser.clients import FAKE, accept, client_page, events, sockets, start, state, stop_the_clock, told
 from tests.browser.conftest import Desks
 from tests.browser.people import Sender
 
@@ -15,12 +15,6 @@ from tests.browser.people import Sender
 @pytest.fixture
 def page(desks: Desks, sender: Sender) -> Page:
     return client_page(desks, sender)
-
-
-def stop_the_clock(page: Page) -> None:
-    """From now on time passes only when the test says so."""
-    page.clock.install(time=0)
-    page.clock.pause_at(1)
 
 
 def test_all_that_was_missed_is_told_before_it_has_caught_up(page: Page) -> None:
