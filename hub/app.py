@@ -67,7 +67,7 @@ CALLED_FROM_ELSEWHERE = Middleware(
     allow_origins=["*"],
     allow_methods=["GET", "POST", "PATCH", "DELETE"],
     allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID"],
-    expose_headers=["Retry-After", "X-Request-ID"],
+    expose_headers=["Date", "Retry-After", "X-Request-ID"],
     max_age=7200,
 )
 """A page on another site, as an Outlook add-in is one, may call with a token. The session cookie is of no use to it:

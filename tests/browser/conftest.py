@@ -47,6 +47,17 @@ NO_FIVE_SECONDS = """
 """
 """The time to think that a mute-all leaves, and that of a toast, do not pass, however slow the machine is."""
 
+CLOCK_OFF = """
+    const right = Date;
+    const wrong = () => right.now() + %s;
+    globalThis.Date = class extends right {
+        static now() { return wrong(); }
+        constructor(...given) { super(...(given.length ? given : [wrong()])); }
+    };
+"""
+"""The computer's clock is off by so many milliseconds."""
+AN_HOUR_MS = 3_600_000
+
 
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -108,6 +109,12 @@ class Sender:
     def hit_by_gmail(self, message: Mapping[str, Any], pixel: int = 0) -> None:
         """Have a pixel asked for by Gmail's image proxy."""
         self.hit(message, pixel, user_agent=GMAIL, address=f"66.249.84.{next(self.hosts)}")
+
+
+def assert_just_sent(message: Mapping[str, Any]) -> None:
+    """It was sent within the last seconds by the hub's clock, which is ours."""
+    ago = datetime.now(UTC) - datetime.fromisoformat(message["sent_at"])
+    assert timedelta() <= ago < timedelta(seconds=20)
 
 
 def new_sender(hub: HubProcess, name: str = "A Sender", email: str | None = None) -> Sender:

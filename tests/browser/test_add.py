@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import httpx
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desks
-from tests.browser.people import CURL, THUNDERBIRD, Sender
+from tests.browser.conftest import AN_HOUR_MS, CLOCK_OFF, Desks, log_in
+from tests.browser.people import CURL, THUNDERBIRD, Sender, assert_just_sent
 
 SOURCE = re.compile(r'src="([^"]+)"')
 
@@ -65,6 +66,24 @@ def test_a_draft_is_finished_from_its_history(desks: Desks, sender: Sender) -> N
     expect(dialog.get_by_role("region")).to_be_focused()
     assert sender.get("/messages")["items"][0]["sent_at"]
     expect(page.get_by_text("Sent. From now on an open is an open.")).to_be_visible()
+
+
+@pytest.mark.parametrize("off", [-AN_HOUR_MS, AN_HOUR_MS], ids=["behind", "ahead"])
+def test_a_mail_is_sent_by_the_clock_of_the_hub(desks: Desks, sender: Sender, off: int) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script(CLOCK_OFF % off)
+    log_in(context, sender)
+    page = desks.tab(context, "/try")
+    make_snippet(page, "Sent at once")
+    page.get_by_role("button", name="I have sent it").click()
+    expect(page.get_by_text("Sent. From now on an open is an open.")).to_be_visible()
+    draft = sender.register(subject="Sent later", sent_at=None)
+    page.goto(f"/messages/{draft['id']}")
+    dialog = page.get_by_role("dialog", name="Sent later")
+    dialog.get_by_role("button", name="I have sent it").click()
+    expect(dialog.get_by_text("This mail is not sent yet")).to_have_count(0)
+    for message in sender.get("/messages")["items"]:
+        assert_just_sent(message)
 
 
 def test_the_reader_can_be_played_without_a_mail_program(desks: Desks, sender: Sender) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Desks, log_in
-from tests.browser.people import Sender
+from tests.browser.conftest import AN_HOUR_MS, CLOCK_OFF, Desks, log_in
+from tests.browser.people import Sender, assert_just_sent
 from tests.processes import wait_until
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
@@ -58,7 +58,7 @@ def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender
             window.plugin = new Worker(script, { type: "module" });
             window.plugin.onmessage = ({ data }) => window.said.push(data);
         }""",
-        [CHROME, source, {"url": sender.hub.base_url, "token": sender.token}],
+        [CLOCK_OFF % AN_HOUR_MS + CHROME, source, {"url": sender.hub.base_url, "token": sender.token}],
     )
     assert said(page, "alarm") == [["awake", {"periodInMinutes": 0.5}]]
 
@@ -68,7 +68,7 @@ def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender
     assert message["pixels"][0]["html"].startswith("<img ")
     sender.hit(message)
     page.evaluate("(sent) => plugin.postMessage({ sent })", message["id"])
-    assert said(page, "answer", 2)[1][0]["sent_at"] is not None
+    assert_just_sent(said(page, "answer", 2)[1][0])
     wait_until(lambda: len(sender.get(f"/messages/{message['id']}/opens", all=True)["items"]) == 1)
 
     sender.hit(message)
@@ -84,7 +84,7 @@ CALL = """async ([url, token]) => {
     const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "Idempotency-Key": "one" };
     const body = { subject: "From an add-in", recipients: [{ address: "reader@example.com" }] };
     const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
-    return [answer.status, (await answer.json()).subject];
+    return [answer.status, (await answer.json()).subject, Date.parse(answer.headers.get("Date")) > 0];
 }"""
 WITH_THE_COOKIE = """
 (url) => fetch(url, { credentials: "include" }).then(({ status }) => status, ({ name }) => name)
@@ -97,7 +97,7 @@ def test_page_on_another_site_calls_with_a_token_and_not_with_the_cookie(desks: 
     page = context.new_page()
     assert page.evaluate("origin") == "null"
     url = f"{sender.hub.base_url}/api/v1/messages"
-    assert page.evaluate(CALL, [url, sender.token]) == [201, "From an add-in"]
+    assert page.evaluate(CALL, [url, sender.token]) == [201, "From an add-in", True]
     with page.expect_console_message(lambda message: "blocked by CORS policy" in message.text):
         assert page.evaluate(WITH_THE_COOKIE, url) == "TypeError"
     desks.problems.clear()

@@ -123,7 +123,7 @@ export function createAdd(desk) {
   async function markSent() {
     if (!message) return;
     const { id } = message;
-    await api.changeMessage(id, { sent_at: new Date().toISOString() });
+    await api.changeMessage(id, { sent_at: api.now() });
     // An event may have said so before, and the next mail may have been begun.
     if (message?.id === id && !isSent) showSent();
   }

@@ -286,7 +286,7 @@ export function createHistory(desk) {
   /** @param {Message} draft */
   async function markSent({ id }) {
     const before = told;
-    const changed = await api.changeMessage(id, { sent_at: new Date().toISOString() });
+    const changed = await api.changeMessage(id, { sent_at: api.now() });
     toasts.say(texts.add.isSent);
     if (!message || shown !== id) return;
     if (told === before) message = changed;
