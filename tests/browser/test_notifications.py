@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, Desks, live, log_in, popups
@@ -185,6 +186,33 @@ def test_a_device_that_nobody_uses_lets_the_others_go_first(desks: Desks, sender
     sender.hit(sender.register(subject="Next"))
     [popup] = popups(page, 1)
     assert "Next" in popup["body"]
+
+
+@pytest.mark.parametrize("silenced", ["one", "all"])
+def test_what_is_silenced_while_it_waits_is_not_shown(desks: Desks, sender: Sender, silenced: str) -> None:
+    context = desks.context(sender.hub)
+    # Where nobody is, an open waits for two seconds: for as long as the test wants, here.
+    context.add_init_script("""
+        const now = Date.now, wait = setTimeout;
+        Date.now = () => now() + (window.later ?? 0);
+        window.held = [];
+        setTimeout = (run, after) => (after > 2000 && after < 2500 ? held.push(run) : wait(run, after));
+    """)
+    log_in(context, sender)
+    page = desks.tab(context, "/messages")
+    page.evaluate("() => { window.later = 3_600_000; }")
+    quiet, loud = sender.register(subject="Quiet"), sender.register(subject="Loud")
+    sender.hit(quiet)
+    sender.hit(loud)
+    expect(page).to_have_title("(2) Messages · Glimpse")
+    if silenced == "one":
+        sender.patch(f"/messages/{quiet['id']}", muted=True)
+    else:
+        sender.patch("/settings", realtime_notifications=False)
+    sender.register(subject="Next")
+    expect(page.get_by_role("link", name="Next")).to_be_visible()
+    page.evaluate("() => held.splice(0).forEach((run) => run())")
+    assert [popup["body"].split("\n")[0] for popup in popups(page)] == (["Loud"] if silenced == "one" else [])
 
 
 def test_permission_is_asked_by_a_button_and_never_on_load(desks: Desks, sender: Sender) -> None:

@@ -111,6 +111,12 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     void screen.withdraw((about) => about.sequence <= sequence);
   });
   live.on("muted-all", () => (waiting = []));
+  live.on("settings", ({ settings }) => {
+    if (!settings.realtime_notifications) waiting = [];
+  });
+  live.on("message", ({ message: { id, muted } }) => {
+    if (muted) waiting = waiting.filter(({ message }) => message.id !== id);
+  });
   live.on("reset", () => (shownTo = 0));
   channel.addEventListener("message", ({ data }) => {
     if (!data.shown) return;
