@@ -10,7 +10,7 @@ import { createMessageBook } from "./live/messages.js";
 import { createUnseen } from "./live/unseen.js";
 import { createMuteAll } from "./mute-all.js";
 import { createChime } from "./notify/chime.js";
-import { joinElection } from "./notify/leader.js";
+import { createElection } from "./notify/leader.js";
 import { createPopups } from "./notify/popups.js";
 import { createPopupTexts } from "./notify/popup-texts.js";
 import { createScreen } from "./notify/screen.js";
@@ -112,7 +112,9 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     wanted: () => prefs.get("popups"),
     chime: () => prefs.get("sound") && chime(),
   });
-  const election = joinElection(`glimpse-${me.id}`, popups.takeOver);
+  const election = createElection(`glimpse-${me.id}`, popups.takeOver);
+  // A tab that hears nothing has nothing to show, and would keep the others from it.
+  live.on("state", ({ state }) => (state === "live" ? election.join() : election.leave()));
 
   /** @type {Desk} */
   const desk = {

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PATIENCE_MS, Desks, live, log_in, popups
 from tests.browser.people import Sender
 from tests.browser.test_orders import on_its_way, wait
-from tests.browser.test_sessions import Line
+from tests.browser.test_sessions import Line, logged_in
 from tests.processes import wait_until
 
 
@@ -37,6 +37,37 @@ def test_when_the_tab_that_shows_popups_is_closed_another_takes_over(desks: Desk
     first.close()
     sender.hit(sender.register(subject="The contract"))
     [popup] = popups(second, 1)
+    assert "The contract" in popup["body"]
+
+
+def test_a_tab_that_is_refused_leaves_the_popups_to_another_until_it_is_back(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender, "/settings")
+    other = desks.tab(page.context, "/settings")
+    message = sender.register(subject="The quote")
+    line.end(4409)
+    again = page.get_by_role("button", name="Use it here")
+    expect(again).to_be_visible()
+    sender.hit(message)
+    assert len(popups(other, 1)) == 1
+    again.click()
+    live(page)
+    other.close()
+    sender.hit(sender.register(subject="The contract"))
+    [popup] = popups(page, 1)
+    assert "The contract" in popup["body"], "and what the other has shown is not shown again"
+
+
+def test_a_tab_that_is_cut_off_leaves_the_popups_to_another(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender, "/settings")
+    other = desks.tab(page.context, "/settings")
+    line.cut()
+    sender.hit(sender.register(subject="The quote"))
+    assert len(popups(other, 1)) == 1
+    line.mend()
+    live(page)
+    other.close()
+    sender.hit(sender.register(subject="The contract"))
+    [popup] = popups(page, 1)
     assert "The contract" in popup["body"]
 
 

@@ -1,38 +1,38 @@
 /**
- * One leader among the user's tabs, by a lock that the browser hands on when its holder closes.
+ * One leader among the user's tabs, by a lock that the browser hands on when its holder leaves or closes.
  */
 
 /**
  * @param {string} name
- * @param {() => void} onElected called once, when this tab becomes the leader
- * @param {LockManager | undefined} [locks] absent outside secure contexts; then every tab leads itself
+ * @param {() => void} onElected called when this tab becomes the leader
+ * @param {LockManager | undefined} [locks] absent outside secure contexts; then every tab that has joined leads
  */
-export function joinElection(name, onElected, locks = navigator.locks) {
+export function createElection(name, onElected, locks = navigator.locks) {
   let leads = false;
-  const ended = new AbortController();
-  /** @type {() => void} */
-  let release = () => undefined;
-  const lead = () => {
-    leads = true;
-    onElected();
-  };
-  if (!locks) {
-    lead();
-  } else {
-    const term = new Promise((resolve) => (release = () => resolve(undefined)));
-    locks
-      .request(name, { signal: ended.signal }, () => {
-        lead();
-        return term;
-      })
-      .catch(() => undefined); // Left before it was elected.
-  }
+  /** @type {(() => void) | undefined} */
+  let resign;
+
   return {
     leads: () => leads,
+    /** Stand, until `leave()`. Calling it again is harmless. */
+    join() {
+      if (resign) return;
+      const left = new AbortController();
+      const term = new Promise((resolve) => left.signal.addEventListener("abort", resolve));
+      const lead = () => {
+        if (left.signal.aborted) return;
+        leads = true;
+        onElected();
+        return term;
+      };
+      resign = () => left.abort();
+      if (locks) locks.request(name, { signal: left.signal }, lead).catch(() => undefined); // Left before it was elected.
+      else void lead();
+    },
     leave() {
       leads = false;
-      release();
-      ended.abort();
+      resign?.();
+      resign = undefined;
     },
   };
 }

@@ -3,7 +3,8 @@
  * one; what was seen elsewhere or taken back disappears.
  *
  * Every tab keeps the same queue. Only the leader shows it, and tells the others how far it came, so that
- * when a leader closes, the next one shows exactly what is left.
+ * when a leader closes or is cut off, the next one shows exactly what is left. Only a tab that has caught
+ * up leads: all that was missed is one pop-up.
  */
 
 /** An open waits this long for others that come with it, and no longer than that however many come. */
@@ -25,7 +26,7 @@ const STALE_MS = 15_000;
  * @param {import("../live/live.js").Live} parts.live
  * @param {import("../live/attention.js").Attention} parts.attention
  * @param {BroadcastChannel} parts.channel
- * @param {() => boolean} parts.leads whether this tab is the leader
+ * @param {() => boolean} parts.leads whether this tab is the leader, and live
  * @param {() => boolean} parts.held whether the user is just muting everything
  * @param {(items: Item[]) => { title: string, body: string, path: string }} parts.describe
  * @param {import("./screen.js").Screen} parts.screen
@@ -54,8 +55,7 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
   function flush() {
     waiting = waiting.filter(({ at }) => Date.now() - at < STALE_MS);
     if (!leads() || !waiting.length) return;
-    // A replay may still be running, or what came with it: all that was missed is one pop-up.
-    if (live.state === "catching-up" || held()) {
+    if (held()) {
       timer = setTimeout(flush, COLLECT_MS);
       return;
     }
