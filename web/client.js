@@ -299,6 +299,8 @@ export class GlimpseClient extends EventTarget {
     const missed = sequence <= this.#head;
     if (missed) this.#missed += 1;
     else this.#settle();
+    // Whoever listens may have closed it on hearing that it has caught up.
+    if (!this.#greeted) return;
     this.#last = sequence;
     if (event.type === "notifications.seen") this.#seen.there = Math.max(event.data.sequence, this.#seen.there);
     this.#tell("event", { event, missed });

@@ -65,6 +65,15 @@ def test_a_listener_may_close_it_before_anything_is_dispatched(page: Page) -> No
     assert page.evaluate("() => [states, log.events, FakeSocket.all[0].open]") == [["idle"], [], False]
 
 
+def test_a_listener_may_close_it_as_a_live_event_ends_a_replay(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 2})
+    page.evaluate("() => client.addEventListener('caughtup', () => client.close())")
+    accept(page, 0, sequence=5)
+    page.evaluate("() => { for (const sequence of [3, 9]) FakeSocket.all[0].event(sequence); }")
+    assert page.evaluate("() => [client.state, client.sequence]") == ["idle", 3]
+    assert events(page, 1) == [[3, True]]
+
+
 @pytest.mark.parametrize("at", [3, 4, 5, 6])
 def test_a_listener_may_close_it_in_the_middle_of_a_replay(page: Page, at: int) -> None:
     old = {"type": "settings.updated", "data": {}}
