@@ -173,6 +173,8 @@ export class GlimpseClient extends EventTarget {
 
   async #connect() {
     this.#drop(1000);
+    // A cursor may keep us waiting as well as the hub.
+    this.#watch(CONNECT_MS);
     this.#become("connecting");
     const isOver = () => this.#state !== "connecting" || this.#socket;
     /** @type {WebSocket} */
@@ -183,7 +185,7 @@ export class GlimpseClient extends EventTarget {
       this.#last = kept;
       socket = new this.#options.WebSocket(`${this.#options.url.replace(/^http/, "ws")}/api/v1/ws`, [SUBPROTOCOL]);
     } catch {
-      return isOver() ? undefined : this.#wait();
+      return isOver() ? undefined : this.#closed(4000, "no cursor");
     }
     this.#socket = socket;
     socket.onopen = () => {

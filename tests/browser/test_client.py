@@ -163,6 +163,24 @@ def test_a_store_that_cannot_be_read_is_tried_again(page: Page) -> None:
     assert page.evaluate("() => [FakeSocket.all[0].sent[0].after, client.state]") == [4, "live"]
 
 
+def test_a_store_that_does_not_answer_is_tried_again(page: Page) -> None:
+    stop_the_clock(page)
+    page.evaluate("""async () => {
+        const { GlimpseClient } = await import("/static/client.js");
+        const gets = [() => new Promise(() => undefined), () => 4];
+        const cursor = { get: () => gets.shift()(), set: () => undefined };
+        const url = "https://hub.example.com";
+        window.client = new GlimpseClient({ url, cursor, WebSocket: FakeSocket, random: () => 1 });
+        client.start();
+    }""")
+    page.clock.run_for(15_000)
+    assert page.evaluate("() => [client.state, FakeSocket.all.length]") == ["waiting", 0]
+    page.evaluate("() => client.retryNow()")
+    sockets(page, 1)
+    accept(page, 0, sequence=4)
+    assert page.evaluate("() => [FakeSocket.all[0].sent[0].after, client.state]") == [4, "live"]
+
+
 @pytest.mark.parametrize(("kept", "after"), [("12", 12), ("", None), ("none", None), (float("nan"), None)])
 def test_a_sequence_that_was_kept_as_text_is_taken_as_its_number(page: Page, kept: object, after: int | None) -> None:
     page.evaluate(FAKE, {"cursor": kept})
