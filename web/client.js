@@ -18,7 +18,7 @@
  * | `state`     | `{ state: State, retryIn: number \| null }`; milliseconds until the next attempt |
  * | `connected` | `{ user, settings, sequence, seen_sequence, recovered }`, as the hub says it |
  * | `caughtup`  | `{ missed: number }`; everything missed has been dispatched, what follows is live |
- * | `reset`     | `{ sequence: number }`; too much was missed to be replayed: read afresh, go on from here |
+ * | `reset`     | `{ sequence: number }`; what was missed is too much, or cannot be read: read afresh, go on from here |
  * | `refused`   | `{ code: number, reason: string }`; it will not come back until `start()` is called again |
  * | `problem`   | `{ code: string, detail: string }`; the hub could not use a frame of ours |
  */
@@ -41,6 +41,8 @@ const FIRST_FINAL_CODE = 4400;
 /** The hub takes twenty frames a second: as often as events come, what is seen may not be said. */
 const SEEN_MS = 1_000;
 const PAGE = 200;
+/** So many failures in a row, some half a minute of them, say that the REST API is out of reach where the socket is not. */
+const MOST_UNREAD = 8;
 /** More missed events than this are not worth replaying one by one. */
 const MOST_CAUGHT_UP = 5_000;
 /** Verdicts that no open was told with; a scanner may have been taken for a person before. */
@@ -82,6 +84,8 @@ export class GlimpseClient extends EventTarget {
   /** Up to here an event is one that was missed. */
   #head = 0;
   #missed = 0;
+  /** How often in a row what was missed could not be read. */
+  #unread = 0;
   /** @type {GlimpseEvent[] | null} live events that wait while the REST API is read */
   #held = null;
   /** How far notifications are read: as we were told, as we told the hub on this connection, and as it told us. */
@@ -331,6 +335,7 @@ export class GlimpseClient extends EventTarget {
         if (!response.ok) throw new Error(`the hub answered ${response.status}`);
         const { items } = /** @type {{ items: GlimpseEvent[] }} */ (await response.json());
         if (!mine()) return;
+        this.#unread = 0;
         // The log is gapless: a first event that is not the next one means that it was trimmed.
         whole = items.length > 0 && Number(items[0].sequence) === Number(this.#last) + 1;
         // Whoever listens may close it at any of them.
@@ -338,7 +343,11 @@ export class GlimpseClient extends EventTarget {
       }
       if (!whole && mine()) this.#reset(head);
     } catch {
-      if (mine()) this.#closed(4000, "no answer");
+      if (!mine()) return;
+      this.#unread += 1;
+      if (this.#unread < MOST_UNREAD) return this.#closed(4000, "no answer");
+      this.#unread = 0;
+      this.#reset(head);
     }
     if (!mine()) return;
     this.#held = null;

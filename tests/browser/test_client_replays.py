@@ -183,6 +183,19 @@ def test_an_api_that_does_not_answer_while_catching_up_is_tried_again(page: Page
     assert len(page.evaluate("() => asked")) == 1
 
 
+def test_an_api_that_cannot_be_reached_keeps_nobody_from_what_happens_now(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 2, "answers": []})
+    for number in range(8):
+        sockets(page, number + 1)
+        accept(page, number, sequence=5, recovered=False)
+        if number == 7:
+            page.evaluate("() => FakeSocket.all[7].event(6)")
+    state(page, "live")
+    assert told(page, "reset") == [{"sequence": 5}], "only now, for it might have been read"
+    assert events(page, 1) == [[6, False]]
+    assert len(page.evaluate("() => asked")) == 8
+
+
 @pytest.mark.parametrize("head", [5, 1])
 def test_a_listener_may_close_it_as_it_begins_to_catch_up(page: Page, head: int) -> None:
     page.evaluate(FAKE, {"cursor": 2, "answers": []})
