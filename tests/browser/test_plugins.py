@@ -40,7 +40,8 @@ def said(page: Page, name: str, count: int = 1) -> list[Any]:
     return found()
 
 
-def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender: Sender) -> None:
+def documented_plugin(desks: Desks, sender: Sender) -> Page:
+    """A page with the plugin that is in the documentation, as a worker."""
     found = re.search(r"```js\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert found is not None
     source = found[1].replace("./client.js", f"{sender.hub.base_url}/static/client.js")
@@ -61,6 +62,11 @@ def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender
         [CLOCK_OFF % AN_HOUR_MS + CHROME, source, {"url": sender.hub.base_url, "token": sender.token}],
     )
     assert said(page, "alarm") == [["awake", {"periodInMinutes": 0.5}]]
+    return page
+
+
+def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender: Sender) -> None:
+    page = documented_plugin(desks, sender)
 
     draft = {"subject": "The quote", "recipients": [{"address": "reader@example.com"}], "sent_at": None}
     page.evaluate("(register) => plugin.postMessage({ register })", draft)
@@ -78,6 +84,16 @@ def test_the_plugin_in_the_documentation_works_as_it_stands(desks: Desks, sender
     page.evaluate("(viewing) => plugin.postMessage({ viewing })", message["id"])
     assert said(page, "answer", 3)[2] == [True]
     assert said(page, "clear") == [[open_id]]
+
+
+def test_the_plugin_in_the_documentation_says_what_went_wrong(desks: Desks, sender: Sender) -> None:
+    page = documented_plugin(desks, sender)
+    page.evaluate("() => plugin.postMessage({ register: { subject: 'To nobody' } })")
+    [refused] = said(page, "answer")[0]
+    assert "recipients" in refused["error"]
+    page.context.route("**/api/v1/messages", lambda route: route.abort())
+    page.evaluate("() => plugin.postMessage({ register: { subject: 'The hub is away' } })")
+    assert said(page, "answer", 2)[1] == [{"error": "Failed to fetch"}]
 
 
 CALL = """async ([url, token]) => {
