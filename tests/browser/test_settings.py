@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_FIVE_SECONDS, Desks, log_in, popups
+from tests.browser.conftest import NO_FIVE_SECONDS, Desks, live, log_in, popups
 from tests.browser.people import PASSWORD, Sender
 from tests.processes import wait_until
 
@@ -184,14 +184,19 @@ def test_what_is_wrong_with_a_field_is_said_beside_it_and_in_words(desks: Desks,
     assert page.get_by_label("New password").evaluate("(field) => field.validity.tooShort")
 
 
+COUNT_NOTES = """
+    window.notes = 0;
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (when) { window.notes += 1; return start.call(this, when); };
+"""
+SOUND_ON = """if (origin !== "null") localStorage.setItem("glimpse", '{ "sound": true }');"""
+NEVER_CLICKED = "Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: false } });"
+
+
 def test_the_chime_sounds_only_where_it_was_asked_for(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     context = desks.context(sender.hub)
-    context.add_init_script("""
-        window.notes = 0;
-        const start = OscillatorNode.prototype.start;
-        OscillatorNode.prototype.start = function (when) { window.notes += 1; return start.call(this, when); };
-    """)
+    context.add_init_script(COUNT_NOTES)
     log_in(context, sender)
     page = desks.tab(context, "/settings")
     sender.hit(message)
@@ -202,7 +207,32 @@ def test_the_chime_sounds_only_where_it_was_asked_for(desks: Desks, sender: Send
     sender.hit(message)
     popups(page, 2)
     assert page.evaluate("() => window.notes") == 4
-    page.evaluate("() => Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: false } })")
+    page.evaluate(NEVER_CLICKED)
     sender.hit(message)
     popups(page, 3)
     assert page.evaluate("() => window.notes") == 4, "what waits for the first click would sound all at once after it"
+
+
+def test_a_tab_that_may_not_sound_has_one_of_the_others_do_it(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script(COUNT_NOTES + SOUND_ON)
+    log_in(context, sender)
+    leader = context.new_page()
+    leader.add_init_script(NEVER_CLICKED)
+    leader.goto("/settings")
+    live(leader)
+    others = [desks.tab(context, "/settings") for _ in range(2)]
+    for page in others:
+        page.evaluate(
+            """(id) => {
+                window.asked = 0;
+                window.line = new BroadcastChannel(`glimpse-${id}`);
+                line.onmessage = ({ data }) => (asked += data.chime ? 1 : 0);
+            }""",
+            sender.get("/me")["id"],
+        )
+    sender.hit(sender.register())
+    popups(leader, 1)
+    wait_until(lambda: [page.evaluate("asked") for page in others] == [1, 1], what="the others to be asked")
+    wait_until(lambda: sum(page.evaluate("notes") for page in others) == 2, what="one of them to sound")
+    assert leader.evaluate("notes") == 0

@@ -1,4 +1,6 @@
-/** A soft chime of two notes, made on the spot. */
+/**
+ * A soft chime of two notes, made on the spot; by another tab where this one may not sound.
+ */
 
 const NOTES = [
   { hertz: 784, after: 0 },
@@ -6,12 +8,19 @@ const NOTES = [
 ];
 const SECONDS = 0.5;
 
-export function createChime() {
+/** Before the first click in a tab nothing sounds, and what was put off would sound all at once after it. */
+const maySound = () => navigator.userActivation?.hasBeenActive !== false;
+
+/**
+ * @param {string} name of the lock that one of the tabs that are asked gets
+ * @param {BroadcastChannel} channel joins the user's tabs
+ * @param {LockManager | undefined} [locks] absent outside secure contexts; then every tab chimes for itself
+ */
+export function createChime(name, channel, locks = navigator.locks) {
   /** @type {AudioContext | undefined} */
   let audio;
-  return function chime() {
-    // Before the first click nothing sounds, and what was put off would sound all at once after it.
-    if (navigator.userActivation?.hasBeenActive === false) return;
+
+  function sound() {
     audio ??= new AudioContext();
     void audio.resume();
     const start = audio.currentTime;
@@ -25,5 +34,20 @@ export function createChime() {
       note.start(start + after);
       note.stop(start + after + SECONDS);
     }
+  }
+
+  /** Sound, unless another tab has answered the same question; they all hear it while the first still sounds. */
+  const answer = () =>
+    locks?.request(name, { ifAvailable: true }, async (lock) => {
+      if (!lock) return;
+      sound();
+      await new Promise((resolve) => setTimeout(resolve, SECONDS * 1000));
+    });
+
+  channel.addEventListener("message", ({ data }) => void (data.chime && maySound() && answer()));
+
+  return function chime() {
+    if (maySound()) sound();
+    else channel.postMessage({ chime: true });
   };
 }
