@@ -94,7 +94,7 @@ class Database:
         self._checkpointing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Open the writer unless it is open. Raises `DatabaseAway` if that fails, as every use does until it is open."""
+        """Open the writer unless it is open. Raises `DatabaseAway` if that fails, as every use does until it is."""
         require_folder(self._url)
         try:
             await self._databases.connect()
