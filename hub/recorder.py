@@ -27,6 +27,7 @@ from hub.live.bus import Bus, Notice
 from hub.model import DAY_MS, Clock, Hit, Visit, new_id
 from hub.pipeline import BATCH, Pipeline
 from hub.spool import Spool
+from hub.store.away import is_about_what_was_asked
 from hub.store.database import Database, DatabaseAway
 from hub.tracking.classify import examine
 from hub.tracking.datasets import Datasets
@@ -86,6 +87,8 @@ class Recorder:
         self._loop: asyncio.Task[None] | None = None
         self._replaying: asyncio.Task[None] | None = None
         self._taken: _Taken | None = None
+        self._aside: set[str] = set()
+        """The hits put aside since the spool began to be replayed: what they were tried with may be tried again."""
         self._away = ""
         self._stranded: deque[Hit] = deque()
         self._lost = 0
@@ -258,13 +261,14 @@ class Recorder:
                 else:
                     self._replay_failure = _why(error)
                     if self._may_say("failing"):
-                        logger.error("the spool cannot be replayed: %s", error, exc_info=error)
+                        logger.error("the spool cannot be replayed: %s", self._replay_failure, exc_info=error)
                 async with self._gate:
                     await self._save(())
                 await asyncio.sleep(random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
         self._replaying, self._replay_failure = None, ""
         self._quiet_until.clear()
+        self._aside.clear()
         logger.info("the spool is replayed; hits go to the database again")
 
     async def _replay_step(self, most: int) -> None:
@@ -287,25 +291,35 @@ class Recorder:
             self._taken = None
 
     async def _replay_batch(self, hits: Sequence[Hit]) -> None:
+        """Commit hits, and put aside those that cannot be for a reason of their own. Raises what keeps the others."""
+        hits = [hit for hit in hits if hit.id not in self._aside]
+        if not hits:
+            return
         try:
             async with asyncio.timeout(REPLAY_SECONDS):
                 notices, gone = await self._commits.replay(hits)
-        except (DatabaseAway, TimeoutError):
-            raise
-        except Exception:
+        except Exception as error:
+            if not is_about_what_was_asked(error):
+                raise
             if len(hits) > 1:
                 for hit in hits:
                     await self._replay_batch([hit])
                 return
             logger.exception("a spooled hit cannot be recorded; it is put aside in the spool's folder")
-            await self._spool.reject(hits[0])
+            await self._put_aside(hits[0])
             return
         await self._bus.publish(notices)
         for hit in gone:
             # Deleted, or of another database that is asked for in this one's place.
-            await self._spool.reject(hit)
+            await self._put_aside(hit)
+
+    async def _put_aside(self, hit: Hit) -> None:
+        await self._spool.reject(hit)
+        self._aside.add(hit.id)
 
 
 def _why(error: Exception) -> str:
-    """What went wrong, without the names of files."""
+    """What went wrong, without the names of files, nor the words of a server, which may be a row."""
+    if state := getattr(error, "sqlstate", None):
+        return f"the database refuses a hit with SQLSTATE {state}"
     return (isinstance(error, OSError) and error.strerror) or str(error)

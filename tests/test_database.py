@@ -8,8 +8,10 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
+from hub.store.away import is_about_what_was_asked
 from hub.store.database import Change, Database, DatabaseAway, Held, is_away
 from tests.factories import together
 from tests.notes import a_database, add, numbers
@@ -259,6 +261,48 @@ async def test_is_away_is_false_for_a_wrong_question(text: str) -> None:
 )
 def test_is_away_is_true_for_trouble_of_the_database(error: Exception) -> None:
     assert is_away(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "about"),
+    [
+        (asyncpg.NumericValueOutOfRangeError("out of range"), True),
+        (asyncpg.ForeignKeyViolationError("no such message"), True),
+        (asyncpg.NotNullViolationError("a newer column"), False),
+        (asyncpg.UniqueViolationError("a sequence"), False),
+        (asyncpg.RaiseError("in maintenance"), False),
+        (asyncpg.ProgramLimitExceededError("too complex"), False),
+        (asyncpg.InterfaceError("the connection is closed"), False),
+        (sqlite3.IntegrityError("of no error code"), False),
+        (sqlite3.ProgrammingError("Cannot operate on a closed database."), False),
+        (sqlite3.DataError("string or blob too big"), True),
+        (ValueError("no active connection"), False),
+        (OSError("disk full"), False),
+        (MemoryError(), False),
+        (OverflowError("a fault of our own"), True),
+    ],
+)
+def test_is_about_what_was_asked_is_true_for_what_would_come_again_and_for_nothing_else(
+    error: Exception, about: bool
+) -> None:
+    assert is_about_what_was_asked(error) is about
+
+
+async def test_value_that_is_none_for_a_column_is_what_was_asked_and_not_the_database(database: Database) -> None:
+    with pytest.raises(Exception) as failure:  # noqa: PT011
+        await database.fetch("SELECT 1 FROM note WHERE id = $1", 2**63)
+    assert is_about_what_was_asked(failure.value)
+    assert not is_away(failure.value)
+
+
+async def test_row_that_refers_to_none_is_what_was_asked_and_not_the_database(database: Database) -> None:
+    async def orphan() -> None:
+        async with database.write() as tx:
+            await tx.fetch("INSERT INTO child (of_note) VALUES (1)")
+
+    with pytest.raises(Exception, match=r"(?i)foreign key") as failure:
+        await orphan()
+    assert is_about_what_was_asked(failure.value)
 
 
 async def test_table_that_is_not_there_is_away(database: Database) -> None:

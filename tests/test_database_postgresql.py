@@ -332,3 +332,16 @@ async def test_statement_prepared_before_its_table_changed_is_away_and_then_work
         await read()
     await read()
     await other.disconnect()
+
+
+async def test_statement_that_a_pooler_lost_is_away_and_then_works(remote: Database) -> None:
+    async def read(lose: bool) -> None:
+        async with remote.write() as tx:
+            if lose:
+                await tx.fetch("DEALLOCATE ALL")
+            await tx.fetch("SELECT id FROM note")
+
+    await read(lose=False)
+    with pytest.raises(DatabaseAway):
+        await read(lose=True)
+    await read(lose=False)

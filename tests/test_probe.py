@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from hub.store.database import Held
-from hub.store.probe import Probe
+from hub.store.probe import REFUSED, Probe
 from hub.store.urls import sqlite_path
 from tests.factories import Store, open_store
 from tests.processes import eventually
@@ -86,6 +86,26 @@ async def test_server_that_takes_no_writes_is_told_until_it_does(
         await eventually(lambda: says(probe, "the database cannot be written"))
         postgres.run(f"ALTER DATABASE {name} RESET default_transaction_read_only")
         postgres.terminate_sessions(name)
+        await eventually(lambda: is_well(probe))
+
+
+async def test_server_that_refuses_any_change_is_told_and_logged_once(
+    migrated_postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_store(migrated_postgresql_url) as store:
+        probe = Probe(store.database)
+        async with store.database.write() as tx:
+            await tx.fetch(
+                "CREATE FUNCTION no() RETURNS trigger AS $$BEGIN RAISE EXCEPTION 'in maintenance'; END$$"
+                " LANGUAGE plpgsql"
+            )
+            await tx.fetch("CREATE TRIGGER no BEFORE UPDATE ON users EXECUTE FUNCTION no()")
+        for _ in range(2):
+            probe._fresh_until = 0.0
+            assert await probe.trouble() == REFUSED
+        assert caplog.text.count("refuses what it is probed with") == 1
+        async with store.database.write() as tx:
+            await tx.fetch("DROP TRIGGER no ON users")
         await eventually(lambda: is_well(probe))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -183,24 +185,15 @@ async def test_database_that_does_not_answer_in_time_is_away_and_the_log_says_so
     await audit(store.database)
 
 
-async def poison(store: Store, at: int) -> None:
-    """Have the database refuse any open at this time, for a reason of its own."""
-    async with store.database.write() as tx:
-        if store.database.embedded:
-            await tx.fetch(
-                f"CREATE TRIGGER poison BEFORE INSERT ON opens WHEN NEW.at = {at}"
-                " BEGIN SELECT RAISE(ABORT, 'poisoned'); END"
-            )
-        else:
-            await tx.fetch(f"ALTER TABLE opens ADD CONSTRAINT poison CHECK (at <> {at})")
+BEYOND = 2**63
+"""A position that no column takes."""
 
 
 async def test_poisoned_hit_is_put_aside_and_blocks_nobody(
     store: Store, message: Message, spool_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await poison(store, T0 + 2)
     async with a_recorder(store, spool_dir) as recorder:
-        await together(*(recorder.record(a_visit(message, at=T0 + n)) for n in range(5)))
+        await together(*(recorder.record(a_visit(message, BEYOND if n == 2 else 1, at=T0 + n)) for n in range(5)))
         await eventually(lambda: not recorder.spooling)
         await recorder.record(a_visit(message, at=T0 + 9))
         assert recorder.trouble is None
@@ -208,6 +201,42 @@ async def test_poisoned_hit_is_put_aside_and_blocks_nobody(
     [aside] = (spool_dir / REJECTED).read_bytes().splitlines()
     assert msgspec.json.decode(aside, type=Hit).at == T0 + 2
     assert "put aside" in caplog.text
+    await audit(store.database)
+
+
+@asynccontextmanager
+async def refusal(store: Store) -> AsyncIterator[None]:
+    """For as long as the block, the database refuses any open, as one in maintenance does by a trigger."""
+    said, drop = "in maintenance", "DROP TRIGGER no ON opens"
+    make: tuple[str, ...] = (
+        f"CREATE FUNCTION no() RETURNS trigger AS $$BEGIN RAISE EXCEPTION '{said}'; END$$ LANGUAGE plpgsql",
+        "CREATE TRIGGER no BEFORE INSERT ON opens FOR EACH ROW EXECUTE FUNCTION no()",
+    )
+    if store.database.embedded:
+        make = (f"CREATE TRIGGER no BEFORE INSERT ON opens BEGIN SELECT RAISE(ABORT, '{said}'); END",)
+        drop = "DROP TRIGGER no"
+    async with store.database.write() as tx:
+        for sql in make:
+            await tx.fetch(sql)
+    yield
+    async with store.database.write() as tx:
+        await tx.fetch(drop)
+
+
+async def test_hits_that_the_database_refuses_for_a_reason_of_its_own_wait_for_it(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    reason = "in maintenance" if store.database.embedded else "the database refuses a hit with SQLSTATE P0001"
+    said = f"the spool cannot be replayed ({reason}); hits go to the spool"
+    async with a_recorder(store, spool_dir) as recorder:
+        async with refusal(store):
+            await together(*(recorder.record(a_visit(message, BEYOND if n == 1 else 1, at=T0 + n)) for n in range(3)))
+            await eventually(lambda: recorder.trouble == said)
+            await recorder.record(a_visit(message, at=T0 + 3))
+        await eventually(lambda: not recorder.spooling)
+        assert recorder.trouble is None
+    assert await times(store) == [T0, T0 + 2, T0 + 3]
+    assert len((spool_dir / REJECTED).read_bytes().splitlines()) == 1, "put aside once, however often it was tried"
     await audit(store.database)
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from hub.model import Hit, Message
+from hub.model import Device, Evidence, Hit, Message, Place
 from hub.spool import REJECTED, Spool
 from hub.store.urls import sqlite_path
 from tests.absence import times
-from tests.factories import T0, Store, a_hit, a_recorder, a_visit, audit, open_store
+from tests.factories import BROWSER, T0, Store, a_hit, a_recorder, a_visit, audit, open_store
 from tests.processes import eventually
+from tests.servers import ROOT
+
+EVIDENCE = (
+    BROWSER,
+    Evidence("app", None, True, Place("Łódź\n", "a\rb", "\u2028", "PL"), Device("mobile", "it's\\", "🙂")),
+)
 
 
 @pytest.fixture
@@ -74,6 +82,34 @@ async def test_replayed_hits_on_a_message_that_is_not_there_are_put_aside(
     assert await times(store) == [T0 + 1]
     aside = [msgspec.json.decode(line, type=Hit).at for line in (spool_dir / REJECTED).read_bytes().splitlines()]
     assert aside == [T0, T0 + 2]
+
+
+def replay_by_hand(folder: Path) -> None:
+    """As docs/deploy.md has it."""
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    block = text[text.index("    python3 -c '\n") :]
+    script = textwrap.dedent(block[: block.index("\n\n")])
+    subprocess.run(["sh", "-ec", script], cwd=folder, check=True)
+
+
+async def test_hits_that_were_put_aside_are_replayed_by_hand_as_documented(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    dead = Spool(spool_dir)
+    dead.make_folder()
+    put = [a_hit(message, at=T0 + n, evidence=evidence) for n, evidence in enumerate(EVIDENCE)]
+    gone = a_hit(await store.message(await store.sender()), at=T0 + 9)
+    for hit in (*put, gone, put[0]):
+        await dead.reject(hit)
+    async with store.database.write() as tx:
+        await tx.fetch("DELETE FROM messages WHERE id = $1", gone.message_id)
+    replay_by_hand(spool_dir)
+    async with a_recorder(store, spool_dir) as recorder:
+        await eventually(lambda: not recorder.spooling)
+    assert await times(store) == [hit.at for hit in put]
+    [again] = (spool_dir / REJECTED).read_bytes().splitlines()
+    assert msgspec.json.decode(again, type=Hit).id == gone.id
+    await audit(store.database)
 
 
 def put_away(file: Path, another: bytes | None) -> None:

@@ -1,7 +1,7 @@
 """A database that is away: which of the drivers' errors tell of its state rather than of what it was asked.
 
 Promise: those are always `DatabaseAway`, whichever driver and database; what breaks a rule of a table, or is no value
-for a column, never is.
+for a column, never is. Of these, `is_about_what_was_asked` tells those that would come again for nothing else.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ _PG_AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
-    asyncpg.ReadOnlySQLTransactionError,
+    # Read-only, cut off for saying nothing, or begun by another whom a pooler lent the same session.
+    asyncpg.InvalidTransactionStateError,
+    # A pooler lends another session, which has not prepared what is asked.
+    asyncpg.InvalidSQLStatementNameError,
     # A deadlock, or a server that isolates transactions more than was asked of it.
     asyncpg.TransactionRollbackError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.LockNotAvailableError,
+    # A lock that is not to be had, or what is in use otherwise.
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InternalServerError,
@@ -34,6 +37,19 @@ _PG_AWAY = (
     asyncpg.InternalClientError,
 )
 
+_FOREIGN_KEY = "23503"
+_VALUES = "22"
+"""The class of SQLSTATEs that tell of a value."""
+
+_SQLITE_VALUES = (sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_MISMATCH)
+_DRIVERS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    sqlite3.Error,
+    OSError,
+    MemoryError,
+)
 _PG_LASTING = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
@@ -59,9 +75,29 @@ class DatabaseAway(Exception):
 
 def is_away(error: BaseException) -> bool:
     """Whether `error` tells of the database's state rather than of what it was asked."""
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError) or _is_no_value(error):
         return False
     return isinstance(error, (DatabaseAway, sqlite3.Error, OSError, TimeoutError, *_PG_AWAY)) or (
         # aiosqlite says so when its thread is gone.
         isinstance(error, ValueError) and "no active connection" in str(error)
     )
+
+
+def is_about_what_was_asked(error: BaseException) -> bool:
+    """Whether `error` is about what was asked, and nothing else need fail with it: a value that the database does not
+    take, a reference to a row that is not there, or a fault of our own. A trigger that raises, or a column that is
+    not known here, is the database's own.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith(_VALUES) or state == _FOREIGN_KEY
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        return isinstance(error, sqlite3.DataError) or code in _SQLITE_VALUES
+    return _is_no_value(error) or not (is_away(error) or isinstance(error, _DRIVERS))
+
+
+def _is_no_value(error: BaseException) -> bool:
+    """Whether asyncpg could not send a value: it has no name in public for that."""
+    interface = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    return interface and not isinstance(error, asyncpg.ClientConfigurationError)

@@ -231,14 +231,14 @@ class Database:
             raise DatabaseAway("it has not been opened yet")
         try:
             held = Held(await self._databases.connection().__aenter__(), self.embedded)
+            try:
+                await held.prepare(by_keys=by_keys)
+            except BaseException:
+                await held.close()
+                raise
         except Exception as error:
             # Nothing was asked yet, so it can only be the database.
             raise DatabaseAway.because(error) from error
-        try:
-            await held.prepare(by_keys=by_keys)
-        except BaseException:
-            await held.close()
-            raise
         if self.embedded and self._file is None:
             self._file = _file(self._url)
         return held

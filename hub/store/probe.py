@@ -7,6 +7,7 @@ often somebody asks.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from hub.store.database import Database, DatabaseAway
 
@@ -14,7 +15,10 @@ PROBE_SECONDS = 2.0
 FRESH_SECONDS = 1.0
 """How long it is known from the last time whether the database can be written."""
 
+logger = logging.getLogger(__name__)
+
 NO_ANSWER = "the database does not answer"
+REFUSED = "the database refuses what it is asked: see the log"
 CHANGE_NOTHING = "UPDATE users SET name = name WHERE false"
 """Refused where nothing can be changed. Within BEGIN IMMEDIATE alone SQLite only reads a file that is read-only."""
 
@@ -27,14 +31,18 @@ class Probe:
         self._asking = asyncio.Lock()
         self._trouble: str | None = None
         self._fresh_until = 0.0
+        self._said = False
+        """Whether the log has it that the database refuses the probe."""
 
     async def trouble(self) -> str | None:
-        """What keeps a hit that comes now from being committed, or None."""
+        """What keeps a hit that comes now from being committed, or None. Never raises."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await self._database.fetch("SELECT 1 AS one")
         except (DatabaseAway, TimeoutError):
             return NO_ANSWER
+        except Exception as error:
+            return self._refused(error)
         async with self._asking:
             loop = asyncio.get_running_loop()
             if loop.time() >= self._fresh_until:
@@ -52,4 +60,13 @@ class Probe:
             return f"the database cannot be written{reason}"
         except TimeoutError:
             return NO_ANSWER
+        except Exception as error:
+            return self._refused(error)
+        self._said = False
         return None
+
+    def _refused(self, error: Exception) -> str:
+        if not self._said:
+            self._said = True
+            logger.error("the database refuses what it is probed with", exc_info=error)
+        return REFUSED
