@@ -27,7 +27,7 @@ from hub.live.bus import Bus, Notice
 from hub.model import DAY_MS, Clock, Hit, Visit, new_id
 from hub.pipeline import BATCH, Pipeline
 from hub.spool import Spool
-from hub.store.away import is_about_what_was_asked
+from hub.store.away import RowLocked, is_about_what_was_asked
 from hub.store.database import Database, DatabaseAway
 from hub.tracking.classify import examine
 from hub.tracking.datasets import Datasets
@@ -42,6 +42,8 @@ SMALL_BATCH = 64
 would take too long again and again."""
 
 REPLAY_SECONDS = 10.0
+AWAY = "the database is away"
+ROW_LOCKED = "another session of the database keeps a row locked"
 STRANDED_LIMIT = 100_000
 """Hits kept in memory at the most while neither the database nor the spool takes them: about 60 MB."""
 SAY_AGAIN_SECONDS = 10.0
@@ -89,7 +91,8 @@ class Recorder:
         self._taken: _Taken | None = None
         self._aside: set[str] = set()
         """The hits put aside since the spool began to be replayed: what they were tried with may be tried again."""
-        self._away = ""
+        self._absence = AWAY
+        """Why hits go to the spool, in words for anybody who asks if we are ready."""
         self._stranded: deque[Hit] = deque()
         self._lost = 0
         self._spool_failure = ""
@@ -112,8 +115,7 @@ class Recorder:
             return None
         if self._replay_failure:
             return f"the spool cannot be replayed ({self._replay_failure}); hits go to the spool"
-        reason = f" ({self._away})" if self._away else ""
-        return f"the database is away{reason}; hits go to the spool"
+        return f"{self._absence}; hits go to the spool"
 
     @property
     def spool_depth(self) -> int:
@@ -195,11 +197,11 @@ class Recorder:
                 async with asyncio.timeout(self._commit_seconds):
                     return await self._commits.commit(draft)
             except (DatabaseAway, TimeoutError) as error:
-                # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
-                self._away = str(error) if self._database.embedded else ""
-                logger.error("the database is away (%s): hits go to the spool", str(error) or "it does not answer")
+                self._absence = self._words(error)
+                said = f"{AWAY} ({str(error) or 'it does not answer'})"
+                logger.error("%s: hits go to the spool", ROW_LOCKED if isinstance(error, RowLocked) else said)
             except Exception:
-                self._away = ""
+                self._absence = AWAY
                 logger.exception("a batch could not be committed: its hits go to the spool")
         await self._save(draft.hits)
         if self._replaying is None:
@@ -233,6 +235,12 @@ class Recorder:
             if self._stranded and self._stranded[0] is hit:
                 self._stranded.popleft()
 
+    def _words(self, error: DatabaseAway | TimeoutError) -> str:
+        if isinstance(error, RowLocked):
+            return ROW_LOCKED
+        # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
+        return f"{AWAY} ({error})" if self._database.embedded and str(error) else AWAY
+
     def _may_say(self, what: str) -> bool:
         """Whether to log something that is the same for each of many batches: at first, and then now and again."""
         now = time.monotonic()
@@ -255,7 +263,7 @@ class Recorder:
             except Exception as error:
                 answering = False
                 if isinstance(error, (DatabaseAway, TimeoutError)):
-                    self._replay_failure = ""
+                    self._replay_failure, self._absence = "", self._words(error)
                     if self._may_say("waiting"):
                         logger.warning("the spool waits for the database: %s", str(error) or "it does not answer")
                 else:

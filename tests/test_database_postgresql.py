@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from hub.store.away import RowLocked
 from hub.store.database import READERS, Database, DatabaseAway
 from tests.factories import Stopwatch, together
 from tests.notes import add, numbers
@@ -238,12 +239,19 @@ async def test_process_that_falls_silent_holds_its_locks_for_a_moment_only(
         cut_off = Database(postgresql_url.replace(str(postgres.port), str(link.port)))
         await cut_off.connect()
 
+        async def is_kept() -> bool:
+            try:
+                async with remote.write() as other:
+                    await other.fetch("UPDATE note SET text = 'kept' WHERE id = 1")
+            except RowLocked:
+                return False
+            return True
+
         async def write_and_fall_silent() -> None:
             async with cut_off.write() as tx:
                 await tx.fetch("UPDATE note SET text = 'lost' WHERE id = 1")
                 link.go_silent()
-                async with asyncio.timeout(PATIENCE_SECONDS), remote.write() as other:
-                    await other.fetch("UPDATE note SET text = 'kept' WHERE id = 1")
+                await eventually(is_kept)
                 link.speak()
 
         with pytest.raises(DatabaseAway):

@@ -73,6 +73,17 @@ class DatabaseAway(Exception):
         return cls(reason, lasting=no_database or isinstance(error, _PG_LASTING))
 
 
+class RowLocked(DatabaseAway):
+    """On PostgreSQL another session keeps locked what is needed; whatever else is asked for may be had."""
+
+
+def away(error: BaseException) -> DatabaseAway:
+    """What `error`, that tells of the database's state as it is used, comes to."""
+    if isinstance(error, RowLocked | asyncpg.LockNotAvailableError):
+        return RowLocked("a row is locked by another session")
+    return DatabaseAway(str(error))
+
+
 def is_away(error: BaseException) -> bool:
     """Whether `error` tells of the database's state rather than of what it was asked."""
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError) or _is_no_value(error):

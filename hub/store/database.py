@@ -22,7 +22,7 @@ from typing import Any
 import databases
 import msgspec
 
-from hub.store.away import DatabaseAway, is_away
+from hub.store.away import DatabaseAway, away, is_away
 from hub.store.checkpoints import Checkpoints
 from hub.store.dialect import Dialect
 from hub.store.held import Fetch, Held, Row
@@ -164,7 +164,7 @@ class Database:
                 if is_away(error) or not isinstance(error, Exception):
                     self._drop_writer()
                     if isinstance(error, Exception):
-                        raise DatabaseAway(str(error)) from error
+                        raise away(error) from error
                 raise
 
     async def fetch(self, sql: str, *args: Any, quick: bool = False) -> Sequence[Row]:
@@ -191,7 +191,7 @@ class Database:
                     if not is_away(error):
                         raise
                     if attempt == 2:
-                        raise DatabaseAway(str(error)) from error
+                        raise away(error) from error
                 else:
                     readers.idle.append(reader)
                     return rows
@@ -258,7 +258,7 @@ class Database:
                 # SQLite's own "locked" will not go away by asking again at once.
                 final = attempt == 2 or self.embedded
                 if is_away(error) and final:
-                    raise DatabaseAway(str(error)) from error
+                    raise away(error) from error
                 if not is_away(error):
                     raise
         raise AssertionError("unreachable")

@@ -31,7 +31,7 @@ frozen, with users' rows locked, for which every other process would wait as lon
 
 BUSY_SECONDS = 0.4
 BUSY_STEP_SECONDS = 0.01
-"""How long a statement on SQLite waits for what another process has locked, and how often it looks. Less than the
+"""How long a statement waits for what another process has locked, and how often it looks on SQLite. Less than the
 recorder's own deadline, so that a lock held elsewhere ends as an error, not as a guess."""
 
 BEGUN_SECONDS = 0.001
@@ -185,6 +185,8 @@ class Held:
             # Locks are taken by reading what others have committed meanwhile.
             await self.fetch("SET default_transaction_isolation = 'read committed'")
             if by_keys:
+                # There is one writer: while it waits for one user's row, nobody else's hits are committed.
+                await self.fetch(f"SET lock_timeout = {round(BUSY_SECONDS * 1000)}")
                 # Each statement is planned once. A planner that does not know how many keys it will be given would
                 # look through a small table instead, and that of the users is large with rows that were changed.
                 await self.fetch("SET plan_cache_mode = force_generic_plan")
