@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from hub.store.database import Database
 from hub.store.held import Row
 from hub.store.urls import sqlite_path
 from tests.notes import WAYS, Add, a_database, add, numbers
+from tests.processes import eventually
 
 PAGE_BYTES = 4096
 
@@ -38,6 +41,24 @@ async def test_log_stays_short_under_writes(embedded: Database, sqlite_url: str,
         await add(embedded, number)
     assert log_bytes(sqlite_url) < 200 * PAGE_BYTES, "each write adds a page or two"
     assert await numbers(embedded) == list(range(300))
+
+
+async def test_log_that_grew_while_somebody_read_for_long_is_cut_back(embedded: Database, sqlite_url: str) -> None:
+    limit = 64 * 1024 * 1024
+    await add(embedded, 0)
+    with closing(sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM note").fetchall()
+        for number in range(1, 18):
+            await add(embedded, number, "x" * 4_000_000)
+        assert log_bytes(sqlite_url) > limit
+    numbered = count(100)
+
+    async def is_cut_back() -> bool:
+        await add(embedded, next(numbered))
+        return log_bytes(sqlite_url) <= limit
+
+    await eventually(is_cut_back)
 
 
 async def test_checkpoint_that_fails_harms_no_write_and_the_next_makes_up_for_it(

@@ -26,7 +26,14 @@ async def embedded(sqlite_url: str) -> AsyncIterator[Database]:
 
 
 INSERT = "INSERT INTO note (id) {rows}"
-PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2, "wal_autocheckpoint": 20_000}
+PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": 2,
+    "foreign_keys": 1,
+    "temp_store": 2,
+    "wal_autocheckpoint": 20_000,
+    "journal_size_limit": 64 * 1024 * 1024,
+}
 
 
 @pytest.mark.parametrize(("name", "value"), PRAGMAS.items())

@@ -49,6 +49,8 @@ SQLITE_PRAGMAS = (
     "PRAGMA cache_size=-16384",
     # A commit that finds the log so long copies it to the file itself, and hits wait. It is kept far shorter.
     "PRAGMA wal_autocheckpoint=20000",
+    # While somebody reads for long the log cannot be begun anew. What it has grown to by then would stay for good.
+    "PRAGMA journal_size_limit=67108864",
 )
 
 # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for the lock later fails on
