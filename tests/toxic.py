@@ -36,6 +36,10 @@ class ToxicProxy:
         self._half_closed: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def lead_to(self, port: int) -> None:
+        """Have links that are made from now on lead to another port."""
+        self._upstream = (self._upstream[0], port)
+
     @property
     def open(self) -> int:
         """How many links are open."""

@@ -32,6 +32,13 @@ CHANNEL = "glimpse:v1"
 FAILURE_LOG_SECONDS = 10.0
 BACK_SECONDS = 0.25
 """How long a parcel may take there and back until it is handed over here without that. The way takes a millisecond."""
+ASK_SECONDS = 1.0
+"""How often a bus that has fallen silent is asked for a parcel of its own."""
+TRIES = 3
+MOST_TRIES = 48
+"""How many of them are waited for in vain before the links are made anew: twice as many each time, up to the most."""
+QUIET_TURNS = 10
+"""After so many times ASK_SECONDS in which nothing was sent it is seen whether the way there and back is whole."""
 RUN = 32
 """Events written to a socket at once, about 32 KB; what a slow client then leaves is queued, and bounded."""
 
@@ -160,6 +167,9 @@ class Bus:
         """By their numbers, and so from the oldest on. What is not here was handed over."""
         self._is_silent = False
         """Whether a parcel did not come back in time, and none has since."""
+        self._is_deaf = False
+        """Whether it has been silent for so long that the links were made anew."""
+        self._watching: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._quiet_until = 0.0
 
@@ -168,7 +178,7 @@ class Bus:
         """Whether what is published now reaches the other processes, and what they publish this one."""
         if self._reader is None or self._reader.done():
             return False
-        return self._backend is None or self._backend.up
+        return self._backend is None or (self._backend.up and not self._is_deaf)
 
     @property
     def generation(self) -> int:
@@ -196,12 +206,17 @@ class Bus:
         subscribed = asyncio.Event()
         self._reader = asyncio.create_task(self._read(subscribed), name="bus reader")
         await subscribed.wait()
+        if self._backend is not None:
+            self._watching = asyncio.create_task(self._watch(self._backend), name="bus watch")
 
     async def stop(self) -> None:
         """Stop handing over; what was published and can still be sent is sent first. Safe to repeat."""
         reader, self._reader = self._reader, None
         if reader is None:
             return
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         await self._broadcast.disconnect()
         reader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -215,8 +230,11 @@ class Bus:
         """Send `items` to every process as one parcel. Never raises; never waits for the network."""
         if not items:
             return
+        await self._publish(tuple(items))
+
+    async def _publish(self, items: tuple[Item, ...]) -> None:
         self._number += 1
-        parcel = Parcel(tuple(items), self._name, self._number)
+        parcel = Parcel(items, self._name, self._number)
         if self.up and not self._is_silent:
             self._await(parcel)
         else:
@@ -226,6 +244,33 @@ class Bus:
             await self._broadcast.publish(CHANNEL, self._encode(parcel))
         except Exception:
             self._log_failure("the bus could not take a parcel; the log will tell it")
+
+    async def _watch(self, backend: RedisBackend) -> None:
+        """Ask a bus that is silent, or that nothing was sent on, for a parcel of nothing; have links that bring none
+        back made anew.
+
+        After a fail-over behind one address the sender may be left at one server and the listener be at another, and
+        both of these answer.
+        """
+        asked, most, quiet, number = 0, TRIES, 0, 0
+        while True:
+            await asyncio.sleep(ASK_SECONDS)
+            if not backend.up:
+                continue
+            if not self._is_silent:
+                asked, most = 0, TRIES
+                quiet = quiet + 1 if self._number == number else 0
+                if quiet == QUIET_TURNS:
+                    await self._publish(())
+                number = self._number
+            elif asked < most:
+                asked += 1
+                await self._publish(())
+            else:
+                logger.warning("the bus takes parcels and brings none back: its links are made anew")
+                self._is_deaf = True
+                backend.renew()
+                asked, most = 0, min(2 * most, MOST_TRIES)
 
     def _await(self, parcel: Parcel) -> None:
         loop = asyncio.get_running_loop()
@@ -280,12 +325,12 @@ class Bus:
         if parcel.sender != self._name:
             self._hand_over(parcel.items)
             return
-        self._is_silent = False
+        self._is_silent = self._is_deaf = False
         if (own := self._awaited.pop(parcel.number, None)) is not None:
             self._hand_over(own.items)
 
     def _hand_over(self, items: Sequence[Item]) -> None:
-        if self._deliver is None:
+        if self._deliver is None or not items:
             return
         try:
             self._deliver(items)

@@ -86,6 +86,11 @@ class RedisBackend(BroadcastBackend):
         """How often what came before may have been lost: links made, and inbound overflows."""
         return self._overflows + sum(each.links for each in self._listeners.values())
 
+    def renew(self) -> None:
+        """Make every link anew: those there are may lead to different servers."""
+        for each in (*self._listeners.values(), self._sender):
+            each.renew()
+
     async def connect(self) -> None:
         """Begin to work. Returns at once; whether Redis answers is seen in `up`."""
         self._tasks[""] = asyncio.create_task(self._sender.run(), name="bus sender")
@@ -152,6 +157,13 @@ class _Supervised:
         self._limits = limits
         self._warned_at = -WARNING_SECONDS
         self._said_down = False
+        self._use_ends: asyncio.Timeout | None = None
+
+    def renew(self) -> None:
+        """Give up the link there is, if any, for a new one."""
+        self.linked = False
+        if self._use_ends is not None and not self._use_ends.expired():
+            self._use_ends.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Hold the link until cancelled."""
@@ -162,11 +174,12 @@ class _Supervised:
             try:
                 async with asyncio.timeout(self._limits.connect):
                     await connection.connect()  # type: ignore[no-untyped-call]
-                await self._use(connection)
+                async with asyncio.timeout(None) as self._use_ends:
+                    await self._use(connection)
             except Exception as error:
                 self._warn(error)
             finally:
-                self.linked = False
+                self.linked, self._use_ends = False, None
                 await _close(connection)
             sound = time.monotonic() - began >= self._limits.sound
             failures = 0 if sound else min(failures + 1, MAX_DOUBLINGS)
