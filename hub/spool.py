@@ -2,7 +2,8 @@
 
 Promise: when `append` returns, the hits are on disk (fsynced), and every one of them will be read back, in
 the order it came, by this process or the next that starts. A hit cut off by a crash in the middle of its
-own append was never answered, and is dropped. There is neither an address nor a User-Agent in it.
+own append was never answered, and is dropped; a line that was damaged later is put aside. There is neither an
+address nor a User-Agent in it.
 
 A spool is a folder of segments, `<id>.spool`, in the order of their ids. A line is a CRC-32 in hex, a
 space, and a hit in JSON. The process that writes a segment holds a lock on it, so that another, or the
@@ -17,9 +18,10 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -32,12 +34,16 @@ from hub.model import Hit, new_id
 logger = logging.getLogger(__name__)
 
 REJECTED = "rejected.jsonl"
+DAMAGED = "damaged.txt"
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 SEGMENT_BYTES = 4 * 1024 * 1024
 """How long a segment gets, or little more: some 8,000 hits. It is read whole."""
 
 LOOK_AGAIN_SECONDS = 60.0
 """After which what could not be read is tried once more."""
+
+_CLIENTS = re.compile(rb'("clients":)[^]]*]?')
+"""Who a hit was by, in its line."""
 
 _decode = msgspec.json.Decoder(Hit).decode
 
@@ -57,6 +63,8 @@ class Spool:
         """How many hits are in each segment that this process has written or taken."""
         self._over: set[Path] = set()
         """Segments whose hits are all committed, and that cannot be removed."""
+        self._damaged: dict[Path, list[bytes]] = {}
+        """The lines of each segment taken that are no hits any more."""
         self._unreadable: dict[Path, float] = {}
         """When to look again, on the clock of `time.monotonic`, at what could not be read."""
 
@@ -113,10 +121,10 @@ class Spool:
         return taken
 
     async def done(self, segment: Path) -> None:
-        """Forget a segment whose hits are all committed."""
+        """Forget a segment whose hits are all committed; the lines in it that are damaged are put aside first."""
         self._waiting.pop(segment, None)
         try:
-            await self._run(segment.unlink, True)
+            await self._run(self._forget, segment)
         except OSError as error:
             # Whoever finds it after the next start finds nothing new in it.
             self._over.add(segment)
@@ -127,7 +135,7 @@ class Spool:
 
         Nothing is replayed from there, and it stays for as long as that person likes: so not who the hit was by.
         """
-        await self._run(self._append_rejected, msgspec.json.encode(replace(hit, clients=())) + b"\n")
+        await self._run(self._put_aside, REJECTED, msgspec.json.encode(replace(hit, clients=())) + b"\n")
 
     def close(self) -> None:
         """Let go of the segment being written; what is in it stays for the next start."""
@@ -236,7 +244,8 @@ class Spool:
             try:
                 with path.open("rb") as segment:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return path, list(_hits(path, segment))
+                    spooled, self._damaged[path] = _hits(path, segment)
+                    return path, spooled
             except (FileNotFoundError, BlockingIOError):
                 continue
             except OSError as error:
@@ -245,9 +254,14 @@ class Spool:
                 self._complain(path, error)
         return None
 
-    def _append_rejected(self, line: bytes) -> None:
-        with (self._directory / REJECTED).open("ab") as file:
-            file.write(line)
+    def _forget(self, segment: Path) -> None:
+        if damaged := self._damaged.pop(segment, None):
+            self._put_aside(DAMAGED, b"".join(damaged))
+        segment.unlink(missing_ok=True)
+
+    def _put_aside(self, name: str, lines: bytes) -> None:
+        with (self._directory / name).open("ab") as file:
+            file.write(lines)
             file.flush()
             os.fsync(file.fileno())
 
@@ -269,17 +283,25 @@ def _line(hit: Hit) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _hits(path: Path, lines: BinaryIO) -> Iterator[Hit]:
+def _hits(path: Path, lines: BinaryIO) -> tuple[list[Hit], list[bytes]]:
+    """The hits of a segment, and the lines that are damaged. A last one that is cut off is neither."""
+    hits: list[Hit] = []
+    damaged: list[bytes] = []
     for number, line in enumerate(lines, 1):
         checksum, _, body = line.rstrip(b"\n").partition(b" ")
         try:
             whole = line.endswith(b"\n") and int(checksum, 16) == zlib.crc32(body)
             if whole:
-                yield _decode(body)
+                hits.append(_decode(body))
                 continue
         except (ValueError, msgspec.ValidationError):
             pass
-        logger.warning("line %d of spool segment %s is cut or damaged and was left out", number, path.name)
+        if line.endswith(b"\n"):
+            logger.error("line %d of spool segment %s is damaged, and is put aside in %s", number, path.name, DAMAGED)
+            damaged.append(_CLIENTS.sub(rb"\1[]", line))
+        else:
+            logger.warning("line %d of spool segment %s is cut off and was left out", number, path.name)
+    return hits, damaged
 
 
 def _sync_directory(directory: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.spool import LOOK_AGAIN_SECONDS, Spool
+from hub.spool import DAMAGED, LOOK_AGAIN_SECONDS, Spool
 from tests.test_spool import drain, hits, segments
 
 
@@ -96,7 +96,7 @@ async def test_segment_that_cannot_be_removed_is_taken_once(
 ) -> None:
     spool, put = Spool(tmp_path), hits(2)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "not allowed")
 
     await spool.append(put)
@@ -104,4 +104,41 @@ async def test_segment_that_cannot_be_removed_is_taken_once(
     assert await drain(spool) == put
     assert not spool.pending()
     assert spool.depth == 0
+    assert "cannot be removed" in caplog.text
+
+
+async def test_damaged_line_is_put_aside_without_who_it_was_by_once_its_segment_is_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool, put = Spool(tmp_path), hits(3)
+    await spool.append(put)
+    spool.close()
+    [segment] = segments(tmp_path)
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"position":1', b'"position":7')
+    segment.write_bytes(b"".join(lines))
+    for _ in range(2):
+        taken = await spool.take()
+        assert taken == (segment, [put[0], put[2]])
+        assert not (tmp_path / DAMAGED).exists(), "it is in the segment still"
+    await spool.done(segment)
+    [aside] = (tmp_path / DAMAGED).read_bytes().splitlines()
+    assert put[1].id.encode() in aside
+    assert put[1].clients[0].encode() not in aside
+    assert segments(tmp_path) == []
+    assert f"line 2 of spool segment {segment.name} is damaged, and is put aside in {DAMAGED}" in caplog.text
+
+
+async def test_segment_whose_damaged_line_cannot_be_put_aside_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path)
+    await spool.append(hits(1))
+    spool.close()
+    [segment] = segments(tmp_path)
+    segment.write_bytes(b"no hit\n" + segment.read_bytes())
+    (tmp_path / DAMAGED).mkdir()
+    assert len(await drain(spool)) == 1
+    assert segments(tmp_path) == [segment]
+    assert not spool.pending()
     assert "cannot be removed" in caplog.text
