@@ -6,12 +6,12 @@ import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import pytest
 
-from hub.store.away import is_about_what_was_asked
+from hub.store.away import away, is_about_what_was_asked
 from hub.store.database import Change, Database, DatabaseAway, Held, is_away
 from tests.factories import together
 from tests.notes import a_database, add, numbers
@@ -261,6 +261,13 @@ async def test_is_away_is_false_for_a_wrong_question(text: str) -> None:
 )
 def test_is_away_is_true_for_trouble_of_the_database(error: Exception) -> None:
     assert is_away(error)
+
+
+@pytest.mark.parametrize("made", [away, DatabaseAway.because])
+def test_database_that_does_not_answer_is_said_to_do_so(made: Callable[[Exception], DatabaseAway]) -> None:
+    assert str(made(TimeoutError())) == "it does not answer"
+    assert str(made(ConnectionResetError())) == "ConnectionResetError"
+    assert str(made(OSError("disk full"))) == "disk full"
 
 
 @pytest.mark.parametrize(

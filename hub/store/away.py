@@ -69,7 +69,7 @@ class DatabaseAway(Exception):
         if isinstance(error, DatabaseAway):
             return cls(why_not_opened(opening, error), lasting=error.lasting) if opening else error
         no_database = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-        reason = why_not_opened(opening, error) if opening else str(error) or type(error).__name__
+        reason = why_not_opened(opening, error) if opening else _said(error)
         return cls(reason, lasting=no_database or isinstance(error, _PG_LASTING))
 
 
@@ -81,7 +81,12 @@ def away(error: BaseException) -> DatabaseAway:
     """What `error`, that tells of the database's state as it is used, comes to."""
     if isinstance(error, RowLocked | asyncpg.LockNotAvailableError):
         return RowLocked("a row is locked by another session")
-    return DatabaseAway(str(error))
+    return DatabaseAway(_said(error))
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, in words: that time ran out is said by most without any."""
+    return str(error) or ("it does not answer" if isinstance(error, TimeoutError) else type(error).__name__)
 
 
 def is_away(error: BaseException) -> bool:
