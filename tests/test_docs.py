@@ -6,9 +6,13 @@ import ast
 import asyncio
 import json
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -24,6 +28,7 @@ from hub.config import Config
 from hub.live import frames
 from hub.live.close_codes import CloseCode
 from hub.model import EventType, VerdictName, Withheld
+from hub.store.urls import sqlite_path
 from hub.tracking.pixel import HEADERS
 from tests.hub_process import Start
 from tests.processes import PATIENCE_SECONDS, eventually
@@ -237,3 +242,32 @@ def test_app_json_is_one_that_hosts_read() -> None:
 
 def test_changelog_has_a_section_for_what_is_coming() -> None:
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="there is no sqlite3")
+def test_back_up_ends_though_hits_are_recorded_meanwhile(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    match = re.search(r"`(sqlite3 hub\.db [^`]*)`", section(DEPLOY, "Back-ups, upgrades, keys"))
+    assert match
+    assert Path(sqlite_path(migrated_sqlite_url)) == tmp_path / "hub.db"
+    ended = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(tmp_path / "hub.db", isolation_level=None)) as writer:
+            writer.execute("PRAGMA synchronous=OFF")
+            while not ended.wait(0.001):
+                writer.execute("INSERT INTO filler VALUES (1)")
+
+    with closing(sqlite3.connect(tmp_path / "hub.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE filler (b BLOB)")
+        connection.executemany("INSERT INTO filler VALUES (zeroblob(?))", [(4_000_000,)] * 15)
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        subprocess.run(["sh", "-ec", match[1]], cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
+    finally:
+        ended.set()
+        writing.join()
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert copy.execute("SELECT count(*) FROM filler").fetchone()[0] >= 15
