@@ -21,7 +21,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TextIO, TypeAlias, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -85,8 +85,7 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
             configure_logging(config)
 
             def announce() -> None:
-                sys.stdout.write(f"Glimpse is at {address(*listener.getsockname()[:2])}\n")
-                sys.stdout.flush()
+                _say(sys.stdout, f"Glimpse is at {address(*listener.getsockname()[:2])}")
 
             work = _Work(app_factory, config, listener)
             if workers == 1:
@@ -97,7 +96,7 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
                 raise CannotServe(reason)
             return 0
     except CannotServe as error:
-        sys.stderr.write(f"glimpse: {' '.join(str(error).split())}\n")
+        _say(sys.stderr, f"glimpse: {' '.join(str(error).split())}")
         return 1
     except KeyboardInterrupt:
         return 0
@@ -348,6 +347,21 @@ def _why(told: str) -> str:
     if kind == f"{DatabaseAway.__module__}.{DatabaseAway.__name__}" and "DATABASE_URL" not in message:
         return f"the database that DATABASE_URL names cannot be used: {message}"
     return message if kind.startswith("hub.") and message else f"cannot start: {text}"
+
+
+def _say(stream: TextIO | None, line: str) -> None:
+    """Print `line` if that can be: the stream may be closed, and its disk full or its reader gone."""
+    if stream is None:
+        return
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except ValueError:
+        return
+    except OSError:
+        # Else Python would try once more as it ends, and end with status 120.
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _end_now() -> None:

@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,8 @@ from xdist.workermanage import WorkerController
 from hub.model import Message
 from tests.factories import Store, open_store
 from tests.hub_process import Start
+from tests.served_process import Served
+from tests.served_process import Start as StartServed
 from tests.servers import HubProcess, Postgres, Valkey
 
 pytest_plugins = ("tests.api",)
@@ -212,6 +215,20 @@ def start_hub(tmp_path: Path) -> Iterator[Start]:
     yield start
     for hub in hubs:
         hub.kill()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartServed]:
+    """Starts servers, with the arguments of `Served`, and kills what is left of them after the test."""
+    started: list[Served] = []
+
+    def start(*arguments: Any, **options: Any) -> Served:
+        started.append(Served(tmp_path, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
 
 
 @pytest.fixture

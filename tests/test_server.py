@@ -10,9 +10,7 @@ import resource
 import select
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,67 +22,9 @@ from websockets.exceptions import ConnectionClosed
 from hub.config import Config, ConfigError
 from hub.server import ANSWER_SECONDS, address, serve
 from tests import served
-from tests.processes import PATIENCE_SECONDS, eventually, start_process, wait_until
-from tests.servers import ROOT, HubProcess
-
-
-class Served:
-    """`tests.served` in a process of its own."""
-
-    def __init__(self, directory: Path, kind: str = "good", workers: int = 1, port: int = 0) -> None:
-        self.directory = directory
-        self.out, self.log = directory / "out", directory / "log"
-        with self.out.open("wb") as out, self.log.open("wb") as log:
-            self.process = start_process(
-                [sys.executable, "-m", "tests.served", kind, str(workers), str(port)],
-                cwd=directory,
-                env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=log,
-            )
-
-    def wait_ready(self) -> Served:
-        wait_until(lambda: self.out.read_text().endswith("\n") or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log.read_text()
-        return self
-
-    @property
-    def port(self) -> int:
-        match = re.fullmatch(r"Glimpse is at http://127\.0\.0\.1:(\d+)\n", self.out.read_text())
-        assert match is not None
-        return int(match[1])
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def journal(self, what: str) -> list[str]:
-        """The second words of the journal's lines that begin with `what`."""
-        journal = self.directory / "journal"
-        lines = journal.read_text().splitlines() if journal.exists() else []
-        return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == what]
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(PATIENCE_SECONDS)
-
-
-Start = Callable[..., Served]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts servers and kills what is left of them after the test."""
-    started: list[Served] = []
-
-    def start(kind: str = "good", workers: int = 1, port: int = 0) -> Served:
-        started.append(Served(tmp_path, kind, workers, port))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.kill()
+from tests.processes import PATIENCE_SECONDS, eventually, free_port, wait_until
+from tests.served_process import Served, Start
+from tests.servers import HubProcess
 
 
 async def sockets(server: Served, count: int) -> list[ClientConnection]:
@@ -95,10 +35,10 @@ async def sockets(server: Served, count: int) -> list[ClientConnection]:
     return opened
 
 
-def refuses(server: Served) -> bool:
-    """Whether nobody listens on its port."""
+def refuses(port: int) -> bool:
+    """Whether nobody listens there."""
     try:
-        socket.create_connection(("127.0.0.1", server.port)).close()
+        socket.create_connection(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -134,7 +74,7 @@ async def test_signal_ends_everything_in_order(start: Start, workers: int, how: 
         sockets_held.unlink()
         assert await asyncio.gather(*map(close_code, opened)) == [served.GOING_DOWN] * 6
         assert [text async for text in events] == [": goodbye\n\n"]
-        await eventually(lambda: refuses(server))
+        await eventually(lambda: refuses(server.port))
         assert not waiting.done(), "the port is closed before the end"
         answers_held.unlink()
         assert (await waiting).text == "answered"
@@ -268,6 +208,23 @@ def test_application_that_cannot_start_is_told_in_one_line(start: Start, workers
     assert [line for line in lines if not line.startswith("{")] == [reason]
     assert not [line for line in lines if line.startswith("{") and json.loads(line)["level"] == "error"]
     assert server.out.read_text() == ""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("stdout", [">/dev/full", ">&-", "> >(true)"])
+def test_announcement_that_nobody_can_have_does_not_hinder_the_start(start: Start, stdout: str, workers: int) -> None:
+    port = free_port()
+    server = start("good", workers, port, through=("/bin/bash", "-c", f'exec "$0" "$@" {stdout}'))
+
+    def serves() -> bool:
+        assert server.process.poll() is None, server.log.read_text()
+        return len(server.journal("started")) == workers and not refuses(port)
+
+    wait_until(serves)
+    assert httpx.get(f"http://127.0.0.1:{port}/pid", timeout=PATIENCE_SECONDS).status_code == 200
+    server.process.terminate()
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert "Traceback" not in server.log.read_text()
 
 
 def make_nothing(_: Config) -> None:
