@@ -1,8 +1,9 @@
 """Several worker processes behind one port, looked after by one that does nothing else.
 
 Promise: a worker that dies is replaced; a first start that fails is told once and ends everything; one
-SIGTERM, SIGINT or SIGHUP lets every worker drain at the same time, and more of them change nothing. Workers whose
-supervisor was killed stop by themselves (they watch `multiprocessing.parent_process().sentinel`).
+SIGTERM, SIGINT or SIGHUP lets every worker drain at the same time, and more of them change nothing. A supervisor that
+fails takes its workers along. Workers whose supervisor was killed stop by themselves (they watch
+`multiprocessing.parent_process().sentinel`).
 uvicorn's own supervisor (0.54, read 2026-11-23) starts uvicorn's own server only, which cannot drain, and
 leaves its workers behind, on the port, when it is killed.
 """
@@ -102,12 +103,16 @@ class Supervisor:
         """
         reason: str | None = None
         with _waker(self._stop) as waker:
-            while not self._stopping and reason is None:
-                self._start_missing()
-                wait([waker, *self._watched()], timeout=self._pause())
-                _drain(waker)
-                reason = None if self._stopping else self._look_after()
-            self._end(waker)
+            try:
+                while not self._stopping and reason is None:
+                    reason = self._start_missing()
+                    if reason is None:
+                        wait([waker, *self._watched()], timeout=self._pause())
+                        _drain(waker)
+                        reason = None if self._stopping else self._look_after()
+            finally:
+                # As it exits, Python waits for every worker that is left, and no signal ends that any more.
+                self._end(waker)
         return reason
 
     def _stop(self) -> None:
@@ -122,9 +127,18 @@ class Supervisor:
         watched: list[int | Connection] = [worker.process.sentinel for worker in self._workers]
         return watched + [worker.reports for worker in self._workers if not worker.ready and not worker.failure]
 
-    def _start_missing(self) -> None:
+    def _start_missing(self) -> str | None:
+        """Start those that are due. Returns the reason if the first start has failed."""
         while len(self._workers) < self._count and time.monotonic() >= self._next_start:
-            self._workers.append(Worker(self._work))
+            try:
+                self._workers.append(Worker(self._work))
+            except OSError as error:
+                reason = f"a worker cannot be started: {error.strerror or error}"
+                if not self._served:
+                    return reason
+                self._wait_before_next()
+                logger.error("%s; it is tried again", reason)
+        return None
 
     def _look_after(self) -> str | None:
         """Take in what happened. Returns the reason if the first start has failed."""
@@ -143,12 +157,18 @@ class Supervisor:
     def _lost(self, worker: Worker, reason: str) -> None:
         """Forget a worker that died; another starts after a pause that grows while they die young."""
         young = time.monotonic() - worker.began < SOUND_SECONDS
-        self._failures = min(self._failures + 1, 16) if young else 0
-        pause = random.uniform(0, min(RETRY_MOST_SECONDS, 0.5 * 2**self._failures)) if young else 0.0
-        self._next_start = time.monotonic() + pause
+        if young:
+            self._wait_before_next()
+        else:
+            self._failures, self._next_start = 0, 0.0
         logger.error("a worker is lost, starting another: %s", reason)
         self._workers.remove(worker)
         worker.close()
+
+    def _wait_before_next(self) -> None:
+        self._failures = min(self._failures + 1, 16)
+        pause = random.uniform(0, min(RETRY_MOST_SECONDS, 0.5 * 2**self._failures))
+        self._next_start = time.monotonic() + pause
 
     def _end(self, waker: socket.socket) -> None:
         """Let all workers drain at once, and wait; those that do not end in time are killed."""

@@ -1,0 +1,50 @@
+"""Several workers, and the one who looks after them when something fails around it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+
+from tests.processes import PATIENCE_SECONDS, wait_until
+from tests.served_process import Start
+
+FAILING = """
+import io, sys
+from hub.config import Config
+from hub.server import serve
+from tests import served
+
+class Defect(io.StringIO):
+    def write(self, text):
+        raise RuntimeError("as if")
+
+sys.stdout = Defect()
+serve(served.good, Config(redis_url="redis://127.0.0.1/0"), host="127.0.0.1", port=0, workers=2)
+"""
+
+
+def test_worker_that_cannot_be_replaced_at_once_is_later(start: Start) -> None:
+    server = start(workers=2).wait_ready()
+    lost, _ = map(int, server.journal("started"))
+    limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    used = {int(each.name) for each in Path(f"/proc/{server.process.pid}/fd").iterdir()}
+    few = next(number for number in count() if number not in used)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (few, limits[1]))
+    os.kill(lost, signal.SIGKILL)
+    wait_until(lambda: "a worker cannot be started: Too many open files" in server.log.read_text())
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+    wait_until(lambda: len(server.journal("started")) == 3)
+    server.process.terminate()
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert len(server.journal("stopped")) == 2
+
+
+def test_supervisor_that_fails_ends_its_workers_and_itself(start: Start) -> None:
+    server = start(through=(sys.executable, "-c", FAILING))
+    assert server.process.wait(PATIENCE_SECONDS) == 1
+    assert "RuntimeError: as if" in server.log.read_text()
+    assert len(server.journal("stopped")) == 2
