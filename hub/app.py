@@ -6,6 +6,7 @@ stops, it is undone in the opposite order.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ class _Parts:
     connections: Connections
     bus: Bus
     recorder: Recorder
+    failed: asyncio.Future[str]
 
 
 async def _open(config: Config, stack: AsyncExitStack) -> _Parts:
@@ -162,6 +164,7 @@ async def _open(config: Config, stack: AsyncExitStack) -> _Parts:
         connections=connections,
         bus=bus,
         recorder=recorder,
+        failed=preparation.failed,
     )
 
 
@@ -195,6 +198,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
         await connections.drain(seconds)
 
     app.state.drain = drain
+    app.state.failed = parts.failed
     app.state.socket = sockets
     app.state.pixel = Pixel(parts.keys, parts.recorder, trusted, now, metrics.hit)
     return [

@@ -3,7 +3,8 @@
 Promise: nothing uses the database before it has its schema. A hub that is started while its database is away
 serves all the same, if it knows a key: pixels are verified and their hits spooled, until the database is
 back and prepared. For that a copy of the key that the database keeps lies in the spool's folder, for its
-owner's eyes only.
+owner's eyes only. What time alone will not mend, a wrong name, password or schema, ends the start, however late the
+database says so.
 """
 
 from __future__ import annotations
@@ -48,12 +49,14 @@ class Preparation:
         self._config = config
         self._key_file = config.spool_dir / KEY_FILE
         self._later: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Done once it is known that waiting mends nothing; with the reason, in one line."""
 
     async def keys(self) -> Keys:
         """The keys for pixels: the configured secret signs, the one kept in the database verifies, too.
 
         Raises `ConfigError` if the database is to be migrated first, and `DatabaseAway` if it is away and
-        either no key is known or time alone will not mend it.
+        either no key is known or time alone will not mend it. If that is heard only later, `failed` has it.
         """
         opening = asyncio.create_task(self._open())
         known = self._known()
@@ -64,7 +67,8 @@ class Preparation:
         except asyncio.CancelledError:
             opening.cancel()
             raise
-        logger.error("the database is not there at the start: hits go to the spool until it is")
+        if not opening.done():
+            logger.warning("the database is not ready yet: hits go to the spool until it is")
         keys = Keys(*known)
         self._later = asyncio.create_task(self._go_on(opening, keys), name="preparation")
         return keys
@@ -76,15 +80,22 @@ class Preparation:
             await asyncio.wait([self._later])
 
     async def _go_on(self, opening: asyncio.Task[list[str]], keys: Keys) -> None:
+        said = False
         while True:
             try:
                 keys.replace(*await opening)
             except (DatabaseAway, ConfigError) as error:
+                if not _may_come_back(error):
+                    self.failed.set_result(str(error))
+                    return
+                if not said:
+                    logger.error("the database is not there at the start: hits go to the spool until it is")
+                    said = True
                 logger.warning("the hub waits for its database: %s", error)
             except Exception:
                 logger.exception("the database could not be prepared")
             else:
-                logger.info("the database is back and prepared")
+                logger.info("the database is there and prepared")
                 return
             await asyncio.sleep(RETRY_SECONDS)
             opening = asyncio.create_task(self._open())

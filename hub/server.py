@@ -21,7 +21,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TextIO, TypeAlias, cast
+from typing import Any, TextIO, TypeAlias, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -72,8 +72,9 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
     `app_factory` makes the ASGI application from `config`; with several `workers` each makes its own, so
     it must be importable by name. If the application has `state.drain`, a coroutine function, it is called
     with the seconds over which to close its sockets and streams; until it returns, and for the rest of the
-    process, it should refuse new ones. `port` 0 takes a free one. Raises `ConfigError` if several workers
-    would not hear of each other. Why it could not start is said on stderr.
+    process, it should refuse new ones. If it has `state.failed`, a future, and that is done, the server ends in
+    order and the future's text is why it could not start. `port` 0 takes a free one. Raises `ConfigError` if
+    several workers would not hear of each other. Why it could not start is said on stderr.
     """
     if workers > 1 and config.redis_url is None:
         raise ConfigError(
@@ -140,6 +141,8 @@ class _Work:
             server.run([self.listener])
         except SystemExit:
             raise CannotServe(server.startup_failure or "the server could not start") from None
+        if server.failure:
+            raise CannotServe(server.failure)
         return 0
 
 
@@ -177,6 +180,8 @@ class HubServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._serving = serving
         self._supervisor = supervisor
+        self.failure = ""
+        """Why the application, once started, found that it cannot serve after all, in one line, or nothing."""
 
     @property
     def startup_failure(self) -> str:
@@ -207,6 +212,9 @@ class HubServer(uvicorn.Server):
         gc.set_threshold(GC_THRESHOLD)
         if self._supervisor is not None:
             asyncio.get_running_loop().add_reader(self._supervisor, self._abandoned)
+        failed: asyncio.Future[str] | None = self._of_app("failed")
+        if failed is not None:
+            failed.add_done_callback(self._failed)
         self._serving()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -249,7 +257,7 @@ class HubServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         """Let the application close its sockets, and wait until they are closed, or for a second Ctrl+C."""
-        drain: Drain | None = getattr(getattr(self.config.loaded_app, "state", None), "drain", None)
+        drain: Drain | None = self._of_app("drain")
         if drain is None:
             return
         deadline = asyncio.get_running_loop().time() + self._drain_seconds + DRAIN_MARGIN_SECONDS
@@ -266,8 +274,17 @@ class HubServer(uvicorn.Server):
         except Exception:
             logger.exception("closing the sockets failed")
 
+    def _of_app(self, name: str) -> Any:
+        """What the application has in its `state` under this name, or None."""
+        return getattr(getattr(self.config.loaded_app, "state", None), name, None)
+
     def _has_sockets(self) -> bool:
         return any(isinstance(each, HubWebSocket) for each in self.server_state.connections)
+
+    def _failed(self, failed: asyncio.Future[str]) -> None:
+        if not failed.cancelled():
+            self.failure = failed.result()
+            self.should_exit = True
 
     def _abandoned(self) -> None:
         """The supervisor was killed: free the port for its successor at once, then end in order."""

@@ -41,15 +41,16 @@ def heeded() -> tuple[signal.Signals, ...]:
 
 class Work(Protocol):
     """What a worker runs; it must be picklable. It calls `report` with "" once it serves, or with the
-    reason why it cannot, and returns its exit status."""
+    reason why it cannot, which it may find out later, too, and returns its exit status."""
 
     def __call__(self, report: Callable[[str], None]) -> int: ...
 
 
 class Worker:
-    """One worker process."""
+    """One worker process; `first` says that it is one of those that the start is made of."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, *, first: bool) -> None:
+        self.first = first
         context = multiprocessing.get_context("spawn")
         self.reports, reporting = context.Pipe(duplex=False)
         self.began = time.monotonic()
@@ -61,11 +62,10 @@ class Worker:
 
     def hear(self) -> None:
         """Take in what it has reported: that it serves, or why it cannot."""
-        if self.ready or self.failure or not self.reports.poll():
-            return
         with contextlib.suppress(EOFError):
-            self.failure = self.reports.recv()
-            self.ready = not self.failure
+            while not self.failure and self.reports.poll():
+                self.failure = self.reports.recv()
+                self.ready = self.ready or not self.failure
 
     def close(self) -> None:
         """Forget it, once it has ended."""
@@ -131,7 +131,7 @@ class Supervisor:
         """Start those that are due. Returns the reason if the first start has failed."""
         while len(self._workers) < self._count and time.monotonic() >= self._next_start:
             try:
-                self._workers.append(Worker(self._work))
+                self._workers.append(Worker(self._work, first=not self._served))
             except OSError as error:
                 reason = f"a worker cannot be started: {error.strerror or error}"
                 if not self._served:
@@ -147,6 +147,8 @@ class Supervisor:
             status = worker.process.exitcode
             if not self._served and (worker.failure or status is not None):
                 return worker.failure or f"A worker ended at its start with status {status}"
+            if worker.failure and worker.first:
+                return worker.failure
             if status is not None:
                 self._lost(worker, worker.failure or f"it ended with status {status}")
         if not self._served and sum(worker.ready for worker in self._workers) == self._count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 import time
@@ -30,6 +31,8 @@ SHORT_DRAIN_SECONDS = 0.3
 HOLD_SOCKETS, HOLD_ANSWERS = "hold-sockets", "hold-answers"
 """While there is a file of this name, sockets are not closed, or requests for `/waits` not answered."""
 
+FAILURE = "the schema is not current: migrate it first"
+
 
 class Site:
     """The application's parts. What happens to it, it notes in the file `journal` in its directory."""
@@ -46,8 +49,11 @@ class Site:
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         app.state.drain = self.drain
+        app.state.failed = asyncio.get_running_loop().create_future()
+        failing = asyncio.create_task(self.fail(app.state.failed))
         self.note(f"started {os.getpid()}")
         yield
+        failing.cancel()
         self.note("stopped")
 
     async def drain(self, seconds: float) -> None:
@@ -67,6 +73,11 @@ class Site:
             time.sleep(2 * TICK_SECONDS)
             if Path(release).exists():
                 return
+
+    async def fail(self, failed: asyncio.Future[str]) -> None:
+        """Find out that it cannot serve once there is a file named for this process."""
+        await eventually(lambda: Path(f"fail-{os.getpid()}").exists(), math.inf)
+        failed.set_result(FAILURE)
 
     async def held(self, hold: str) -> None:
         """Wait until the end has begun and there is no file of this name."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
@@ -15,11 +14,11 @@ import pytest
 from hub.config import Config, ConfigError
 from hub.preparation import KEY_FILE, Preparation, prepare
 from hub.store.database import Database, DatabaseAway
-from hub.store.migrate import head, migrate, revision
+from hub.store.migrate import head, revision
 from hub.store.urls import sqlite_path
 from hub.store.users import Users
 from hub.tracking.token import BadToken, Keys
-from tests.processes import eventually, free_port
+from tests.processes import PATIENCE_SECONDS, eventually, free_port
 
 SECRET = "a secret of sixteen or more"
 ID = "0" * 26
@@ -127,18 +126,37 @@ async def test_start_that_was_away_learns_the_kept_key_and_migrates_later(
         await eventually(lambda: verifies(keys, Keys(kept).sign(ID, 1)), what="the kept key is learnt")
 
 
-async def test_start_waits_for_a_schema_that_its_owner_has_yet_to_migrate(
+async def test_start_on_a_schema_that_its_owner_has_yet_to_migrate_fails_however_late_that_is_heard(
     tmp_path: Path, postgresql_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.preparation.RETRY_SECONDS", 0.05)
     async with preparing(postgresql_url, tmp_path, SECRET) as (preparation, database):
         async with _away_at_first(monkeypatch):
             await preparation.keys()
-        with caplog.at_level(logging.WARNING):
-            await eventually(lambda: "glimpse migrate" in caplog.text)
+        assert "glimpse migrate" in await asyncio.wait_for(preparation.failed, PATIENCE_SECONDS)
         assert not await opened(database)
-        await migrate(postgresql_url)
-        await eventually(lambda: opened(database))
+    assert "not there at the start" in caplog.text
+
+
+async def test_start_is_not_said_to_be_without_its_database_when_that_is_only_slow(
+    tmp_path: Path, postgresql_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = asyncio.Event()
+
+    async def slow(config: Config) -> None:
+        await answers.wait()
+        await prepare(config)
+
+    monkeypatch.setattr("hub.preparation.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("hub.preparation.prepare", slow)
+    async with preparing(postgresql_url, tmp_path, SECRET) as (preparation, _):
+        await preparation.keys()
+        assert not preparation.failed.done()
+        answers.set()
+        assert "glimpse migrate" in await asyncio.wait_for(preparation.failed, PATIENCE_SECONDS)
+    assert [record.message for record in caplog.records] == [
+        "the database is not ready yet: hits go to the spool until it is"
+    ]
 
 
 async def test_start_without_any_key_says_that_the_database_is_away(tmp_path: Path) -> None:

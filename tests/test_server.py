@@ -227,6 +227,16 @@ def test_announcement_that_nobody_can_have_does_not_hinder_the_start(start: Star
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_application_that_finds_out_late_that_it_cannot_serve_ends_in_order(start: Start, workers: int) -> None:
+    server = start(workers=workers).wait_ready()
+    (server.directory / f"fail-{server.journal('started')[-1]}").touch()
+    assert server.process.wait(PATIENCE_SECONDS) == 1
+    lines = server.log.read_text().splitlines()
+    assert [line for line in lines if not line.startswith("{")] == [f"glimpse: {served.FAILURE}"]
+    assert len(server.journal("drain")) == len(server.journal("stopped")) == workers
+
+
 def make_nothing(_: Config) -> None:
     raise AssertionError("not to be made")
 

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.processes import PATIENCE_SECONDS, wait_until
+from tests.served import FAILURE
 from tests.served_process import Start
 
 FAILING = """
@@ -41,6 +42,16 @@ def test_worker_that_cannot_be_replaced_at_once_is_later(start: Start) -> None:
     server.process.terminate()
     assert server.process.wait(PATIENCE_SECONDS) == 0
     assert len(server.journal("stopped")) == 2
+
+
+def test_replaced_worker_that_cannot_serve_is_tried_again_and_ends_nobody_else(start: Start) -> None:
+    server = start(workers=2).wait_ready()
+    os.kill(int(server.journal("started")[0]), signal.SIGKILL)
+    wait_until(lambda: len(server.journal("started")) == 3)
+    (server.directory / f"fail-{server.journal('started')[2]}").touch()
+    wait_until(lambda: len(server.journal("started")) == 4)
+    assert f"starting another: {FAILURE}" in server.log.read_text()
+    assert len(server.journal("stopped")) == 1
 
 
 def test_supervisor_that_fails_ends_its_workers_and_itself(start: Start) -> None:
