@@ -32,11 +32,11 @@ from hub.api.auth import TOKEN_PREFIX, new_secret
 from hub.api.passwords import password_problem
 from hub.app import create_app
 from hub.config import Config, ConfigError
+from hub.listening import address
 from hub.live.redis_bus import RedisBackend
 from hub.logs import configure_logging
 from hub.model import DAY_MS, now
 from hub.preparation import prepare
-from hub.server import address
 from hub.server import serve as run_server
 from hub.spool import Spool
 from hub.store.database import Database, DatabaseAway, require_folder

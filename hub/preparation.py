@@ -66,6 +66,7 @@ class Preparation:
                 return Keys(*opening.result())
         except asyncio.CancelledError:
             opening.cancel()
+            await asyncio.wait([opening])
             raise
         if not opening.done():
             logger.warning("the database is not ready yet: hits go to the spool until it is")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import multiprocessing
@@ -28,6 +27,7 @@ from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 
 from hub.config import Config, ConfigError
+from hub.listening import BACKLOG, CannotServe, address, listening
 from hub.logs import configure_logging
 from hub.store.away import DatabaseAway
 from hub.transport import HubHttp, HubState, HubWebSocket
@@ -41,10 +41,6 @@ ANSWER_SECONDS = 8
 END_SECONDS = 24.0
 """How long the end may take: the app's drain, at most this much over its time; the last answers; and with the
 lifespan's end all of it."""
-
-BACKLOG = 65_535
-"""Connections that wait to be accepted: as many as the kernel allows (`net.core.somaxconn`, 4096 by default). Whoever
-finds no room tries again after 1 s, and after 3 s: of 5,000 clients who come back at once hundreds did."""
 
 FRAME_BYTES = 64 * 1024
 PING_SECONDS = 25.0
@@ -60,10 +56,6 @@ GC_THRESHOLD = 10_000
 """New objects before the garbage collector looks at them; a batch of hits makes thousands, and no cycle."""
 
 logger = logging.getLogger(__name__)
-
-
-class CannotServe(Exception):
-    """The server cannot start. The message is one line that says why and what to do."""
 
 
 def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, workers: int) -> int:
@@ -82,7 +74,7 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
             "set it, or serve with one"
         )
     try:
-        with _listening(host, port) as listener:
+        with listening(host, port) as listener:
             configure_logging(config)
 
             def announce() -> None:
@@ -140,6 +132,8 @@ class _Work:
         try:
             server.run([self.listener])
         except SystemExit:
+            if server.given_up:
+                return 0
             raise CannotServe(server.startup_failure or "the server could not start") from None
         if server.failure:
             raise CannotServe(server.failure)
@@ -147,9 +141,22 @@ class _Work:
 
 
 class HubLifespan(LifespanOn):
-    """uvicorn's lifespan, that keeps why the start failed instead of logging it with its traceback."""
+    """uvicorn's lifespan, that keeps why the start failed instead of logging it with its traceback, and can give up."""
 
+    _running: asyncio.Task[None] | None = None
     startup_failure = ""
+    given_up = False
+
+    async def main(self) -> None:
+        """Run the application's lifespan."""
+        self._running = asyncio.current_task()
+        await super().main()
+
+    def give_up(self) -> None:
+        """Cut the start off, if it is not over: the database may take minutes to answer or to be migrated."""
+        if not self.startup_event.is_set() and self._running is not None:
+            self.given_up = True
+            self._running.cancel()
 
     async def send(self, message: LifespanSendMessage) -> None:
         """Take a message of the application's lifespan."""
@@ -188,6 +195,11 @@ class HubServer(uvicorn.Server):
         """Why the application did not start, in one line, or nothing."""
         return cast(HubLifespan, self.lifespan).startup_failure
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the start was cut off by a signal."""
+        return cast(HubLifespan, self.lifespan).given_up
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle the signals to end while the server runs, and ignore them from then on.
@@ -204,8 +216,12 @@ class HubServer(uvicorn.Server):
             signal.signal(each, signal.SIG_IGN)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application and answer requests."""
-        await super().startup(sockets)
+        """Start the application and answer requests, unless a signal comes first."""
+        watching = asyncio.create_task(self._watch_start())
+        try:
+            await super().startup(sockets)
+        finally:
+            watching.cancel()
         # What is there by now stays: looking through it again and again took a twentieth of the time under load.
         gc.collect()
         gc.freeze()
@@ -236,6 +252,11 @@ class HubServer(uvicorn.Server):
             for task in self.server_state.tasks:
                 task.cancel()
             await lifespan.shutdown()
+
+    async def _watch_start(self) -> None:
+        while not self.should_exit:  # noqa: ASYNC110
+            await asyncio.sleep(TICK_SECONDS)
+        cast(HubLifespan, self.lifespan).give_up()
 
     async def _stop_listening(self, listeners: Sequence[socket.socket]) -> None:
         """Close the listeners with nobody left in their queues: a connection that waits there would be reset."""
@@ -321,38 +342,6 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
     settings.load()
     settings.lifespan_class = HubLifespan
     return settings
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket. Raises `CannotServe` if there cannot be one."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        dual = host == "::" and socket.has_dualstack_ipv6()
-        listener = socket.create_server(
-            cast(tuple[str, int], address[:2]), family=family, backlog=BACKLOG, dualstack_ipv6=dual
-        )
-    except (OSError, UnicodeError) as error:
-        raise CannotServe(_why_not_listening(host, port, error)) from None
-    with listener:
-        yield listener
-
-
-def _why_not_listening(host: str, port: int, error: OSError | UnicodeError) -> str:
-    match error:
-        case UnicodeError() | socket.gaierror() | OSError(errno=errno.EADDRNOTAVAIL):
-            return f"{host[:80]!r} is no address of this machine: give one that is with --host"
-        case OSError(errno=errno.EADDRINUSE):
-            return f"port {port} is in use: stop what uses it, or give another with --port"
-        case PermissionError():
-            return f"port {port} is not allowed: give one from 1024 up with --port"
-    return f"cannot serve at {host[:80]!r} port {port}: {error.strerror or error}; try another --host or --port"
-
-
-def address(host: str, port: int) -> str:
-    """Where a server that listens on `host` and `port` is found from its own machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _why(told: str) -> str:

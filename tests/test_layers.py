@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),
     ("hub.app", "hub.front", "hub.preparation"),
-    ("hub.server", "hub.transport", "hub.workers", "hub.demo", "hub.accounts"),
+    ("hub.server", "hub.listening", "hub.transport", "hub.workers", "hub.demo", "hub.accounts"),
     ("hub.__main__",),
 )
 """From the ground up: a file imports from its own floor or from those below, never in a circle. A package's

@@ -13,12 +13,14 @@ import pytest
 
 from hub.config import Config, ConfigError
 from hub.preparation import KEY_FILE, Preparation, prepare
+from hub.server import END_SECONDS
 from hub.store.database import Database, DatabaseAway
 from hub.store.migrate import head, revision
 from hub.store.urls import sqlite_path
 from hub.store.users import Users
 from hub.tracking.token import BadToken, Keys
-from tests.processes import PATIENCE_SECONDS, eventually, free_port
+from tests.processes import PATIENCE_SECONDS, eventually, free_port, wait_until
+from tests.servers import HubProcess
 
 SECRET = "a secret of sixteen or more"
 ID = "0" * 26
@@ -206,3 +208,34 @@ def verifies(keys: Keys, token: str) -> bool:
     except BadToken:
         return False
     return True
+
+
+SLOW = """
+from pathlib import Path
+from alembic import command
+from hub.__main__ import main
+
+def forever(config, revision):
+    Path("migrating").touch()
+    numbers = "WITH RECURSIVE n (x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n)"
+    config.attributes["connection"].exec_driver_sql(f"{numbers} SELECT max(x) FROM n")
+
+command.upgrade = forever
+main()
+"""
+"""A migration that does not end, as one that indexes all there is may seem not to."""
+
+
+@pytest.mark.parametrize("environ", [{}, {"HUB_SECRET_KEY": SECRET}])
+def test_end_during_a_migration_of_a_file_is_at_once_and_in_order(
+    tmp_path: Path, sqlite_url: str, environ: dict[str, str]
+) -> None:
+    hub = HubProcess(tmp_path, sqlite_url, environ)
+    hub.program = ("-c", SLOW)
+    hub.launch()
+    try:
+        wait_until(lambda: (tmp_path / "migrating").exists() and (not environ or hub.serves()))
+        assert hub.terminate(END_SECONDS) == 0
+    finally:
+        hub.kill()
+    assert "exception" not in hub.output()

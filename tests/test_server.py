@@ -20,7 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.config import Config, ConfigError
-from hub.server import ANSWER_SECONDS, address, serve
+from hub.listening import address
+from hub.server import ANSWER_SECONDS, serve
 from tests import served
 from tests.processes import PATIENCE_SECONDS, eventually, free_port, wait_until
 from tests.served_process import Served, Start

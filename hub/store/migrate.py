@@ -1,12 +1,14 @@
 """Migrations: from whatever schema a database has to the one this code needs.
 
-Promise: `migrate` runs as one transaction under a lock, so it can be started twice, killed at any
+Promise: `migrate` runs as one transaction under a lock, so it can be started twice, cancelled or killed at any
 moment and run again; it only goes forward.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,11 @@ ADVISORY_LOCK = 0x676C696D70736502
 MIGRATING_SECONDS = 3600.0
 READING_SECONDS = 120.0
 """How long each may take. To index what is searched in a million messages takes PostgreSQL a minute."""
+
+INTERRUPT_SECONDS = 0.05
+"""How often SQLite is told to leave a statement: one that begins right after that does not hear it."""
+
+logger = logging.getLogger(__name__)
 
 
 async def migrate(url: str) -> str:
@@ -78,8 +85,8 @@ async def _run(url: str, work: Any, seconds: float) -> Any:
     require_folder(url)
     engine = _engine(url)
     try:
-        async with asyncio.timeout(seconds), engine.begin() as connection:
-            return await connection.run_sync(work)
+        async with asyncio.timeout(seconds):
+            return await _in_transaction(engine, work)
     except CommandError:
         raise ConfigError(
             f"DATABASE_URL is {without_password(url)[:160]}: its schema is one that this version does not know; "
@@ -93,6 +100,33 @@ async def _run(url: str, work: Any, seconds: float) -> Any:
         raise
     finally:
         await engine.dispose()
+
+
+async def _in_transaction(engine: AsyncEngine, work: Any) -> Any:
+    """What `work` gives in a transaction, which is rolled back at once if nobody waits for it any more."""
+
+    async def begun() -> Any:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    if engine.dialect.name != "sqlite":
+        return await begun()
+    opened: list[Any] = []
+    event.listen(engine.sync_engine, "connect", lambda connection, _: opened.append(connection.driver_connection))
+    working = asyncio.create_task(begun())
+    try:
+        await asyncio.wait([working])
+    except asyncio.CancelledError:
+        # To roll back would wait for the statement that is being run, and an index may take minutes to be made.
+        while not working.done():
+            for connection in opened:
+                with contextlib.suppress(ValueError, sqlite3.ProgrammingError):
+                    await connection.interrupt()
+            await asyncio.wait([working], timeout=INTERRUPT_SECONDS)
+        if error := working.exception():
+            logger.debug("a migration was cut off: %s", error)
+        raise
+    return working.result()
 
 
 def _require_search(connection: Connection, url: str) -> None:
