@@ -1,7 +1,7 @@
 """The log: one line of JSON for each record, on stderr.
 
 Promise: no secret, no address (of a machine or of a person) and no query string is in it, whoever wrote
-the record: what the hub's own code never logs is struck out of what libraries and exceptions say.
+the record: what the hub's own code never logs is struck out of what libraries and exceptions say. Who logs never waits.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from hub.config import Config
+from hub.log_writer import LogWriter
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request being answered, for its log lines."""
@@ -85,10 +86,14 @@ def configure_logging(config: Config, stream: TextIO | None = None) -> None:
     `debug` is for the hub's own modules; libraries, which at that level tell every query and frame, stay
     at `warning`.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = LogWriter(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     level = getattr(logging, config.log_level.upper())
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, LogWriter):
+            former.flush()
+            former.close()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
     logging.getLogger("hub").setLevel(level)

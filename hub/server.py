@@ -20,6 +20,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, TextIO, TypeAlias, cast
 
 import uvicorn
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 
 from hub.config import Config, ConfigError
+from hub.last_resort import LastResort
 from hub.listening import BACKLOG, CannotServe, address, listening
 from hub.logs import configure_logging
 from hub.store.away import DatabaseAway
@@ -187,6 +189,7 @@ class HubServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._serving = serving
         self._supervisor = supervisor
+        self._last_resort = LastResort(END_SECONDS)
         self.failure = ""
         """Why the application, once started, found that it cannot serve after all, in one line, or nothing."""
 
@@ -215,6 +218,11 @@ class HubServer(uvicorn.Server):
         for each in signals:
             signal.signal(each, signal.SIG_IGN)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take note of a signal; the end has to be over in time even if the event loop never hears of it."""
+        self._last_resort.begin()
+        super().handle_exit(sig, frame)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application and answer requests, unless a signal comes first."""
         watching = asyncio.create_task(self._watch_start())
@@ -238,9 +246,7 @@ class HubServer(uvicorn.Server):
 
         A second Ctrl+C ends the drain and a third the waiting for answers; what was taken is flushed all the same.
         """
-        last_resort = threading.Timer(END_SECONDS, _end_now)
-        last_resort.daemon = True
-        last_resort.start()
+        self._last_resort.begin()
         cast(HubState, self.server_state).draining = True
         await self._drain()
         await self._stop_listening(sockets or [])
@@ -368,9 +374,3 @@ def _say(stream: TextIO | None, line: str) -> None:
         # Else Python would try once more as it ends, and end with status 120.
         with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def _end_now() -> None:
-    """What ends a process that does not end: a thread that hangs, say."""
-    logger.critical("the end took longer than %g s and is cut short", END_SECONDS)
-    os._exit(1)
