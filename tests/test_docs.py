@@ -233,6 +233,12 @@ def test_javascript_example_uses_what_the_client_has() -> None:
         assert re.search(rf"^  {option}\??:", types, re.MULTILINE)
 
 
+def test_proxies_are_told_to_keep_no_reader_s_address() -> None:
+    nginx, caddy = section(DEPLOY, "nginx"), section(DEPLOY, "Caddy")
+    assert re.search(r"^ +access_log off;\n +error_log \S+ crit;$", nginx, re.MULTILINE)
+    assert "exclude http.log.error http.handlers.reverse_proxy" in caddy
+
+
 def test_app_json_is_one_that_hosts_read() -> None:
     manifest = json.loads((ROOT / "app.json").read_text())
     assert {addon["plan"].partition(":")[0] for addon in manifest["addons"]} == {"heroku-postgresql", "heroku-redis"}
