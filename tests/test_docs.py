@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -31,7 +32,7 @@ from hub.model import EventType, VerdictName, Withheld
 from hub.store.urls import sqlite_path
 from hub.tracking.pixel import HEADERS
 from tests.hub_process import Start
-from tests.processes import PATIENCE_SECONDS, eventually
+from tests.processes import PATIENCE_SECONDS, eventually, start_process, wait_until
 from tests.servers import ROOT, HubProcess
 
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -237,6 +238,22 @@ def test_proxies_are_told_to_keep_no_reader_s_address() -> None:
     nginx, caddy = section(DEPLOY, "nginx"), section(DEPLOY, "Caddy")
     assert re.search(r"^ +access_log off;\n +error_log \S+ crit;$", nginx, re.MULTILINE)
     assert "exclude http.log.error http.handlers.reverse_proxy" in caddy
+
+
+def test_data_sets_that_are_fetched_as_a_process_starts_leave_no_zombie_under_it(tmp_path: Path) -> None:
+    [line] = re.findall(r"^    web: (.*)$", DEPLOY, re.MULTILINE)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$3" = data ] && exec touch fetched\nexec sleep 1000\n')
+    python.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    process = start_process(["/bin/bash", "-c", line], cwd=tmp_path, env=environ)
+    try:
+        proc = Path(f"/proc/{process.pid}")
+        wait_until(lambda: (tmp_path / "fetched").exists() and (proc / "comm").read_text() == "sleep\n")
+        wait_until(lambda: (proc / f"task/{process.pid}/children").read_text() == "", what="no process under it")
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_app_json_is_one_that_hosts_read() -> None:
