@@ -210,6 +210,44 @@ def test_a_page_that_cannot_be_read_says_so_and_can_be_tried_again(desks: Desks,
     expect(page.locator(".open")).to_have_count(1)
 
 
+@pytest.mark.parametrize("how", ["pressed", "live"])
+@pytest.mark.parametrize(
+    ("path", "reading", "row"),
+    [("/activity", "**/api/v1/opens?*cursor*", ".open"), ("/messages", "**/api/v1/messages?*cursor*", ".message")],
+)
+def test_a_list_whose_next_page_could_not_be_read_goes_on(
+    desks: Desks, sender: Sender, path: str, reading: str, row: str, how: str
+) -> None:
+    if path == "/messages":
+        sender.register_many(60)
+    else:
+        message = sender.register()
+        for _ in range(45):
+            sender.hit(message)
+    page, line = logged_in(desks, sender, "/settings")
+    page.route(reading, lambda route: route.abort())
+    page.get_by_role("link", name="Activity" if path == "/activity" else "Messages").click()
+    expect(page.locator(row).first).to_be_visible()
+    page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    foot = page.get_by_role("alert")
+    expect(foot).to_contain_text("The hub cannot be reached.")
+    if how == "live":
+        line.cut()
+        sign(page, "Offline, trying again")
+        page.unroute(reading)
+        line.mend()
+    else:
+        page.unroute(reading)
+        foot.get_by_role("button", name="Try again").click()
+    expect(foot).to_have_count(0)
+    page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    if path == "/activity":
+        expect(page.locator(row)).to_have_count(45)
+        expect(page.get_by_text("That is everything.")).to_be_visible()
+    else:
+        expect(page.locator(".virtual-row").last).to_have_attribute("aria-setsize", "60")
+
+
 def test_too_many_tabs_are_explained_and_one_can_be_used(desks: Desks, sender: Sender) -> None:
     page = desks.context(sender.hub).new_page()
     page.route_web_socket("**/api/v1/ws", lambda socket: socket.on_message(lambda _: socket.close(code=4409)))

@@ -29,8 +29,26 @@ export function emptyState({ symbol, title, text, action }) {
  * @param {import("../live/live.js").Live} [live]
  */
 export function errorState(texts, error, retry, live) {
-  const again = h("button", { class: "button", type: "button", onclick: retry }, texts.retry);
-  const state = emptyState({ symbol: "close", title: texts.errors.page, text: error.message, action: again });
+  const action = againButton(texts, retry);
+  return untilLive(emptyState({ symbol: "close", title: texts.errors.page, text: error.message, action }), error, retry, live);
+}
+
+/**
+ * The same below a list, of which only the next page could not be loaded.
+ * @param {typeof import("../texts.js").texts} texts
+ * @param {{ message: string, began?: number }} error
+ * @param {() => void} retry
+ * @param {import("../live/live.js").Live} live
+ */
+export function pageError(texts, error, retry, live) {
+  return untilLive(h("div", { class: "page-error" }, h("p", { class: "hint" }, error.message), againButton(texts, retry)), error, retry, live);
+}
+
+/** @param {typeof import("../texts.js").texts} texts @param {() => void} retry */
+const againButton = (texts, retry) => h("button", { class: "button", type: "button", onclick: retry }, texts.retry);
+
+/** @param {HTMLElement} state @param {{ began?: number }} error @param {() => void} retry @param {import("../live/live.js").Live} [live] */
+function untilLive(state, error, retry, live) {
   state.setAttribute("role", "alert");
   const stop = live?.on("state", (now) => {
     if (state.isConnected && now.state !== "live") return;

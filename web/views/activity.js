@@ -6,6 +6,7 @@
 import { fill, h } from "../dom.js";
 import { oncePerFrame } from "../live/frames.js";
 import { createReadings } from "../live/readings.js";
+import { createFoot } from "../parts/foot.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
 import { createSwitch } from "../parts/switch.js";
@@ -26,7 +27,7 @@ const AT_TOP_PX = 120;
 
 /** @param {import("../desk.js").Desk} desk */
 export function createActivity(desk) {
-  const { texts, format, words, api, live, book, toasts, unseen } = desk;
+  const { texts, format, words, api, live, book, unseen } = desk;
   const openRow = createOpenRows({ texts, format, words, withMessage: true });
 
   /** @type {Map<string, Entry>} */
@@ -55,7 +56,7 @@ export function createActivity(desk) {
   const readings = createReadings();
 
   const feed = h("div", { class: "feed", role: "region", "aria-label": texts.activity.feed, tabindex: "-1" });
-  const foot = h("div", { class: "feed-foot" });
+  const foot = createFoot({ texts, live, more: readOn });
   const said = h("p", { class: "sr-only", role: "status" });
   const fresh = h("button", { class: "fresh", type: "button", hidden: true, onclick: toTop });
   const toggle = createSwitch({
@@ -74,7 +75,7 @@ export function createActivity(desk) {
     h("div", { class: "fresh-place" }, fresh),
     said,
     feed,
-    foot,
+    foot.element,
   );
 
   /** @param {boolean} value */
@@ -101,7 +102,7 @@ export function createActivity(desk) {
     }, (error) => {
       forget();
       next = null;
-      fill(foot);
+      foot.say();
       fill(feed, errorState(texts, error, load, live));
     });
     markSeen();
@@ -126,6 +127,7 @@ export function createActivity(desk) {
     oldest = page.items.at(-1)?.id ?? "";
     for (const open of page.items) if (!entries.has(open.id)) add(open);
     markMissed();
+    foot.say();
     showFoot();
   }
 
@@ -139,13 +141,18 @@ export function createActivity(desk) {
       if (!counts()) return;
       append(page);
       came = true;
-    }, toasts.fail);
+    }, foot.fail);
     return came;
   }
 
+  /** Reads as many pages as are wanted, one after the other: while one is on its way, asking anew would spin for ever. */
+  async function readOn() {
+    if (await more()) lookForEnd();
+  }
+
   function showFoot() {
-    if (entries.size) return fill(foot, h("p", { class: "hint" }, next ? texts.activity.more : texts.activity.end));
-    foot.replaceChildren();
+    if (foot.failed) return;
+    if (entries.size) return foot.say(next ? texts.activity.more : texts.activity.end);
     const action = h("a", { class: "button is-primary", href: "/try", "data-view": true }, texts.activity.emptyAction);
     fill(feed, emptyState({ symbol: "eye", title: texts.activity.emptyTitle, text: texts.activity.empty, action }));
   }
@@ -270,8 +277,7 @@ export function createActivity(desk) {
   function lookForEnd() {
     if (!element.isConnected) return;
     if (scrollY < AT_TOP_PX && held.length && !reads()) release();
-    // Looked for again only after a page that came: while one is on its way, asking anew would spin for ever.
-    if (foot.getBoundingClientRect().top < innerHeight * 2) void more().then((came) => came && lookForEnd());
+    if (!foot.failed && foot.element.getBoundingClientRect().top < innerHeight * 2) void readOn();
   }
 
   /** @param {number} step */
@@ -308,6 +314,7 @@ export function createActivity(desk) {
     enter: () => {
       if (readings.failed) void load();
       else if (!reads()) release();
+      if (foot.failed) void readOn();
     },
   };
 }

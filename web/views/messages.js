@@ -3,6 +3,7 @@
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { createReadings, oneAtATime } from "../live/readings.js";
+import { createFoot } from "../parts/foot.js";
 import { createMessageRows } from "../parts/message-row.js";
 import { createSparks } from "../parts/sparks.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
@@ -53,7 +54,8 @@ export function createMessages(desk) {
       h("label", {}, h("input", { type: "radio", name: "opened", value, "prop:checked": value === "", onchange: () => filter({ opened: value }) }), h("span", {}, label)),
     ),
   );
-  const list = createVirtualList({ label: texts.messages.list, key: (/** @type {Message} */ message) => message.id, render: messageRow, onNearEnd: more });
+  const list = createVirtualList({ label: texts.messages.list, key: (/** @type {Message} */ message) => message.id, render: messageRow, onNearEnd: () => void (foot.failed || more()) });
+  const foot = createFoot({ texts, live, more });
   const body = h("div", { class: "messages-body" });
   const element = h(
     "section",
@@ -114,6 +116,7 @@ export function createMessages(desk) {
   /** @param {import("../api.js").Page<Message>} page @param {number} since what had been heard when it was asked for */
   function append(page, since) {
     next = page.next;
+    foot.say();
     for (const message of page.items) {
       if (byId.has(message.id)) continue;
       byId.set(message.id, message);
@@ -132,7 +135,7 @@ export function createMessages(desk) {
     await readings.extend(async (counts) => {
       const page = await api.messages({ limit: PAGE * 2, cursor, ...filters }, signal);
       if (counts()) append(page, since);
-    }, toasts.fail);
+    }, foot.fail);
   }
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -186,7 +189,7 @@ export function createMessages(desk) {
 
   function show() {
     if (items.length) {
-      if (list.element.parentElement !== body) fill(body, list.element);
+      if (list.element.parentElement !== body) fill(body, list.element, foot.element);
       list.set(items);
     } else if (isFiltered()) {
       const action = h("button", { class: "button", type: "button", onclick: clear }, texts.messages.clear);
@@ -296,6 +299,7 @@ export function createMessages(desk) {
       else if (route.name === "messages") fillIn(route.query);
       if (!begun || readings.failed || before !== JSON.stringify(filters)) void load();
       else list.draw();
+      if (foot.failed) void more();
       begun = true;
       sparks.resume();
     },

@@ -1,0 +1,38 @@
+/** The foot of a list that is read page by page: how far that is, and what can be done where a page could not be read. */
+
+import { fill, h } from "../dom.js";
+import { pageError } from "./state.js";
+
+/**
+ * @param {object} parts
+ * @param {typeof import("../texts.js").texts} parts.texts
+ * @param {import("../live/live.js").Live} parts.live
+ * @param {() => Promise<unknown>} parts.more reads the next page
+ */
+export function createFoot({ texts, live, more }) {
+  const element = h("div", { class: "feed-foot" });
+  let failed = false;
+
+  function retry() {
+    failed = false;
+    return more();
+  }
+
+  return {
+    element,
+    /** Whether the next page could not be read, and is not asked for again by itself as long as the hub is away. */
+    get failed() {
+      return failed;
+    },
+    /** @param {{ message: string, began?: number }} error */
+    fail(error) {
+      failed = true;
+      fill(element, pageError(texts, error, retry, live));
+    },
+    /** What failed is of no interest any more. @param {string} [text] */
+    say(text) {
+      failed = false;
+      fill(element, text && h("p", { class: "hint" }, text));
+    },
+  };
+}
