@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, SCREENSHOTS, Desks, live, log_in
 from tests.browser.people import IPHONE, Sender
+from tests.browser.test_add import make_snippet
 from tests.browser.test_craft import axe_violations, settled, wider_than_the_screen
 
 TABS = 24
@@ -139,6 +140,36 @@ def test_a_contrast_theme_shows_what_is_on_and_what_is_chosen(desks: Desks, send
     chosen, other = (page.locator(".segments span", has_text=name) for name in ("As the system", "Light"))
     expect(chosen).to_have_css("outline-style", "solid")
     expect(other).to_have_css("outline-style", "none")
+
+
+def says_something(part: Locator) -> bool:
+    """Whether its text can be told from another text of the same width."""
+    shots = []
+    for text in ("iii", "WWW"):
+        part.evaluate("(element, text) => { element.style.font = '14px monospace'; element.textContent = text; }", text)
+        shots.append(part.screenshot())
+    return shots[0] != shots[1]
+
+
+def test_a_contrast_theme_shows_the_text_on_what_stands_out(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    sender.hit(message)
+    page = desks.open(sender, "/activity", forced_colors="active", reduced_motion="reduce")
+    page.locator(".open-subject").focus()
+    sender.hit(message)
+    assert says_something(page.locator(".fresh"))
+    page.get_by_role("link", name="Add tracking", exact=True).click()
+    make_snippet(page, "Mail")
+    sender.hit(message)
+    assert says_something(page.locator(".nav-count"))
+    assert says_something(page.locator(".step.is-done .step-number"))
+    button = page.get_by_role("button", name="I have sent it")
+    colour = button.evaluate("(element) => getComputedStyle(element).backgroundColor")
+    button.hover()
+    expect(button).to_have_css("background-color", colour)
+    assert says_something(page.locator(".button.is-primary"))
+    page.locator(".skip").focus()
+    assert says_something(page.locator(".skip"))
 
 
 def test_a_history_drawn_from_the_latest_opens_says_so(desks: Desks, sender: Sender) -> None:
