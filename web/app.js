@@ -4,6 +4,7 @@ import { ApiError, createApi } from "./api.js";
 import { createDesk } from "./desk.js";
 import { fill, h } from "./dom.js";
 import { createFormat } from "./format.js";
+import { createRetry } from "./live/retry.js";
 import { createBadge } from "./notify/badge.js";
 import { errorState } from "./parts/state.js";
 import { createToasts } from "./parts/toast.js";
@@ -17,7 +18,7 @@ import { createWords } from "./words.js";
 function startApp(root) {
   const format = createFormat({ justNow: texts.justNow });
   const words = createWords(texts, format);
-  const prefs = createPrefs(localStorage);
+  const prefs = createPrefs(() => localStorage);
   const toasts = createToasts(texts);
   const badge = createBadge(texts.name);
   const api = createApi({ onSignedOut: signedOut });
@@ -93,9 +94,12 @@ function startApp(root) {
   /** Whoever asks again while it is under way gets no second desk. */
   const begin = () => (beginning ??= enter().finally(() => (beginning = undefined)));
 
+  const retry = createRetry(() => void begin());
+
   async function enter() {
     try {
       const me = await api.me();
+      retry.stop();
       user = me.id;
       tabs.postMessage({ user });
       desk = createDesk({
@@ -108,9 +112,16 @@ function startApp(root) {
       goOn();
       desk.show(router.current());
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) return;
-      fill(root, h("main", { id: "content" }, errorState(texts, /** @type {Error} */ (error), begin)));
+      if (error instanceof ApiError && error.status === 401) return retry.stop();
+      showFailure(/** @type {Error} */ (error));
+      if (error instanceof ApiError) retry.later(error.retryAfter);
     }
+  }
+
+  /** What is said already is not said again at every try. @param {Error} error */
+  function showFailure(error) {
+    const said = root.querySelector("main > [role=alert] > p")?.textContent;
+    if (said !== error.message) fill(root, h("main", { id: "content" }, errorState(texts, error, begin)));
   }
 
   void begin();

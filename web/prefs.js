@@ -8,7 +8,7 @@ const KEY = "glimpse";
 /** @type {Values} */
 const DEFAULTS = { theme: "system", sound: false, shortcuts: true, popups: true, asked: false };
 
-/** @param {Storage} storage */
+/** @param {() => Storage} storage which may throw, as where site data is blocked */
 export function createPrefs(storage) {
   /** @type {Set<(values: Values) => void>} */
   const listeners = new Set();
@@ -17,7 +17,7 @@ export function createPrefs(storage) {
   /** @returns {Values} */
   const read = () => {
     try {
-      return { ...DEFAULTS, ...JSON.parse(storage.getItem(KEY) ?? "{}"), ...unstored };
+      return { ...DEFAULTS, ...JSON.parse(storage().getItem(KEY) ?? "{}"), ...unstored };
     } catch {
       return { ...DEFAULTS, ...unstored };
     }
@@ -39,7 +39,7 @@ export function createPrefs(storage) {
       // Another tab may have stored something of which we have not been told yet.
       values = { ...read(), [name]: value };
       try {
-        storage.setItem(KEY, JSON.stringify(values));
+        storage().setItem(KEY, JSON.stringify(values));
         unstored = {};
       } catch {
         // Storage is full or forbidden: the choice holds for this tab.

@@ -66,6 +66,7 @@ export const texts = {
     email: "Email",
     password: "Password",
     submit: "Log in",
+    notKept: "This browser has not kept the cookie that says who is logged in. Allow cookies for this page, and try again.",
     wrong: "That email and password do not fit together.",
     help: "No account yet? Whoever runs this hub makes one with “glimpse user add”.",
   },

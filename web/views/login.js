@@ -27,6 +27,9 @@ export function createLogin({ texts, api, onLoggedIn }) {
     error.textContent = "";
     await api.logIn(email.value, password.value);
     await onLoggedIn();
+    if (!element.isConnected) return;
+    error.textContent = texts.login.notKept;
+    password.select();
   }, explain);
 
   const element = h(

@@ -1,0 +1,73 @@
+"""A start that fails says so, and is mended by trying again: none leaves an empty page."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import Desks, live, log_in, log_in_by_hand
+from tests.browser.people import Sender
+
+NO_RETRY = """
+    const real = setTimeout;
+    setTimeout = (run, after) => real(run, after >= 500 ? 1e9 : after);
+"""
+BLOCKED = """
+    Object.defineProperty(window, "localStorage", { get() { throw new DOMException("Denied", "SecurityError"); } });
+"""
+"""As a browser has it that blocks site data."""
+
+
+def not_begun(desks: Desks, sender: Sender, script: str = "") -> Page:
+    """A page of somebody who is logged in."""
+    context = desks.context(sender.hub)
+    context.add_init_script(script)
+    log_in(context, sender)
+    return context.new_page()
+
+
+def test_a_page_of_which_a_module_is_missing_can_be_loaded_again(desks: Desks, sender: Sender) -> None:
+    page = not_begun(desks, sender)
+    page.route("**/static/parts/toast.js", lambda route: route.abort())
+    page.goto("/activity")
+    expect(page.get_by_role("alert")).to_contain_text("This could not be loaded.")
+    page.unroute("**/static/parts/toast.js")
+    page.get_by_role("button", name="Try again").click()
+    live(page)
+
+
+@pytest.mark.parametrize("how", ["by itself", "online"])
+def test_a_start_that_failed_is_tried_again(desks: Desks, sender: Sender, how: str) -> None:
+    page = not_begun(desks, sender, NO_RETRY if how == "online" else "")
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, json={"status": 503, "detail": "The hub is going down."})
+
+    page.route("**/api/v1/me", refuse)
+    page.goto("/activity")
+    expect(page.get_by_role("alert")).to_contain_text("The hub is going down.")
+    page.get_by_role("button", name="Try again").focus()
+    with page.expect_response("**/api/v1/me"):
+        page.evaluate("() => dispatchEvent(new Event('online'))")
+    expect(page.get_by_role("button", name="Try again")).to_be_focused()
+    page.unroute("**/api/v1/me")
+    if how == "online":
+        page.evaluate("() => dispatchEvent(new Event('online'))")
+    live(page)
+
+
+def test_a_browser_that_stores_nothing_is_served_all_the_same(desks: Desks, sender: Sender) -> None:
+    page = not_begun(desks, sender, BLOCKED)
+    page.goto("/settings")
+    live(page)
+    page.get_by_role("radio", name="Dark").check()
+    assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_log_in_whose_cookie_is_not_kept_says_so(desks: Desks, sender: Sender) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.route("**/api/v1/session", lambda route: route.fulfill(json={}))
+    page.goto("/login")
+    log_in_by_hand(page, sender)
+    expect(page.get_by_role("alert")).to_contain_text("This browser has not kept the cookie")
+    expect(page.get_by_role("button", name="Log in")).not_to_have_attribute("aria-busy", "true")

@@ -1,0 +1,34 @@
+/** Trying again what failed: after a pause that grows, and at once when the network is there again. */
+
+const FIRST_MS = 1_000;
+const LONGEST_MS = 30_000;
+
+/** @param {() => void} run */
+export function createRetry(run) {
+  let tries = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  function now() {
+    clearTimeout(timer);
+    timer = undefined;
+    run();
+  }
+  addEventListener("online", () => timer !== undefined && now());
+
+  return {
+    /** @param {number} least seconds that the hub asks for */
+    later(least) {
+      clearTimeout(timer);
+      // Not all at once, after a restart that met all of them.
+      const pause = Math.min(LONGEST_MS, FIRST_MS * 2 ** tries) * (0.5 + Math.random() / 2);
+      tries += 1;
+      timer = setTimeout(now, Math.max(least * 1_000, pause));
+    },
+    stop() {
+      clearTimeout(timer);
+      timer = undefined;
+      tries = 0;
+    },
+  };
+}
