@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AN_HOUR_MS, CLOCK_OFF, Desks, log_in
-from tests.browser.people import CURL, THUNDERBIRD, Sender, assert_just_sent
+from tests.browser.people import CURL, LONG_AGO, LYON, THUNDERBIRD, Sender, assert_just_sent
 
 SOURCE = re.compile(r'src="([^"]+)"')
 
@@ -43,6 +44,46 @@ def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
     expect(page.get_by_text("me@example.com · Boston, US")).to_be_visible()
     page.get_by_role("link", name="Open its history").click()
     expect(page.get_by_role("dialog", name="My first tracked mail")).to_be_visible()
+
+
+def send_mail(page: Page, sender: Sender) -> dict[str, Any]:
+    """A mail whose first open is waited for."""
+    make_snippet(page, "My mail")
+    page.get_by_role("button", name="I have sent it").click()
+    expect(page.get_by_text("Sent. From now on")).to_be_visible()
+    [message] = sender.get("/messages")["items"]
+    whole: dict[str, Any] = sender.get(f"/messages/{message['id']}")
+    return whole
+
+
+def test_an_open_that_is_taken_back_is_waited_for_again(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    message = send_mail(page, sender)
+    sender.hit(message)
+    expect(page.get_by_text("Opened!")).to_be_visible()
+    expect(page.locator(".step.is-done")).to_have_count(4)
+    page.get_by_role("link", name="Open its history").focus()
+    sender.patch(f"/messages/{message['id']}", sent_at="2999-03-01T09:00:00Z")
+    expect(page.get_by_text("Taken back: it was you")).to_be_focused()
+    expect(page.get_by_text("Waiting for the first open…")).to_be_visible()
+    expect(page.get_by_text("Opened!")).to_have_count(0)
+    expect(page.locator(".step.is-done")).to_have_count(3)
+    sender.patch(f"/messages/{message['id']}", sent_at=LONG_AGO)
+    sender.hit(message, network=LYON)
+    expect(page.get_by_text("me@example.com · Lyon, FR")).to_be_visible()
+    expect(page.locator(".step.is-done")).to_have_count(4)
+
+
+def test_where_the_first_open_is_taken_back_the_next_is_shown(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    message = send_mail(page, sender)
+    sender.hit(message)
+    expect(page.get_by_text("me@example.com · Boston, US")).to_be_visible()
+    sender.hit(message, network=LYON)
+    second, _ = sender.get("/opens")["items"]
+    sender.patch(f"/messages/{message['id']}", sent_at=second["at"])
+    expect(page.get_by_text("me@example.com · Lyon, FR")).to_be_visible()
+    expect(page.get_by_text("Opened!")).to_be_visible()
 
 
 def test_a_draft_is_finished_from_its_history(desks: Desks, sender: Sender) -> None:

@@ -13,6 +13,7 @@ const ITEM = /(?:"[^"\n]*"|<[^>\n]*>|[^,;\n])+/g;
 /** "Lena Müller <lena@example.com>", as mail programs write it. */
 const NAMED = /^(.*?)\s*<([^<>]*)>$/;
 
+/** @typedef {import("../client.js").Open} Open */
 /** @typedef {import("../api.js").Message} Message */
 /** @typedef {{ address: string, name?: string }} Recipient */
 
@@ -40,7 +41,8 @@ export function createAdd(desk) {
   /** @type {Message | undefined} */
   let message;
   let isSent = false;
-  let isOpened = false;
+  /** @type {Map<string, Open>} its opens that count, of which the first is shown */
+  const counted = new Map();
 
   const subject = h("input", { id: "add-subject", required: true, maxlength: "500", placeholder: say.subjectHint, autocomplete: "off" });
   const to = h("textarea", { id: "add-to", required: true, rows: "2", placeholder: say.toHint, autocomplete: "off", inputmode: "email", autocapitalize: "off", spellcheck: "false" });
@@ -61,7 +63,8 @@ export function createAdd(desk) {
 
   function begin() {
     message = undefined;
-    isSent = isOpened = false;
+    isSent = false;
+    counted.clear();
     subjectField.say("");
     toField.say("");
     fill(
@@ -141,7 +144,7 @@ export function createAdd(desk) {
 
   /** @param {...import("../dom.js").Child} extra */
   function drawWatch(...extra) {
-    if (!message || isOpened) return;
+    if (!message || counted.size) return;
     const [pixel] = message.pixels;
     fill(
       watch,
@@ -154,13 +157,8 @@ export function createAdd(desk) {
   live.on("message", ({ message: whole }) => {
     if (whole.id === message?.id && whole.sent_at && !isSent) showSent();
   });
-  live.on("opened", ({ open, message: brief }) => {
-    if (!message || brief.id !== message.id || isOpened) return;
-    if (!open.counted) {
-      const text = open.verdict === "self" ? say.own : `${say.machine} ${open.reasons.join(". ")}.`;
-      return drawWatch(h("p", { class: "note" }, text));
-    }
-    isOpened = true;
+  /** @param {Open} open @param {import("../words.js").Brief} brief */
+  function drawOpened(open, brief) {
     markDone(4);
     fill(
       watch,
@@ -173,6 +171,32 @@ export function createAdd(desk) {
         h("button", { class: "button", type: "button", onclick: () => (steps.replaceChildren(), subject.form?.reset(), begin(), subject.focus()) }, say.again),
       ),
     );
+  }
+
+  live.on("opened", ({ open, message: brief }) => {
+    if (brief.id !== message?.id) return;
+    if (!open.counted) {
+      const text = open.verdict === "self" ? say.own : `${say.machine} ${open.reasons.join(". ")}.`;
+      return drawWatch(h("p", { class: "note" }, text));
+    }
+    counted.set(open.id, open);
+    if (counted.size === 1) drawOpened(open, brief);
+  });
+  live.on("corrected", ({ open, message: brief }) => {
+    if (brief.id !== message?.id) return;
+    const [before] = counted.keys();
+    if (open.counted) counted.set(open.id, open);
+    else counted.delete(open.id);
+    const [first] = counted.values();
+    if (first?.id === before) return;
+    const hadFocus = watch.contains(document.activeElement);
+    if (first) {
+      drawOpened(first, brief);
+    } else {
+      steps.querySelector("[data-step='4']")?.classList.remove("is-done");
+      drawWatch(h("p", { class: "note", tabindex: "-1" }, words.takenBack(open)));
+    }
+    if (hadFocus) /** @type {HTMLElement | null} */ (watch.querySelector(".note, .button"))?.focus({ preventScroll: true });
   });
 
   begin();
