@@ -88,7 +88,7 @@ export function createApi({ onSignedOut }) {
         headers: body === undefined ? {} : { "Content-Type": "application/json" },
         body: body === undefined ? undefined : JSON.stringify(body),
         ...init,
-        signal: method === "GET" ? patient(init?.signal) : init?.signal,
+        signal: patient(init?.signal),
       });
       const sent = Date.parse(response.headers.get("Date") ?? "");
       if (sent) ahead = sent - Date.now();

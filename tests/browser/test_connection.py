@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desks, live, log_in, log_in_by_hand, popups
 from tests.browser.people import CURL, Sender
+from tests.browser.test_orders import on_its_way, wait
 from tests.browser.test_sessions import Line, logged_in
 from tests.processes import wait_until
 from tests.servers import HubProcess
@@ -18,6 +20,16 @@ SOON_MS = 10_000
 """Long before a silence of two heartbeats says that the hub cannot be heard."""
 RETURN_MS = 40_000
 """The longest back-off, and a little."""
+
+PATIENCE = """
+    window.patience = [];
+    AbortSignal.timeout = () => {
+        const one = new AbortController();
+        window.patience.push(one);
+        return one.signal;
+    };
+"""
+"""It is at its end when the test says so."""
 
 
 @pytest.fixture
@@ -246,6 +258,35 @@ def test_a_list_whose_next_page_could_not_be_read_goes_on(
         expect(page.get_by_text("That is everything.")).to_be_visible()
     else:
         expect(page.locator(".virtual-row").last).to_have_attribute("aria-setsize", "60")
+
+
+@pytest.mark.parametrize(
+    ("path", "question", "control", "name", "then"),
+    [
+        ("/messages/{id}", "**/api/v1/messages/*", "button", "Mute this mail", "Muted. Opens"),
+        ("/settings", "**/api/v1/settings", "switch", "Enable real-time notifications", "notifications are off."),
+    ],
+)
+def test_a_choice_that_no_answer_comes_to_is_said_to_have_failed(
+    desks: Desks, sender: Sender, path: str, question: str, control: Literal["button", "switch"], name: str, then: str
+) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script(PATIENCE)
+    log_in(context, sender)
+    page = desks.tab(context, path.format(id=sender.register()["id"]))
+    chooses = page.get_by_role(control, name=name)
+    expect(chooses).to_be_visible()
+    lost = on_its_way(page, question)
+    chooses.click()
+    wait(page, lost)
+    expect(chooses).to_have_attribute("aria-busy", "true")
+    page.evaluate("() => window.patience.forEach((one) => one.abort(new DOMException('', 'TimeoutError')))")
+    expect(page.locator(".toasts")).to_contain_text("The hub cannot be reached.")
+    expect(chooses).not_to_have_attribute("aria-busy", "true")
+    if control == "switch":
+        expect(chooses).to_be_checked()
+    chooses.click()
+    expect(page.get_by_text(then)).to_be_visible()
 
 
 def test_too_many_tabs_are_explained_and_one_can_be_used(desks: Desks, sender: Sender) -> None:

@@ -39,6 +39,7 @@ export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
   async function toggle() {
     if (busy) return;
     busy = true;
+    button.ariaBusy = "true";
     const next = !muted;
     try {
       const now = await onToggle(next);
@@ -47,6 +48,7 @@ export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
       onError(error);
     } finally {
       busy = false;
+      button.ariaBusy = null;
     }
   }
 

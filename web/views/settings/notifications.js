@@ -34,6 +34,7 @@ export function createNotificationsCard(desk) {
   const tellHub = oneAtATime(async () => {
     const { on, undoable } = chosen;
     const before = told;
+    realtime.input.ariaBusy = "true";
     try {
       const changed = await api.changeSettings({ realtime_notifications: on });
       if (told === before) desk.settings = changed;
@@ -42,6 +43,7 @@ export function createNotificationsCard(desk) {
     } catch (error) {
       toasts.fail(/** @type {Error} */ (error));
     }
+    realtime.input.ariaBusy = null;
     show();
   });
 
