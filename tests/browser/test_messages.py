@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Desks, live, scroll
+from tests.browser.conftest import Desks, live, log_in, scroll
 from tests.browser.people import Sender
+from tests.browser.test_readings import an_event
 from tests.browser.test_sessions import logged_in
 from tests.processes import wait_until
 
@@ -190,6 +192,31 @@ def test_a_filtered_list_is_read_anew_in_one_piece(desks: Desks, sender: Sender)
     assert len(read.value.json()["items"]) >= 120
 
 
-def shows_all(page: Page, row: Locator) -> bool:
+def test_a_long_filtered_list_is_read_anew_with_few_requests_and_seldom(desks: Desks, sender: Sender) -> None:
+    sender.register_many(1_200)
+    context = desks.context(sender.hub)
+    context.clock.install()
+    log_in(context, sender)
+    page = context.new_page()
+    with page.expect_websocket() as socket:
+        page.goto("/messages?opened=false")
+    last = page.locator(".virtual-row").last
+    wait_until(lambda: shows_all(page, last, 1_200), 30)
+    page.evaluate("() => scrollTo(0, 0)")
+    context.clock.pause_at(page.evaluate("Date.now() / 1_000 + 3"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/v1/messages?" in request.url else None)
+    with an_event(socket.value):
+        sender.register(subject="New")
+    context.clock.run_for(900)
+    page.evaluate("true")
+    assert asked == []
+    context.clock.run_for(200)
+    wait_until(lambda: page.evaluate("true") and len(asked) >= 2, what="two requests")
+    context.clock.run_for(10_000)
+    assert [re.findall("limit=([0-9]+)", url) for url in asked] == [["1000"], ["200"]]
+
+
+def shows_all(page: Page, row: Locator, count: int = 120) -> bool:
     page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
-    return row.get_attribute("aria-setsize") == "120"
+    return row.get_attribute("aria-setsize") == str(count)

@@ -13,7 +13,7 @@ const PAGE = 50;
 /** The longest page that the hub gives. */
 const MOST_AT_ONCE = 1_000;
 const TYPING_MS = 200;
-/** A filtered list is read anew this long after something that may change what is in it, however much happens meanwhile. */
+/** A filtered list is read anew this long, for each of the longest pages, after what may change it, however much happens. */
 const FOLLOW_MS = 500;
 
 /** @typedef {import("../api.js").Message} Message */
@@ -136,13 +136,15 @@ export function createMessages(desk) {
       const page = await api.messages({ limit: PAGE * 2, cursor, ...filters }, signal);
       if (counts()) append(page, since);
     }, foot.fail);
+    // What was near the end meanwhile was not asked for.
+    list.draw();
   }
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let following;
   /** What a filter lets through is the hub's to say. */
   function follow() {
-    if (isFiltered()) following ??= setTimeout(readAgain, FOLLOW_MS);
+    if (isFiltered()) following ??= setTimeout(readAgain, FOLLOW_MS * Math.max(1, Math.ceil(items.length / MOST_AT_ONCE)));
   }
 
   /** Read as far as is shown, and put it in the place of that; whoever reads it stays where they are. */
@@ -152,12 +154,16 @@ export function createMessages(desk) {
     const { signal } = reading;
     const since = book.heard;
     await readings.extend(async (counts) => {
-      let page = await api.messages({ limit: Math.min(MOST_AT_ONCE, Math.max(PAGE, items.length)), ...filters }, signal);
-      const found = [...page.items];
-      while (counts() && page.next && found.length < items.length) {
-        page = await api.messages({ limit: PAGE, cursor: page.next, ...filters }, signal);
+      /** @type {Message[]} */
+      const found = [];
+      const wanted = Math.max(PAGE, items.length);
+      let cursor = null;
+      do {
+        const limit = Math.min(MOST_AT_ONCE, wanted - found.length);
+        const page = await api.messages({ limit, cursor, ...filters }, signal);
         found.push(...page.items);
-      }
+        cursor = page.next;
+      } while (counts() && cursor && found.length < wanted);
       if (!counts()) return;
       const focused = focusedId();
       const at = indexOf(focused);
@@ -166,11 +172,12 @@ export function createMessages(desk) {
       const before = topOf(first);
       items = [];
       byId = new Map();
-      append({ items: found, next: page.next }, since);
+      append({ items: found, next: cursor }, since);
       found.forEach(list.refresh);
       if (list.element.getBoundingClientRect().top < 0 && topOf(first) > -Infinity) scrollBy(0, topOf(first) - before);
       if (at >= 0 && indexOf(focused) < 0) /** @type {HTMLElement | null} */ (list.element.querySelector(`[data-index="${Math.min(at, items.length - 1)}"] a`))?.focus();
     }, () => undefined);
+    list.draw();
   }
 
   /** The message of the row that has the focus. */
