@@ -87,6 +87,8 @@ export const texts = {
     emptyAction: "Add tracking to a mail",
     /** @param {string} who @param {string} subject */
     announce: (who, subject) => `${who} opened ${subject}`,
+    /** @param {string} why @param {string} opened */
+    announceBack: (why, opened) => `${why} (${opened})`,
     verb: "opened",
     /** @param {number} count @param {string} shown */
     times: (count, shown) => `${shown} ${plural(count, "open", "opens")}`,
@@ -142,6 +144,8 @@ export const texts = {
     noneTitle: "Nothing fits",
     none: "No message fits this search. Try fewer words or another filter.",
     clear: "Clear the search",
+    /** @param {number} count @param {string} shown @param {boolean} isAll */
+    found: (count, shown, isAll) => (isAll ? `${shown} ${plural(count, "message", "messages")}` : `More than ${shown} messages`),
     /** @param {string} count */
     chart: (count) => `Opens over time: ${count}`,
   },

@@ -145,6 +145,97 @@ def test_keys_that_go_through_a_list_leave_it_alone_behind_a_history(desks: Desk
     assert page.evaluate("() => scrollY") == before
 
 
+def test_what_a_search_finds_is_read_aloud(desks: Desks, sender: Sender) -> None:
+    for subject in ("Alpha", "Beta", "Gamma"):
+        sender.register(subject=subject)
+    page = desks.open(sender, "/messages")
+    said = page.locator(".view > [role=status]")
+    expect(said).to_be_empty()
+    search = page.get_by_label("Search messages")
+    search.fill("Alpha")
+    expect(said).to_have_text("1 message")
+    search.fill("nothing like it")
+    expect(said).to_contain_text("No message fits this search.")
+    page.get_by_role("button", name="Clear the search").press("Enter")
+    expect(search).to_be_focused()
+    expect(said).to_have_text("3 messages")
+    sender.register_many(51)
+    expect(page.locator(".virtual-row").first).to_have_attribute("aria-setsize", "54")
+    search.fill("Number")
+    expect(said).to_have_text("More than 50 messages")
+
+
+def test_an_open_that_was_read_aloud_is_taken_back_aloud(desks: Desks, sender: Sender) -> None:
+    first, second = sender.register(subject="First"), sender.register(subject="Second")
+    page = desks.open(sender)
+    said = page.locator(".view > [role=status]")
+    sender.hit(first)
+    expect(said).to_have_text("reader@example.com opened First")
+    sender.hit(second)
+    expect(said).to_have_text("reader@example.com opened Second")
+    sender.post(f"/messages/{first['id']}/viewing")
+    expect(said).to_have_text("Taken back: it was you (reader@example.com opened First)")
+
+
+@pytest.mark.parametrize(
+    ("path", "reading", "place"),
+    [
+        ("/activity", "**/api/v1/opens?*", "main"),
+        ("/messages", "**/api/v1/messages?*", "main"),
+        ("/messages/{id}", "**/api/v1/messages/*/opens?*", "dialog .history-content"),
+    ],
+)
+def test_the_focus_is_not_lost_by_trying_again(
+    desks: Desks, sender: Sender, path: str, reading: str, place: str
+) -> None:
+    message = sender.register()
+    sender.hit(message)
+    page = desks.open(sender, "/settings")
+    page.route(reading, lambda route: route.fulfill(status=500, json={}))
+    page.evaluate("(path) => history.pushState(null, '', path)", path.format(id=message["id"]))
+    page.evaluate("() => dispatchEvent(new PopStateEvent('popstate'))")
+    again = page.get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    page.unroute(reading)
+    again.press("Enter")
+    expect(again).to_have_count(0)
+    expect(page.locator(place)).to_be_focused()
+
+
+def test_the_focus_goes_on_from_the_end_of_a_list_that_was_tried_again(desks: Desks, sender: Sender) -> None:
+    sender.register_many(60)
+    page = desks.open(sender, "/settings")
+    page.route("**/api/v1/messages?*cursor*", lambda route: route.abort())
+    page.get_by_role("link", name="Messages").click()
+    expect(page.locator(".message").first).to_be_visible()
+    page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    again = page.get_by_role("button", name="Try again")
+    with page.expect_event("requestfailed"):
+        again.press("Enter")
+    expect(again).not_to_have_attribute("aria-busy", "true")
+    expect(again).to_be_focused()
+    page.unroute("**/api/v1/messages?*cursor*")
+    again.press("Enter")
+    expect(again).to_have_count(0)
+    expect(page.locator(".virtual-row[data-index='49'] a")).to_be_focused()
+
+
+def test_the_focus_is_not_lost_by_an_answer_that_one_does_not_want_popups(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    context.add_init_script("Notification.permission = 'default';")
+    log_in(context, sender)
+    page = desks.tab(context)
+    no = page.get_by_role("button", name="Not now")
+    no.press("Enter")
+    expect(no).to_be_hidden()
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_a_heading_and_the_number_in_it_are_two_words(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, f"/messages/{sender.register()['id']}")
+    expect(page.get_by_role("heading", name="Recipients 1", exact=True)).to_be_visible()
+
+
 def test_toasts_are_shown_after_a_session_that_ended_in_a_dialog(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/settings")
     page.keyboard.press("?")

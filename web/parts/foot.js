@@ -27,7 +27,9 @@ export function createFoot({ texts, live, more }) {
     /** @param {{ message: string, began?: number }} error */
     fail(error) {
       failed = true;
+      const hadFocus = element.contains(document.activeElement);
       fill(element, pageError(texts, error, retry, live));
+      if (hadFocus) element.querySelector("button")?.focus({ preventScroll: true });
     },
     /** What failed is of no interest any more. @param {string} [text] */
     say(text) {

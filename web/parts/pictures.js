@@ -41,7 +41,7 @@ export function createPictures({ texts, format, words }) {
       return h(
         "section",
         {},
-        h("h3", {}, texts.history.timeline, latest(counted, isAll)),
+        h("h3", {}, texts.history.timeline, " ", latest(counted, isAll)),
         timeline({
           times: counted.map(({ at }) => Date.parse(at)),
           from: Date.parse(from),
@@ -69,7 +69,7 @@ export function createPictures({ texts, format, words }) {
       const rows = all.slice(0, MOST_PLACES);
       const others = all.slice(MOST_PLACES).reduce((sum, { count }) => sum + count, 0);
       if (others) rows.push({ name: texts.history.placeOthers, count: others, quiet: true });
-      return h("section", {}, h("h3", {}, texts.history.places, latest(counted, isAll)), bars(rows, format.number));
+      return h("section", {}, h("h3", {}, texts.history.places, " ", latest(counted, isAll)), bars(rows, format.number));
     },
   };
 }

@@ -56,7 +56,7 @@ export function createReaders({ texts, format }) {
   }
 
   return {
-    element: h("section", {}, h("h3", {}, texts.history.readers, count), list, more),
+    element: h("section", {}, h("h3", {}, texts.history.readers, " ", count), list, more),
     /** @param {Message} message */
     show(message) {
       if (message.id !== id) isWhole = false;

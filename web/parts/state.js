@@ -1,6 +1,6 @@
 /** What a view shows instead of its content: that it is empty, that it is loading, that it failed. */
 
-import { h } from "../dom.js";
+import { h, whileBusy } from "../dom.js";
 import { icon } from "../icons.js";
 
 /**
@@ -25,29 +25,50 @@ export function emptyState({ symbol, title, text, action }) {
  * What could not be loaded is tried again on a click, and by itself once the hub is there again.
  * @param {typeof import("../texts.js").texts} texts
  * @param {{ message: string, began?: number }} error
- * @param {() => void} retry
+ * @param {() => unknown} retry
  * @param {import("../live/live.js").Live} [live]
  */
 export function errorState(texts, error, retry, live) {
-  const action = againButton(texts, retry);
-  return untilLive(emptyState({ symbol: "close", title: texts.errors.page, text: error.message, action }), error, retry, live);
+  const again = createAgain(texts, retry, () => again.button.closest("dialog [tabindex]"));
+  const state = emptyState({ symbol: "close", title: texts.errors.page, text: error.message, action: again.button });
+  return untilLive(state, error, again.run, live);
 }
 
 /**
- * The same below a list, of which only the next page could not be loaded.
+ * The same below a list, of which only the next page could not be loaded: one goes on from the last row.
  * @param {typeof import("../texts.js").texts} texts
  * @param {{ message: string, began?: number }} error
- * @param {() => void} retry
+ * @param {() => unknown} retry
  * @param {import("../live/live.js").Live} live
  */
 export function pageError(texts, error, retry, live) {
-  return untilLive(h("div", { class: "page-error" }, h("p", { class: "hint" }, error.message), againButton(texts, retry)), error, retry, live);
+  const again = createAgain(texts, retry, () => [...(state.parentElement?.previousElementSibling?.querySelectorAll("a") ?? [])].at(-1));
+  const state = h("div", { class: "page-error" }, h("p", { class: "hint" }, error.message), again.button);
+  return untilLive(state, error, again.run, live);
 }
 
-/** @param {typeof import("../texts.js").texts} texts @param {() => void} retry */
-const againButton = (texts, retry) => h("button", { class: "button", type: "button", onclick: retry }, texts.retry);
+/**
+ * @param {typeof import("../texts.js").texts} texts
+ * @param {() => unknown} retry
+ * @param {() => HTMLElement | null | undefined} near finds where whoever was at the button goes on when that goes; else it is the content
+ */
+function createAgain(texts, retry, near) {
+  async function run() {
+    const hadFocus = button === document.activeElement;
+    const place = near();
+    function goOn() {
+      if (hadFocus && document.activeElement === document.body) (place ?? document.getElementById("content"))?.focus({ preventScroll: true });
+    }
+    const trying = retry();
+    goOn();
+    await trying;
+    goOn();
+  }
+  const button = h("button", { class: "button", type: "button", onclick: whileBusy(run, reportError) }, texts.retry);
+  return { button, run };
+}
 
-/** @param {HTMLElement} state @param {{ began?: number }} error @param {() => void} retry @param {import("../live/live.js").Live} [live] */
+/** @param {HTMLElement} state @param {{ began?: number }} error @param {() => unknown} retry @param {import("../live/live.js").Live} [live] */
 function untilLive(state, error, retry, live) {
   state.setAttribute("role", "alert");
   const stop = live?.on("state", (now) => {

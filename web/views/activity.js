@@ -6,6 +6,7 @@
 import { fill, h } from "../dom.js";
 import { oncePerFrame } from "../live/frames.js";
 import { createReadings } from "../live/readings.js";
+import { createAloud } from "../parts/aloud.js";
 import { createFoot } from "../parts/foot.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
@@ -42,8 +43,6 @@ export function createActivity(desk) {
   let wasBack = false;
   /** @type {Set<string>} the ids of messages whose rows say something that is old */
   const stale = new Set();
-  /** What is to be read aloud. */
-  let news = "";
   /** @type {string | null} */
   let next = null;
   /** The id, which is its time, of the oldest open that was read. */
@@ -57,7 +56,7 @@ export function createActivity(desk) {
 
   const feed = h("div", { class: "feed", role: "region", "aria-label": texts.activity.feed, tabindex: "-1" });
   const foot = createFoot({ texts, live, more: readOn });
-  const said = h("p", { class: "sr-only", role: "status" });
+  const aloud = createAloud({ texts, words });
   const fresh = h("button", { class: "fresh", type: "button", hidden: true, onclick: toTop });
   const toggle = createSwitch({
     id: "machines",
@@ -73,7 +72,7 @@ export function createActivity(desk) {
     createAsk(desk),
     machinesHint,
     h("div", { class: "fresh-place" }, fresh),
-    said,
+    aloud.element,
     feed,
     foot.element,
   );
@@ -240,14 +239,13 @@ export function createActivity(desk) {
     if (live.state === "catching-up") return;
     for (const id of stale) for (const { open, row, taken } of byMessage.get(id) ?? []) row.update(open, book.peek(id), taken);
     stale.clear();
-    if (news && !document.hidden) said.textContent = news;
-    news = "";
+    aloud.say();
     if (reads()) showFresh();
     else release();
   });
 
   live.on("opened", readings.after(({ open, message, missed: isMissed, notify }) => {
-    if (notify && !isMissed) news = texts.activity.announce(words.who(open, message), words.subject(message));
+    if (notify && !isMissed) aloud.opened(open, message);
     const wanted = isWanted(open);
     if (wanted) held.push(open);
     if (wanted && isMissed) miss(open.id);
@@ -255,6 +253,7 @@ export function createActivity(desk) {
   }));
   live.on("corrected", readings.after(({ open, message }) => {
     held = held.filter(({ id }) => id !== open.id);
+    aloud.corrected(open, message);
     show();
     const entry = entries.get(open.id);
     if (entry) {

@@ -27,6 +27,10 @@ export function createAsk({ texts, prefs, toasts, ended }) {
       h("button", { class: "button", type: "button", onclick: () => prefs.set("asked", true) }, texts.ask.no),
     ),
   );
-  prefs.watch(({ asked }) => void (element.hidden = asked || permission() !== "default"), ended);
+  prefs.watch(({ asked }) => {
+    const hadFocus = element.contains(document.activeElement);
+    element.hidden = asked || permission() !== "default";
+    if (hadFocus && element.hidden) document.getElementById("content")?.focus({ preventScroll: true });
+  }, ended);
   return element;
 }

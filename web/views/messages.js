@@ -57,6 +57,7 @@ export function createMessages(desk) {
   const list = createVirtualList({ label: texts.messages.list, key: (/** @type {Message} */ message) => message.id, render: messageRow, onNearEnd: () => void (foot.failed || more()) });
   const foot = createFoot({ texts, live, more });
   const body = h("div", { class: "messages-body" });
+  const said = h("p", { class: "sr-only", role: "status" });
   const element = h(
     "section",
     { class: "view", "aria-labelledby": "view-title" },
@@ -67,6 +68,7 @@ export function createMessages(desk) {
       h("a", { class: "button", href: "/try", "data-view": true }, icon("add"), texts.nav.add),
     ),
     h("div", { class: "toolbar", role: "search" }, h("div", { class: "search" }, icon("search"), search), choices, template, templates),
+    said,
     body,
   );
 
@@ -76,11 +78,15 @@ export function createMessages(desk) {
   }
 
   /** @param {Partial<typeof filters>} change */
-  function filter(change) {
+  async function filter(change) {
     Object.assign(filters, change);
     isUnsaid = router.current().name !== "messages";
     if (!isUnsaid) sayFilters();
-    return load();
+    said.textContent = "";
+    await load();
+    // What another search overtook says nothing, and what failed has been said.
+    if (readings.going || readings.failed) return;
+    said.textContent = items.length ? texts.messages.found(items.length, format.number(items.length), !next) : texts.messages.none;
   }
 
   /** Have the address name the filters. */
@@ -209,6 +215,7 @@ export function createMessages(desk) {
 
   function clear() {
     fillIn(new URLSearchParams());
+    search.focus();
     return filter({});
   }
 
