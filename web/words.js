@@ -12,13 +12,16 @@ export function createWords(texts, format) {
   const words = {
     /** Who opened it: the reader where a pixel is theirs alone, else someone. @param {Open} open @param {Brief} [message] */
     who(open, message) {
-      if (open.recipient) return open.recipient.name || open.recipient.address;
+      if (open.recipient) return words.name(open.recipient);
       const count = message?.recipients ?? 0;
       return count > 1 ? texts.who.someoneOf(format.number(count)) : texts.who.someone;
     },
 
-    /** @param {{ subject: string } | undefined} message */
-    subject: (message) => message?.subject || texts.noSubject,
+    /** What a recipient is called; a name of blanks is none. @param {{ name: string | null, address: string }} recipient */
+    name: ({ name, address }) => name?.trim() || address,
+
+    /** @param {{ subject: string } | undefined} message @param {string} [unknown] said where there is no message */
+    subject: (message, unknown = texts.noSubject) => (message ? message.subject.trim() || texts.noSubject : unknown),
 
     /** Whether a message has been sent by now. @param {{ sent_at: string | null }} message */
     isSent: ({ sent_at }) => sent_at !== null && !format.isAhead(sent_at),

@@ -197,3 +197,19 @@ def test_every_recipient_can_be_seen_and_the_latest_to_open_it_first(desks: Desk
     expect(readers.nth(0)).to_contain_text("person59@example.com")
     expect(readers).to_have_count(60)
     expect(dialog.get_by_role("list", name="Recipients")).to_be_focused()
+
+
+def test_a_subject_or_a_name_of_blanks_is_none(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="   ", recipients=[{"address": "lena@example.com", "name": " "}])
+    sender.hit(message)
+    page = desks.open(sender)
+    row = page.locator(".feed .open")
+    expect(row).to_contain_text("lena@example.com opened (no subject)")
+    expect(row.locator(".open-symbol")).to_have_text("L")
+    page.get_by_role("link", name="Messages").click()
+    expect(page.locator(".message-subject")).to_have_text("(no subject)")
+    expect(page.locator(".message-to")).to_have_text("lena@example.com")
+    page.locator(".message").click()
+    dialog = page.get_by_role("dialog", name="(no subject)")
+    expect(dialog.locator(".history-sub")).to_contain_text("lena@example.com")
+    expect(dialog.locator(".reader-name")).to_have_text("lena@example.com")

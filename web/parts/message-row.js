@@ -32,7 +32,7 @@ export function createMessageRows({ texts, format, words, sparks }) {
         "span",
         { class: "message-main" },
         h("span", { class: "message-subject" }, words.subject(message)),
-        h("span", { class: "message-to" }, texts.messages.to(first?.name || first?.address || texts.who.someone, message.recipients.length - 1)),
+        h("span", { class: "message-to" }, texts.messages.to(first ? words.name(first) : texts.who.someone, message.recipients.length - 1)),
       ),
       message.muted && h("span", { class: "message-muted", title: texts.messages.muted }, icon("muted"), h("span", { class: "sr-only" }, texts.messages.muted)),
       h("span", { class: "message-chart" }, message.opens > 0 && sparks.picture(message, texts.messages.chart(opens))),

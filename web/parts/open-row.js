@@ -28,13 +28,13 @@ function symbolOf(open) {
   return open.verdict === "self" ? "self" : "machine";
 }
 
-/** Who it was, at a glance: a reader's initials, or a sign for what it was. @param {Open} open */
-function symbol(open) {
+/** Who it was, at a glance: a reader's initials, or a sign for what it was. @param {Open} open @param {import("../words.js").Words} words */
+function symbol(open, words) {
   const { recipient } = open;
   if (!open.counted || !recipient) {
     return h("span", { class: open.counted ? "open-symbol" : "open-symbol is-machine" }, icon(symbolOf(open)));
   }
-  const text = initials(recipient.name || recipient.address);
+  const text = initials(words.name(recipient));
   return h("span", { class: "open-symbol is-named", "aria-hidden": "true", "css:hue": String(hueOf(recipient.address)) }, text);
 }
 
@@ -86,7 +86,7 @@ export function createOpenRows({ texts, format, words, withMessage }) {
       element.classList.toggle("is-taken", taken);
       fill(
         element,
-        symbol(open),
+        symbol(open, words),
         h(
           "div",
           { class: "open-body" },

@@ -15,8 +15,9 @@ const latestFirst = (recipients) =>
  * @param {object} parts
  * @param {typeof import("../texts.js").texts} parts.texts
  * @param {import("../format.js").Format} parts.format
+ * @param {import("../words.js").Words} parts.words
  */
-export function createReaders({ texts, format }) {
+export function createReaders({ texts, format, words }) {
   let id = "";
   let isWhole = false;
   /** @type {Message["recipients"]} */
@@ -26,11 +27,13 @@ export function createReaders({ texts, format }) {
   const more = h("button", { class: "button is-wide", type: "button", onclick: showAll });
 
   /** @param {Message["recipients"][number]} reader */
-  function row({ address, name, opens, last_opened_at }) {
+  function row(reader) {
+    const { address, opens, last_opened_at } = reader;
+    const name = words.name(reader);
     return h(
       "li",
       { class: opens ? "reader is-opened" : "reader" },
-      h("span", { class: "reader-name" }, name || address, name && h("span", { class: "reader-address" }, address)),
+      h("span", { class: "reader-name" }, name, name !== address && h("span", { class: "reader-address" }, address)),
       opens !== null &&
         h(
           "span",

@@ -114,7 +114,7 @@ export function createAdd(desk) {
     const sentButton = h("button", { class: "button is-primary", type: "button", onclick: whileBusy(markSent, toasts.fail) }, say.sent);
     fill(
       steps,
-      step(1, words.subject(registered), h("p", { class: "hint" }, format.list(registered.recipients.map(({ name, address }) => name || address)))),
+      step(1, words.subject(registered), h("p", { class: "hint" }, format.list(registered.recipients.map(words.name)))),
       step(2, say.step2, h("p", { class: "hint" }, say.step2Hint), registered.pixels.map(snippet)),
       step(3, say.step3, h("p", { class: "hint" }, say.step3Hint), h("div", { class: "sent-place" }, sentButton)),
       step(4, say.step4, watch),

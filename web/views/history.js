@@ -23,7 +23,7 @@ const PAGE = 100;
 export function createHistory(desk) {
   const { texts, format, words, api, live, book, toasts } = desk;
   const openRow = createOpenRows({ texts, format, words, withMessage: false });
-  const readers = createReaders({ texts, format });
+  const readers = createReaders({ texts, format, words });
   const pictures = createPictures({ texts, format, words });
   const note = createHistoryNote({ texts, format, words, toasts, onSent: markSent });
   const readings = createReadings();
@@ -184,7 +184,7 @@ export function createHistory(desk) {
     const missing = error.status === 404;
     message = undefined;
     speaker = undefined;
-    setTitle(missing ? texts.history.notFoundTitle : (book.peek(shown ?? "")?.subject ?? ""));
+    setTitle(missing ? texts.history.notFoundTitle : words.subject(book.peek(shown ?? ""), ""));
     fill(foot);
     const out = h("button", { class: "button", type: "button", onclick: leave }, texts.history.back);
     if (missing) fill(content, emptyState({ symbol: "mail", text: texts.history.notFound, action: out }));
@@ -204,7 +204,7 @@ export function createHistory(desk) {
     setTitle(words.subject(of));
     fill(
       sub,
-      h("span", {}, texts.messages.to(first?.name || first?.address || "", recipients.length - 1)),
+      h("span", {}, texts.messages.to(first ? words.name(first) : "", recipients.length - 1)),
       sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at) }, (words.isSent(of) ? texts.messages.sent : texts.messages.toBeSent)(format.dateTime(sent_at)))),
       crm?.url && /^https?:/.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
     );
@@ -370,7 +370,7 @@ export function createHistory(desk) {
       speaker = undefined;
       opens = [];
       next = null;
-      setTitle(book.peek(id)?.subject ?? texts.loading);
+      setTitle(words.subject(book.peek(id), texts.loading));
       fill(sub);
       fill(foot);
       fill(content, skeleton(texts.loading, 5));
