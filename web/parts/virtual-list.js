@@ -36,12 +36,15 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
   /** @type {Map<string, T>} items to be drawn anew */
   const stale = new Map();
   let pending = 0;
+  /** On paper nothing is out of sight. */
+  let isPrinted = false;
 
   const rowHeight = () => parseFloat(getComputedStyle(element).getPropertyValue("--row-height")) || 64;
 
   /** The first and the last row to be shown. */
   function span() {
     const height = rowHeight();
+    if (isPrinted) return { first: 0, last: items.length, height };
     const above = -element.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor(above / height) - OVERSCAN);
     const last = Math.min(items.length, Math.ceil((above + innerHeight) / height) + OVERSCAN);
@@ -74,7 +77,7 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
       rows.delete(id);
     }
     for (const row of rows.values()) if (!row.isConnected) insert(row);
-    if (last > items.length - OVERSCAN * 2) onNearEnd();
+    if (last > items.length - OVERSCAN * 2 && !isPrinted) onNearEnd();
   }
 
   /** Rows stand in the document in their order, which is the order of Tab and of reading. @param {HTMLElement} row */
@@ -107,6 +110,16 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
   };
   addEventListener("scroll", schedule, { passive: true });
   addEventListener("resize", schedule);
+  function print() {
+    isPrinted = true;
+    draw();
+  }
+  function printed() {
+    isPrinted = false;
+    draw();
+  }
+  addEventListener("beforeprint", print);
+  addEventListener("afterprint", printed);
 
   return {
     element,
@@ -143,6 +156,8 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
     stop() {
       removeEventListener("scroll", schedule);
       removeEventListener("resize", schedule);
+      removeEventListener("beforeprint", print);
+      removeEventListener("afterprint", printed);
       for (const type of RELEASES) removeEventListener(type, release);
       cancelAnimationFrame(pending);
     },
