@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -94,9 +93,9 @@ def demo(host: str, port: int | None) -> None:
         password, token = new_secret()[:12], new_secret(TOKEN_PREFIX)
         asyncio.run(prepare(config))
         asyncio.run(_with_database(config, lambda database: _demo_account(database, password, token)))
-        show = demonstration.Terminal(address(host, port), password, token)
-        threading.Thread(target=show.run, name="demo", daemon=True).start()
-        _serve(config, host)
+        terminal = demonstration.Terminal(address(host, port), password, token)
+        with terminal.shown() as serving:
+            _serve(config, host, serving)
 
 
 @cli.command()
@@ -239,6 +238,12 @@ def _end(text: str, status: int) -> NoReturn:
     """Say `text` in one line on stderr, without what would change how a terminal looks, and end."""
     line = " ".join(text.split())
     click.echo(f"glimpse: {''.join(each if each.isprintable() else '?' for each in line)}", err=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # Python would try again as it ends, and say so in its own words (its library reference, "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
 
 
@@ -254,7 +259,7 @@ def _config() -> Config:
     return config
 
 
-def _serve(config: Config, host: str) -> None:
+def _serve(config: Config, host: str, serving: Callable[[], None] = lambda: None) -> None:
     # What can be known to be wrong is told before anything is made or migrated.
     require_folder(config.database_url)
     if config.redis_url is not None:
@@ -268,7 +273,7 @@ def _serve(config: Config, host: str) -> None:
             raise DatabaseAway(why_not_opened(config.database_url, error)) from None
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
         raise ConfigError(f"{reason}; set it to a folder that can") from None
-    status = run_server(create_app, config, host=host, port=config.port, workers=config.workers)
+    status = run_server(create_app, config, host=host, port=config.port, workers=config.workers, serving=serving)
     sys.exit(status)
 
 
@@ -303,8 +308,12 @@ def _read_password() -> str:
 def _ask_password() -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on: give the password with --password-stdin")
-    password = getpass.getpass("Password: ")
-    if password != getpass.getpass("Once more: "):
+    try:
+        password, again = getpass.getpass("Password: "), getpass.getpass("Once more: ")
+        password.encode()
+    except UnicodeError:
+        raise click.UsageError("the password is not in UTF-8") from None
+    if password != again:
         raise click.UsageError("the two passwords differ")
     return password
 

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import itertools
 import random
+import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,8 @@ READERS = (
 )
 AN_HOUR_AGO = 3600
 AT_ONCE = 8
+END_SECONDS = 2.0
+"""How long the terminal is waited for once the server is gone."""
 
 _ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 """The hub is on this machine, to which no proxy of the network leads."""
@@ -127,10 +130,18 @@ class Terminal:
         self._token = token
         self._console = Console(soft_wrap=True)
 
-    def run(self) -> None:
-        """Show it until the process ends."""
-        while not _answers(f"{self._base_url}/readyz"):
-            time.sleep(0.1)
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[Callable[[], None]]:
+        """Show it for the block, once what is yielded was called: another hub may be at the port till then."""
+        thread = threading.Thread(target=self._run, name="demo", daemon=True)
+        try:
+            yield thread.start
+        finally:
+            if thread.is_alive():
+                # Its socket ends with the server. A thread that prints while Python ends would be fatal.
+                thread.join(END_SECONDS)
+
+    def _run(self) -> None:
         self._console.print(f"\n[bold]Open {self._base_url}[/bold] and log in as {EMAIL}")
         self._console.print(
             f"with the password [bold]{self._password}[/bold]. Ctrl-C ends it and leaves nothing behind.\n"
@@ -146,11 +157,3 @@ class Terminal:
                 self._console.print(in_words(event), markup=False, highlight=False)
         finally:
             trickle.cancel()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with _ask(url, timeout=2):
-            return True
-    except OSError:
-        return False

@@ -60,15 +60,24 @@ GC_THRESHOLD = 10_000
 logger = logging.getLogger(__name__)
 
 
-def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, workers: int) -> int:
+def serve(
+    app_factory: AppFactory,
+    config: Config,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    serving: Callable[[], None] = lambda: None,
+) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP; returns the exit status, 0 then and 1 if it could not start.
 
     `app_factory` makes the ASGI application from `config`; with several `workers` each makes its own, so
     it must be importable by name. If the application has `state.drain`, a coroutine function, it is called
     with the seconds over which to close its sockets and streams; until it returns, and for the rest of the
     process, it should refuse new ones. If it has `state.failed`, a future, and that is done, the server ends in
-    order and the future's text is why it could not start. `port` 0 takes a free one. Raises `ConfigError` if
-    several workers would not hear of each other. Why it could not start is said on stderr.
+    order and the future's text is why it could not start. `port` 0 takes a free one. `serving` is called once it
+    serves. Raises `ConfigError` if several workers would not hear of each other. Why it could not start is said on
+    stderr.
     """
     if workers > 1 and config.redis_url is None:
         raise ConfigError(
@@ -81,6 +90,7 @@ def serve(app_factory: AppFactory, config: Config, *, host: str, port: int, work
 
             def announce() -> None:
                 _say(sys.stdout, f"Glimpse is at {address(*listener.getsockname()[:2])}")
+                serving()
 
             work = _Work(app_factory, config, listener)
             if workers == 1:

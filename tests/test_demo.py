@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from hub.demo import EMAIL, SUBJECTS, in_words
 from tests.processes import PATIENCE_SECONDS, free_port, start_process, wait_until
-from tests.servers import ROOT
+from tests.servers import ROOT, HubProcess
 
 
 def an_event(notify: bool = True, **opened: Any) -> dict[str, Any]:
@@ -86,3 +87,12 @@ def test_demo_shows_opens_and_leaves_nothing_behind(tmp_path: Path, host: str, e
     assert list(temporary.iterdir()) == []
     assert list(here.iterdir()) == []
     assert "Traceback" not in printed.read_text()
+
+
+def test_demo_at_a_port_where_another_hub_is_says_so_and_nothing_else(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    with HubProcess(tmp_path, migrated_sqlite_url) as hub:
+        command = [sys.executable, "-m", "hub", "demo", "--port", str(hub.port)]
+        done = subprocess.run(command, env=hub.environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert f"port {hub.port} is in use" in line

@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -172,24 +171,6 @@ def test_token_where_there_is_no_database_makes_none(command: Command, tmp_path:
     done = command("token", "create", "a@example.com", "--name", "x", DATABASE_URL=f"sqlite:///{missing}")
     assert_refused(done, 1, "a@example.com", str(missing))
     assert not missing.exists()
-
-
-def test_password_is_asked_for_twice_on_a_terminal_and_not_shown(hub: HubProcess) -> None:
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "hub", "user", "add", "sender@example.com", "--name", "Sender"]
-    process = start_process(command, cwd=hub.directory, env=hub.environ, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    for prompt in (b"Password: ", b"Once more: "):
-        while not shown.endswith(prompt):
-            shown += os.read(ours, 1000)
-        os.write(ours, PASSWORD.encode() + b"\n")
-    assert process.wait(PATIENCE_SECONDS) == 0
-    shown += os.read(ours, 1000)
-    os.close(ours)
-    assert PASSWORD.encode() not in shown
-    assert b"can log in now" in shown
-    assert hub.create_token("sender@example.com")
 
 
 # The environment
