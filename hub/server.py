@@ -31,9 +31,10 @@ from hub.config import Config, ConfigError
 from hub.last_resort import LastResort
 from hub.listening import BACKLOG, CannotServe, address, listening
 from hub.logs import configure_logging
+from hub.signals import heeded
 from hub.store.away import DatabaseAway
 from hub.transport import HubHttp, HubState, HubWebSocket
-from hub.workers import Supervisor, heeded
+from hub.workers import Supervisor
 
 AppFactory: TypeAlias = Callable[[Config], ASGIApp]
 Drain: TypeAlias = Callable[[float], Awaitable[None]]

@@ -22,21 +22,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
+from hub.signals import heeded
+
 STOP_SECONDS = 28.0
 """How long the workers together have to end; less than the 30 a Heroku-style host gives."""
 
 RETRY_MOST_SECONDS = 30.0
 SOUND_SECONDS = 10.0
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""What asks for the end; SIGHUP, when the terminal is closed."""
 
 logger = logging.getLogger(__name__)
-
-
-def heeded() -> tuple[signal.Signals, ...]:
-    """Those of `SIGNALS` to handle: all, but SIGHUP where it is ignored, as `nohup` has it."""
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    return tuple(each for each in SIGNALS if each != signal.SIGHUP or hangs_up)
 
 
 class Work(Protocol):

@@ -23,8 +23,8 @@ import httpx
 import pytest
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from hub.__main__ import cli
 from hub.app import create_app
+from hub.commands import cli
 from hub.config import Config
 from hub.live import frames
 from hub.live.close_codes import CloseCode

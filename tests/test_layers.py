@@ -14,7 +14,7 @@ from tests.servers import ROOT
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     (
-        *("hub", "hub.config", "hub.model", "hub.logs", "hub.log_writer", "hub.machine"),
+        *("hub", "hub.config", "hub.model", "hub.logs", "hub.log_writer", "hub.machine", "hub.signals"),
         *("hub.store", "hub.live", "hub.api", "hub.tracking"),
     ),
     (
@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),
     ("hub.app", "hub.front", "hub.preparation"),
     ("hub.server", "hub.listening", "hub.last_resort", "hub.transport", "hub.workers", "hub.demo", "hub.accounts"),
+    ("hub.commands",),
     ("hub.__main__",),
 )
 """From the ground up: a file imports from its own floor or from those below, never in a circle. A package's

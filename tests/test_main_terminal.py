@@ -67,7 +67,7 @@ def test_password_on_a_terminal_that_is_not_utf_8_is_bad_usage(hub: HubProcess, 
 
 
 def test_output_that_finds_no_room_is_one_line_and_a_failure(hub: HubProcess) -> None:
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         command = [sys.executable, "-m", "hub", "data", "status"]
         done = subprocess.run(command, env=hub.environ, cwd=hub.directory, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1

@@ -1,0 +1,65 @@
+"""Signals to end that come before there is a server to hear them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hub_process import HubProcess
+from tests.processes import PATIENCE_SECONDS
+
+WHILE_IMPORTING = """
+import importlib.abc, os, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "hub.app":
+            os.kill(os.getpid(), {signal})
+
+sys.meta_path.insert(0, Finder())
+from hub.__main__ import main
+main()
+"""
+BEFORE_THE_LOOP = """
+import os
+from hub import server
+from hub.__main__ import main
+
+settings = server._settings
+
+def interrupted(app):
+    os.kill(os.getpid(), {signal})
+    return settings(app)
+
+server._settings = interrupted
+main()
+"""
+
+
+def run(tmp_path: Path, program: str, how: signal.Signals, *arguments: str) -> subprocess.CompletedProcess[str]:
+    hub = HubProcess(tmp_path, f"sqlite:///{tmp_path}/hub.db")
+    return subprocess.run(
+        [sys.executable, "-c", program.format(signal=int(how)), *arguments],
+        cwd=tmp_path,
+        env=hub.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("program", [WHILE_IMPORTING, BEFORE_THE_LOOP], ids=["importing", "before the loop"])
+def test_signal_during_a_start_ends_it_without_a_word(tmp_path: Path, program: str, how: signal.Signals) -> None:
+    done = run(tmp_path, program, how, "serve", "--port", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_signal_before_another_command_has_begun_is_no_success(tmp_path: Path) -> None:
+    done = run(tmp_path, WHILE_IMPORTING, signal.SIGINT, "migrate")
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
