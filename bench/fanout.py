@@ -26,6 +26,7 @@ from bench.servers import NCHAN, Server
 from bench.sockets import Clients, hub_opening
 from bench.world import Letter, World, a_world, build, slices
 from hub.live.bus import CHANNEL, Notice, Parcel
+from tests.servers import Valkey
 
 NAME = "fanout"
 SOCKETS = 1000
@@ -120,7 +121,7 @@ def _measure(setting: Setting, shape: Shape, rounds: int) -> list[Figure]:
     if missing:
         setting.say(f"no yardstick: {missing}")
     with ExitStack() as stack:
-        valkey = stack.enter_context(servers.valkey())
+        valkey = stack.enter_context(Valkey())
         hub = stack.enter_context(servers.hub("Glimpse", folder, url, sockets_per_user=SOCKETS))
         alone = stack.enter_context(
             servers.hub("Glimpse's fan-out alone", folder, url, redis_url=valkey.url, sockets_per_user=SOCKETS)

@@ -65,7 +65,7 @@ def measure(setting: Setting) -> list[Figure]:
     """p99 of each query at each size, beside that at the first; and hits while old rows are deleted."""
     sizes = [10_000, 100_000 if setting.quick else 1_000_000, *([10_000_000] if setting.long else [])]
     figures: list[Figure] = []
-    with servers.postgres() as postgres:
+    with servers.DurablePostgres() as postgres:
         for name in ("SQLite", "PostgreSQL"):
             with ExitStack() as stack:
                 grown = [_grown(setting, name, postgres, size, stack) for size in sizes]

@@ -155,7 +155,7 @@ def _hubs(folder: Path) -> Iterator[tuple[list[Server], World]]:
     data.mkdir()
     data_sets(data, random.Random(1))
     with ExitStack() as stack:
-        postgres = stack.enter_context(servers.postgres())
+        postgres = stack.enter_context(servers.DurablePostgres())
         database = stack.enter_context(postgres.database())
         urls = {"SQLite": f"sqlite:///{folder}/hub.db", "PostgreSQL": postgres.url(database)}
         world = a_world(SENDERS, MESSAGES)

@@ -19,6 +19,7 @@ from bench.mixture import first_opens
 from bench.servers import Server
 from bench.sockets import Clients, hub_opening
 from bench.world import Letter, World, a_world, build
+from tests.servers import Valkey
 
 NAME = "screen"
 USERS, SOCKETS = 1000, 2
@@ -113,7 +114,7 @@ def _one(setting: Setting, world: World) -> Iterator[Server]:
 @contextmanager
 def _two(setting: Setting, world: World) -> Iterator[Server]:
     with ExitStack() as stack:
-        postgres, valkey = stack.enter_context(servers.postgres()), stack.enter_context(servers.valkey())
+        postgres, valkey = stack.enter_context(servers.DurablePostgres()), stack.enter_context(Valkey())
         url = postgres.url(stack.enter_context(postgres.database()))
         asyncio.run(build(url, world))
         helpers = (postgres.pid, valkey.pid)

@@ -22,7 +22,7 @@ from bench import machine
 from bench.figures import BenchError
 from bench.machine import Watch, most_files
 from bench.world import SECRET
-from tests.servers import ROOT, Postgres, Valkey, free_port, start_process, wait_until
+from tests.servers import ROOT, Postgres, free_port, start_process, wait_until
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -53,28 +53,6 @@ class DurablePostgres(Postgres):
     """PostgreSQL from its wheel with its own defaults: fsync, synchronous_commit and full_page_writes on."""
 
     settings: ClassVar[Mapping[str, str | int]] = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
-
-
-@contextmanager
-def postgres() -> Iterator[DurablePostgres]:
-    """A PostgreSQL server, for as long as the block."""
-    server = DurablePostgres()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-
-
-@contextmanager
-def valkey() -> Iterator[Valkey]:
-    """A Valkey server, for as long as the block."""
-    server = Valkey()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 @contextmanager

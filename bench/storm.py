@@ -41,7 +41,7 @@ def measure(setting: Setting) -> list[Figure]:
     """How soon all are live and have everything, on SQLite and on PostgreSQL, and what hits felt of it."""
     world = a_world(USERS, USERS * LOGGED + HITS_PER_SECOND * HIT_SECONDS)
     with ExitStack() as stack:
-        postgres = stack.enter_context(servers.postgres())
+        postgres = stack.enter_context(servers.DurablePostgres())
         urls = {
             "SQLite": f"sqlite:///{setting.folder}/hub.db",
             "PostgreSQL": postgres.url(stack.enter_context(postgres.database())),

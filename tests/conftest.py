@@ -114,23 +114,15 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The PostgreSQL of this run. A test that stops it starts it again."""
-    server = Postgres()
-    try:
-        server.start()
+    with Postgres() as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Valkey]:
     """The Valkey of this run. A test that stops it starts it again."""
-    server = Valkey()
-    try:
-        server.start()
+    with Valkey() as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from tests.hub_process import ROOT, HubProcess
 from tests.processes import PATIENCE_SECONDS, eventually, free_port, start_process, wait_until
@@ -42,14 +43,33 @@ def _installed(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-class _Server:
-    """A process with a port and a directory of its own."""
+class _Server(ABC):
+    """A process with a port and a directory of its own; as a context it is there for the block."""
 
     def __init__(self, name: str) -> None:
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix=f"hub-{name}-"))
         self.log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop it and remove its files."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def pid(self) -> int:

@@ -20,12 +20,8 @@ pytestmark = pytest.mark.alone
 @pytest.fixture
 def successor() -> Iterator[Valkey]:
     """Another server, which takes over."""
-    server = Valkey()
-    try:
-        server.start()
+    with Valkey() as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(autouse=True)
