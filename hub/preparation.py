@@ -3,8 +3,8 @@
 Promise: nothing uses the database before it has its schema. A hub that is started while its database is away
 serves all the same, if it knows a key: pixels are verified and their hits spooled, until the database is
 back and prepared. For that a copy of the key that the database keeps lies in the spool's folder, for its
-owner's eyes only. What time alone will not mend, a wrong name, password or schema, ends the start, however late the
-database says so.
+owner's eyes only. A wrong name, password or schema ends the start, however late the database says so; but not a hub
+that has met an outage first, whose pixels are being answered meanwhile: that one waits until it is mended.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Preparation:
         self._key_file = config.spool_dir / KEY_FILE
         self._later: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Done once it is known that waiting mends nothing; with the reason, in one line."""
+        """Done if the first that the database says is that waiting mends nothing; with the reason, in one line."""
 
     async def keys(self) -> Keys:
         """The keys for pixels: the configured secret signs, the one kept in the database verifies, too.
 
         Raises `ConfigError` if the database is to be migrated first, and `DatabaseAway` if it is away and
-        either no key is known or time alone will not mend it. If that is heard only later, `failed` has it.
+        either no key is known or time alone will not mend it. If that is heard only after a while, `failed` has it.
         """
         opening = asyncio.create_task(self._open())
         known = self._known()
@@ -81,17 +81,17 @@ class Preparation:
             await asyncio.wait([self._later])
 
     async def _go_on(self, opening: asyncio.Task[list[str]], keys: Keys) -> None:
-        said = False
+        was_away = False
         while True:
             try:
                 keys.replace(*await opening)
             except (DatabaseAway, ConfigError) as error:
-                if not _may_come_back(error):
+                if not was_away and not _may_come_back(error):
                     self.failed.set_result(str(error))
                     return
-                if not said:
+                if not was_away:
                     logger.error("the database is not there at the start: hits go to the spool until it is")
-                    said = True
+                    was_away = True
                 logger.warning("the hub waits for its database: %s", error)
             except Exception:
                 logger.exception("the database could not be prepared")
