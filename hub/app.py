@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
@@ -25,6 +23,7 @@ from hub.api import asyncapi, openapi
 from hub.api.asked import refuse_too_much
 from hub.api.attempts import Attempts, LocalAttempts, SharedAttempts
 from hub.api.auth import Auth
+from hub.api.cors import CALLS_FROM_ELSEWHERE
 from hub.api.documents import Document
 from hub.api.health import HealthApi, Metrics
 from hub.api.messages import MessagesApi
@@ -62,17 +61,6 @@ from hub.upkeep import Upkeep
 from hub.wire import Renderer
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-CALLED_FROM_ELSEWHERE = Middleware(
-    CORSMiddleware,
-    allow_origins=["*"],
-    allow_methods=["GET", "POST", "PATCH", "DELETE"],
-    allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID"],
-    expose_headers=["Date", "Retry-After", "X-Request-ID"],
-    max_age=7200,
-)
-"""A page on another site, as an Outlook add-in is one, may call with a token. The session cookie is of no use to it:
-without `Access-Control-Allow-Credentials` a browser keeps the answer from it. 7,200 s is the most Chrome heeds."""
 
 
 def create_app(config: Config) -> Starlette:
@@ -221,7 +209,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
                 ],
                 redirect_slashes=False,
             ),
-            middleware=[CALLED_FROM_ELSEWHERE],
+            middleware=[CALLS_FROM_ELSEWHERE],
         ),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),

@@ -55,7 +55,7 @@ def taken_back(page: Page, sender: Sender) -> None:
     sender.hit(message)
     expect(page.locator(".open", has_text=message["subject"])).to_have_count(2)
     sender.post(f"/messages/{message['id']}/viewing")
-    expect(page.get_by_text("Taken back: it was you")).to_have_count(2)
+    expect(page.locator(".open").get_by_text("Taken back: it was you")).to_have_count(2)
 
 
 def nothing_found(page: Page, _sender: Sender) -> None:

@@ -1,0 +1,31 @@
+"""Calls from pages of other sites (CORS), as Outlook add-ins are: with an API token, never with the session's cookie.
+
+Promise: a page of any site may read what a call with a token is answered. No header says so to a call that comes with a
+cookie, and a browser then keeps the answer from the page; an unsafe one is refused by `Auth`.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Receive, Scope, Send
+
+
+class _WithoutCookies(CORSMiddleware):
+    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
+        if "cookie" in request_headers:
+            await self.app(scope, receive, send)
+        else:
+            await super().simple_response(scope, receive, send, request_headers)
+
+
+CALLS_FROM_ELSEWHERE = Middleware(
+    _WithoutCookies,
+    allow_origins=["*"],
+    allow_methods=["GET", "POST", "PATCH", "DELETE"],
+    allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID"],
+    expose_headers=["Date", "Retry-After", "X-Request-ID"],
+    max_age=7200,
+)
+"""For the API, and nothing else of the hub's. 7,200 s is the most that Chrome heeds."""

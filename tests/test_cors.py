@@ -1,0 +1,52 @@
+"""Calls from pages of other sites: with a token, and never with the cookie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.api import running_hub
+
+ELSEWHERE = {"origin": "https://add-in.example.net"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+async def test_page_on_another_site_may_ask_for_any_call_with_a_token(
+    tmp_path: Path, migrated_sqlite_url: str, method: str
+) -> None:
+    asked = {
+        "access-control-request-method": method,
+        "access-control-request-headers": "authorization,content-type,idempotency-key,last-event-id",
+    }
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        answer = await hub.http.options("/api/v1/messages", headers=ELSEWHERE | asked)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert method in answer.headers["access-control-allow-methods"].split(", ")
+    assert "Authorization" in answer.headers["access-control-allow-headers"].split(", ")
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_page_on_another_site_reads_what_a_token_is_answered_and_nothing_else(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        sender = await hub.add_sender()
+        mine = await sender.http.get("/me", headers=ELSEWHERE)
+        assert (mine.status_code, mine.headers["access-control-allow-origin"]) == (200, "*")
+        nobody = await hub.http.get("/api/v1/me", headers=ELSEWHERE)
+        assert (nobody.status_code, nobody.headers["access-control-allow-origin"]) == (401, "*")
+        for path in ("/metrics", "/readyz", "/healthz", "/"):
+            answer = await hub.http.get(path, headers=ELSEWHERE)
+            assert "access-control-allow-origin" not in answer.headers, path
+
+
+async def test_page_on_another_site_reads_nothing_that_the_cookie_is_answered(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        browser = await (await hub.add_sender()).log_in()
+        answer = await browser.get("/me", headers=ELSEWHERE)
+    assert answer.status_code == 200
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
