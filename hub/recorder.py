@@ -42,11 +42,14 @@ SMALL_BATCH = 64
 would take too long again and again."""
 
 REPLAY_SECONDS = 10.0
+"""How long a batch of the spool may take: nobody waits for it, and the database may just have come back."""
+
 AWAY = "the database is away"
 ROW_LOCKED = "another session of the database keeps a row locked"
-STRANDED_LIMIT = 100_000
+MOST_STRANDED = 100_000
 """Hits kept in memory at the most while neither the database nor the spool takes them: about 60 MB."""
 SAY_AGAIN_SECONDS = 10.0
+"""How often at the most the log says what is the same for each of many batches."""
 
 
 @dataclass(slots=True)
@@ -220,7 +223,7 @@ class Recorder:
         except Exception as error:
             # Nothing is left to make the promise on but memory; readyz says so.
             self._spool_failure = _why(error)
-            room = STRANDED_LIMIT - len(self._stranded)
+            room = MOST_STRANDED - len(self._stranded)
             self._stranded.extend(hits[:room])
             self._lost += max(0, len(hits) - room)
             if self._may_say("stranded"):

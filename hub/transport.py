@@ -26,6 +26,8 @@ HEAD_PIECE_BYTES = 8 * 1024
 """What is parsed before the head is measured. Of HEAD_BYTES every head is taken, of two pieces more none."""
 
 HEAD_SECONDS = 60.0
+"""What a head may take from its first byte on, or from the connection's beginning: a slow line's time, not a day."""
+
 UNREAD_SECONDS = 60.0
 UNREAD_BYTES = 64 * 1024
 """What a client has to read in each UNREAD_SECONDS of an answer that waits for it, or else all of it."""
@@ -34,6 +36,8 @@ FRAMES_BYTES = 1024
 """What of a WebSocket is read before its frames are counted: 170 of the smallest, which is under 1 ms of work."""
 
 CLOSE_SECONDS = 10.0
+"""How long a client has to answer a WebSocket's close before its connection is cut."""
+
 LAST_SECONDS = 1.0
 """How long a connection that waits for no answer is kept when the server ends: its client may be about to ask."""
 

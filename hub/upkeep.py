@@ -23,10 +23,20 @@ from hub.tracking.datasets import Datasets
 logger = logging.getLogger(__name__)
 
 MACHINE_SECONDS = 2.0
+"""How often descriptors and the clock are looked at: two calls of the system."""
+
 DATASETS_SECONDS = 60.0
+"""How soon what `glimpse data update` fetched is used."""
+
 ADOPT_SECONDS = 30.0
+"""How soon the spool of a process that died is replayed by one that lives."""
+
 USES_SECONDS = 2.0
+"""How often it is written down which credentials were used: together, for each was a commit in a storm."""
+
 LAST_USES_SECONDS = 1.0
+"""How long that may take at the end, which does not hang on it."""
+
 BUS_DOWN_SECONDS = 5.0
 """How often the log is asked for what other processes did while they cannot tell it."""
 

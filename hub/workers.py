@@ -28,7 +28,10 @@ STOP_SECONDS = 28.0
 """How long the workers together have to end; less than the 30 a Heroku-style host gives."""
 
 RETRY_MOST_SECONDS = 30.0
+"""The longest wait before a worker is started anew."""
+
 SOUND_SECONDS = 10.0
+"""A worker that lived for less than this is lost to what may end the next one, too: that one waits longer."""
 
 logger = logging.getLogger(__name__)
 

@@ -288,7 +288,7 @@ async def test_memory_for_hits_is_bounded_and_what_finds_no_room_is_told(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hub.recorder.STRANDED_LIMIT", 2)
+    monkeypatch.setattr("hub.recorder.MOST_STRANDED", 2)
     block(spool_dir)
     async with a_recorder(store, spool_dir) as recorder:
         async with away.held():

@@ -22,7 +22,10 @@ logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 300
 MOST_KEPT = 10_000
+"""Accounts and addresses whose attempts one process remembers: some megabytes, whoever guesses at however many."""
+
 REDIS_SECONDS = 0.5
+"""How long Redis may take for an attempt before this process counts by itself: somebody waits to log in."""
 
 
 class Attempts(Protocol):

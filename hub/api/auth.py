@@ -25,6 +25,8 @@ HTTP_COOKIE = "glimpse"
 """A browser keeps `__Host-` only over https, so that plain http and subdomains cannot plant it."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOUCH_MS = 60_000
+"""How often at the most it is written down that a credential was used: it is shown to the minute."""
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

@@ -27,8 +27,12 @@ from hub.config import ConfigError
 GAP = b""
 """The message that says: others before it may have been lost."""
 
-MAX_DOUBLINGS = 16
+MOST_DOUBLINGS = 16
+"""Of the wait before the next link, which has a bound of its own long before."""
+
 WARNING_SECONDS = 10.0
+"""How often at the most the log says that there is no link."""
+
 WARNING_CHARACTERS = 200
 
 logger = logging.getLogger(__name__)
@@ -182,7 +186,7 @@ class _Supervised:
                 self.linked, self._use_ends = False, None
                 await _close(connection)
             sound = time.monotonic() - began >= self._limits.sound
-            failures = 0 if sound else min(failures + 1, MAX_DOUBLINGS)
+            failures = 0 if sound else min(failures + 1, MOST_DOUBLINGS)
             most = min(self._limits.retry_most, self._limits.retry_least * 2**failures)
             await asyncio.sleep(random.uniform(0, most))
 

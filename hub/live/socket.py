@@ -21,6 +21,8 @@ from hub.store.database import DatabaseAway
 from hub.wire import encode
 
 RETRY_SECONDS = 1.0
+"""How long a listener waits with the log unread after the database was found away."""
+
 GONE = (WebSocketDisconnect, RuntimeError, OSError)
 """What Starlette raises, on the way to a client that has left, according to when that was noticed."""
 

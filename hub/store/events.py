@@ -13,6 +13,8 @@ from hub.store import messages, opens
 from hub.store.database import Change, Database, Row
 
 TRIM_SLICE = 1000
+"""Events deleted in one transaction: some milliseconds, for which hits wait."""
+
 FEW = 50
 """So many events are read in a fraction of a millisecond."""
 
