@@ -35,6 +35,7 @@ from hub.listening import address
 from hub.live.redis_bus import RedisBackend
 from hub.logs import configure_logging
 from hub.model import DAY_MS, now
+from hub.output import put
 from hub.preparation import prepare
 from hub.server import serve as run_server
 from hub.signals import interrupting
@@ -122,7 +123,11 @@ def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> Non
     if not is_mail_address(email) or len(email) > MOST_ADDRESS:
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     _check_name(name)
-    password = _read_password() if password_stdin else _ask_password()
+    try:
+        password = _read_password() if password_stdin else _ask_password()
+        password.encode()
+    except UnicodeError:
+        raise click.UsageError("the password is not in UTF-8") from None
     if problem := password_problem(password):
         raise click.UsageError(f"the password {problem}")
     config = _config()
@@ -239,12 +244,7 @@ def _end(text: str, status: int) -> NoReturn:
     """Say `text` in one line on stderr, without what would change how a terminal looks, and end."""
     line = " ".join(text.split())
     click.echo(f"glimpse: {''.join(each if each.isprintable() else '?' for each in line)}", err=True)
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        # Python would try again as it ends, and say so in its own words (its library reference, "Note on SIGPIPE").
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    put(sys.stdout)
     sys.exit(status)
 
 
@@ -306,23 +306,14 @@ def _check_name(name: str) -> None:
 
 
 def _read_password() -> str:
-    try:
-        password = "" if sys.stdin is None else sys.stdin.readline().rstrip("\r\n")
-        password.encode()
-    except UnicodeError:
-        raise click.UsageError("the password is not in UTF-8") from None
-    return password
+    return "" if sys.stdin is None else sys.stdin.readline().rstrip("\r\n")
 
 
 def _ask_password() -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on: give the password with --password-stdin")
-    try:
-        password, again = getpass.getpass("Password: "), getpass.getpass("Once more: ")
-        password.encode()
-    except UnicodeError:
-        raise click.UsageError("the password is not in UTF-8") from None
-    if password != again:
+    password = getpass.getpass("Password: ")
+    if password != getpass.getpass("Once more: "):
         raise click.UsageError("the two passwords differ")
     return password
 

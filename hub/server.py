@@ -12,7 +12,6 @@ import contextlib
 import gc
 import logging
 import multiprocessing
-import os
 import signal
 import socket
 import sys
@@ -21,7 +20,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, TextIO, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -31,6 +30,7 @@ from hub.config import Config, ConfigError
 from hub.last_resort import LastResort
 from hub.listening import BACKLOG, CannotServe, address, listening
 from hub.logs import configure_logging
+from hub.output import put
 from hub.signals import heeded
 from hub.store.away import DatabaseAway
 from hub.transport import HubHttp, HubState, HubWebSocket
@@ -90,7 +90,7 @@ def serve(
             configure_logging(config)
 
             def announce() -> None:
-                _say(sys.stdout, f"Glimpse is at {address(*listener.getsockname()[:2])}")
+                put(sys.stdout, f"Glimpse is at {address(*listener.getsockname()[:2])}\n")
                 serving()
 
             work = _Work(app_factory, config, listener)
@@ -102,7 +102,7 @@ def serve(
                 raise CannotServe(reason)
             return 0
     except CannotServe as error:
-        _say(sys.stderr, f"glimpse: {' '.join(str(error).split())}")
+        put(sys.stderr, f"glimpse: {' '.join(str(error).split())}\n")
         return 1
     except KeyboardInterrupt:
         return 0
@@ -370,18 +370,3 @@ def _why(told: str) -> str:
     if kind == f"{DatabaseAway.__module__}.{DatabaseAway.__name__}" and "DATABASE_URL" not in message:
         return f"the database that DATABASE_URL names cannot be used: {message}"
     return message if kind.startswith("hub.") and message else f"cannot start: {text}"
-
-
-def _say(stream: TextIO | None, line: str) -> None:
-    """Print `line` if that can be: the stream may be closed, and its disk full or its reader gone."""
-    if stream is None:
-        return
-    try:
-        stream.write(f"{line}\n")
-        stream.flush()
-    except ValueError:
-        return
-    except OSError:
-        # Else Python would try once more as it ends, and end with status 120.
-        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), stream.fileno())

@@ -14,7 +14,7 @@ from tests.servers import ROOT
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     (
-        *("hub", "hub.config", "hub.model", "hub.logs", "hub.log_writer", "hub.machine", "hub.signals"),
+        *("hub", "hub.config", "hub.model", "hub.logs", "hub.log_writer", "hub.machine", "hub.output", "hub.signals"),
         *("hub.store", "hub.live", "hub.api", "hub.tracking"),
     ),
     (
