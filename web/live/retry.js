@@ -1,7 +1,6 @@
 /** Trying again what failed: after a pause that grows, and at once when the network is there again. */
 
-const FIRST_MS = 1_000;
-const LONGEST_MS = 30_000;
+import { backoffCeiling } from "../client.js";
 
 /** @param {() => void} run */
 export function createRetry(run) {
@@ -21,8 +20,8 @@ export function createRetry(run) {
     later(least) {
       clearTimeout(timer);
       // Not all at once, after a restart that met all of them.
-      const pause = Math.min(LONGEST_MS, FIRST_MS * 2 ** tries) * (0.5 + Math.random() / 2);
       tries += 1;
+      const pause = backoffCeiling(tries) * (0.5 + Math.random() / 2);
       timer = setTimeout(now, Math.max(least * 1_000, pause));
     },
     stop() {
