@@ -110,6 +110,8 @@ class Opens:
             repeats = {open_.at for open_ in ours if open_.repeat}
             first, again = _times({*counted} - repeats), _times(repeats)
             new = await tx.fetch(f"DELETE FROM last_seen WHERE {then} RETURNING client", *pixel, first)
+            if not repeats:
+                continue
             left = await tx.fetch(f"SELECT client FROM last_seen WHERE {then}", *pixel, again)
             before: list[int] = []
             if len(left) > len(counted) - len(new):
