@@ -40,6 +40,15 @@ def test_when_the_tab_that_shows_popups_is_closed_another_takes_over(desks: Desk
     assert "The contract" in popup["body"]
 
 
+def assert_leads_again(page: Page, other: Page, sender: Sender) -> None:
+    """The tab is back, and once the other has gone shows the next pop-up."""
+    live(page)
+    other.close()
+    sender.hit(sender.register(subject="The contract"))
+    [popup] = popups(page, 1)
+    assert "The contract" in popup["body"], "and what the other has shown is not shown again"
+
+
 def test_a_tab_that_is_refused_leaves_the_popups_to_another_until_it_is_back(desks: Desks, sender: Sender) -> None:
     page, line = logged_in(desks, sender, "/settings")
     other = desks.tab(page.context, "/settings")
@@ -50,11 +59,7 @@ def test_a_tab_that_is_refused_leaves_the_popups_to_another_until_it_is_back(des
     sender.hit(message)
     assert len(popups(other, 1)) == 1
     again.click()
-    live(page)
-    other.close()
-    sender.hit(sender.register(subject="The contract"))
-    [popup] = popups(page, 1)
-    assert "The contract" in popup["body"], "and what the other has shown is not shown again"
+    assert_leads_again(page, other, sender)
 
 
 def test_a_tab_that_is_cut_off_leaves_the_popups_to_another(desks: Desks, sender: Sender) -> None:
@@ -64,11 +69,7 @@ def test_a_tab_that_is_cut_off_leaves_the_popups_to_another(desks: Desks, sender
     sender.hit(sender.register(subject="The quote"))
     assert len(popups(other, 1)) == 1
     line.mend()
-    live(page)
-    other.close()
-    sender.hit(sender.register(subject="The contract"))
-    [popup] = popups(page, 1)
-    assert "The contract" in popup["body"]
+    assert_leads_again(page, other, sender)
 
 
 def test_several_opens_at_once_are_one_popup(desks: Desks, sender: Sender) -> None:
