@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from hub.model import Message
+from hub.store.database import READERS
 from hub.wire import rfc3339
 from tests.duo import Duo
 from tests.ledger import LONG_AGO
@@ -148,6 +149,7 @@ async def test_clients_that_never_read_are_let_go_and_harm_nobody(duo: Duo) -> N
     closed = await metric(duo.two, "glimpse_socket_closes_total", '{code="4008"}')
     async with AsyncExitStack() as stack, duo.api(duo.two) as api:
         await stack.enter_async_context(listening(healthy))
+        await open_readers(duo, duo.two)
         before = descriptors(duo.two.pid), resident_bytes(duo.two.pid), await metric(duo.two, "glimpse_sockets")
         for way in (upgrade, stream) * NEVER_READERS:
             await stack.enter_async_context(never_reading(duo, *way(duo)))
@@ -170,6 +172,13 @@ async def test_clients_that_never_read_are_let_go_and_harm_nobody(duo: Duo) -> N
         assert await metric(duo.two, "glimpse_queue_bytes") == 0
         await duo.all_heard(start, [healthy])
         assert healthy.codes == []
+
+
+async def open_readers(duo: Duo, hub: HubProcess) -> None:
+    """Have a hub open the connections to its database that it opens as they are needed, and keeps."""
+    async with duo.api(hub) as api:
+        for answer in await asyncio.gather(*(api.get("/opens") for _ in range(4 * READERS))):
+            assert answer.status_code == 200
 
 
 async def sockets(hub: HubProcess, number: float) -> bool:
