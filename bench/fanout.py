@@ -25,7 +25,8 @@ from bench.mixture import first_opens
 from bench.servers import NCHAN, Server
 from bench.sockets import Clients, hub_opening
 from bench.world import Letter, World, a_world, build, slices
-from hub.live.bus import CHANNEL, Notice, Parcel
+from hub.live.bus import CHANNEL, Parcel
+from hub.live.notices import Notice
 from tests.servers import Valkey
 
 NAME = "fanout"

@@ -13,7 +13,8 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from hub.batch import corrected, recorded, taken_back
-from hub.live.bus import Bus, Notice, Revoked
+from hub.live.bus import Bus
+from hub.live.notices import Notice, Revoked
 from hub.model import (
     Clock,
     Crm,

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hub.batch import Batch, Known, is_early
-from hub.live.bus import Bus, Notice
+from hub.live.bus import Bus
+from hub.live.notices import Notice
 from hub.model import Clock, Event, Hit, User
 from hub.store.database import Change, Database, Fetch, Held
 from hub.store.events import Events

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from hub.batch import Known
 from hub.commits import Draft
-from hub.live.bus import Notice
+from hub.live.notices import Notice
 from hub.model import Hit
 
 BATCH = 128

@@ -23,7 +23,8 @@ from pathlib import Path
 from hub.batch import Known
 from hub.commits import Commits, Draft, Measures
 from hub.config import Config
-from hub.live.bus import Bus, Notice
+from hub.live.bus import Bus
+from hub.live.notices import Notice
 from hub.model import DAY_MS, Clock, Hit, Visit, new_id
 from hub.pipeline import BATCH, Pipeline
 from hub.spool import Spool

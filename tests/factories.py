@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from hub.actions import Actions, NewMessage
 from hub.config import Config
-from hub.live.bus import Item, Notice
+from hub.live.notices import Item, Notice
 from hub.model import COUNTABLE, Event, Evidence, Hit, Message, Open, Recipient, User, Visit, new_id
 from hub.recorder import Recorder
 from hub.spool import Spool

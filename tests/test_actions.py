@@ -12,7 +12,7 @@ import pytest
 
 from hub import policy
 from hub.actions import Actions, BeyondTheLog, Claim, NotFound
-from hub.live.bus import Revoked
+from hub.live.notices import Revoked
 from hub.model import Crm, Message, Provider, Settings
 from hub.store.events import Events
 from hub.store.idempotency import KeyReused

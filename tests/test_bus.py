@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from websockets.frames import Frame, Opcode
 
-from hub.live.bus import Bus, Item, Notice, Revoked, text_frame
+from hub.live.bus import Bus
+from hub.live.notices import Item, Notice, Revoked
 from tests.processes import eventually
 
 EVENT = b'{"type":"open.recorded","sequence":"7"}'
@@ -45,14 +45,6 @@ async def bus(listener: Listener) -> AsyncIterator[Bus]:
     await bus.start(listener.deliver, listener.resync)
     yield bus
     await bus.stop()
-
-
-def test_notice_is_framed_once_for_all_sockets() -> None:
-    shown = notice(7)
-    assert shown.frame == b'{"type":"event","event":' + EVENT + b"}"
-    assert shown.sse == b"id: 7\nevent: open.recorded\ndata: " + EVENT + b"\n\n"
-    assert shown.frame is shown.frame
-    assert shown.sse is shown.sse
 
 
 async def test_parcel_comes_back_once_and_in_order(bus: Bus, listener: Listener) -> None:
@@ -103,9 +95,3 @@ async def test_publishing_before_start_and_after_stop_does_not_raise(listener: L
     await bus.stop()
     await bus.publish([notice(2)])
     assert [parcel[0] for parcel in listener.parcels] in ([], [notice(2)])
-
-
-@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
-def test_text_frame_is_as_the_protocol_has_it(length: int) -> None:
-    payload = b"x" * length
-    assert text_frame(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hub.commits import Commits, Draft, Measures
-from hub.live.bus import Notice
+from hub.live.notices import Notice
 from hub.model import Event, Hit, Message
 from hub.store.database import Database, DatabaseAway
 from tests.factories import BASE_URL, T0, Store, a_hit, audit

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.live.bus import Item, Notice, Revoked
 from hub.live.close_codes import CloseCode
 from hub.live.connections import MOST_REPLAYED, Connections, TooManyListeners
 from hub.live.listener import MOST_HELD, Listener
 from hub.live.log_pages import PAGE, LogPages
+from hub.live.notices import Item, Notice, Revoked
 from hub.model import Event, Settings, Stream, User
 from hub.store.database import DatabaseAway
 

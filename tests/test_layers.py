@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.wire", "hub.batch"),
     ("hub.store.*", "hub.spool"),
     (
-        *(f"hub.live.{name}" for name in ("bus", "redis_bus", "log_pages", "listener", "connections")),
+        *(f"hub.live.{name}" for name in ("notices", "bus", "redis_bus", "log_pages", "listener", "connections")),
         *(f"hub.live.{name}" for name in ("allowance", "close_codes", "extension", "frames", "socket")),
     ),
     ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),

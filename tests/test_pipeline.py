@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from hub.batch import Known
 from hub.commits import Draft
-from hub.live.bus import Notice
+from hub.live.notices import Notice
 from hub.model import Hit, Message, Settings, User, new_id
 from hub.pipeline import BATCH, ENOUGH, Pipeline
 from hub.store.database import DatabaseAway

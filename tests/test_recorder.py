@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hub.live.bus import Item
+from hub.live.notices import Item
 from hub.model import DAY_MS, Message
 from hub.spool import Spool
 from hub.store.urls import sqlite_path

@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 
 from hub.config import ConfigError
-from hub.live.bus import CHANNEL, Bus, Item, Notice, Revoked
+from hub.live.bus import CHANNEL, Bus
+from hub.live.notices import Item, Notice, Revoked
 from hub.live.redis_bus import Limits, RedisBackend
 from tests.processes import eventually
 from tests.servers import Valkey

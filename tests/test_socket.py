@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from hub.live.bus import Notice, Run, text_frame
 from hub.live.close_codes import CloseCode
 from hub.live.connections import Connections
 from hub.live.listener import Listener
+from hub.live.notices import Notice, Run, text_frame
 from hub.live.socket import CloseSocket, Socket, Writer
 from hub.store.database import DatabaseAway
 from tests.processes import eventually

@@ -12,16 +12,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import msgspec
 from broadcaster import Broadcast
 from msgspec import Struct
 
-from hub.model import Stream, new_id
-from hub.policy import streamed
+from hub.live.notices import Item
+from hub.model import new_id
 
 if TYPE_CHECKING:
     from hub.live.redis_bus import RedisBackend
@@ -39,92 +38,9 @@ MOST_TRIES = 48
 """How many of them are waited for in vain before the links are made anew: twice as many each time, up to the most."""
 QUIET_TURNS = 10
 """After so many times ASK_SECONDS in which nothing was sent it is seen whether the way there and back is whole."""
-RUN = 32
-"""Events written to a socket at once, about 32 KB; what a slow client then leaves is queued, and bounded."""
 
 logger = logging.getLogger(__name__)
 
-
-class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, dict=True):
-    """An event on its way to its user's sockets: `event` is its JSON, encoded once for all of them.
-
-    `notified` says whether the `notifications` stream carries it; `committed_at` is when its transaction
-    had committed, in milliseconds since the epoch, or 0 for one that was read from the log.
-    """
-
-    user_id: str
-    sequence: int
-    type: str
-    notified: bool
-    event: bytes
-    committed_at: int = 0
-
-    @cached_property
-    def frame(self) -> bytes:
-        """The event as a WebSocket text frame's payload."""
-        return b'{"type":"event","event":' + self.event + b"}"
-
-    @cached_property
-    def socket_frame(self) -> bytes:
-        """The whole WebSocket frame, header and all, for a transport that takes it as it is."""
-        return text_frame(self.frame)
-
-    @cached_property
-    def sse(self) -> bytes:
-        """The event as one server-sent event."""
-        return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.sequence, self.type.encode(), self.event)
-
-
-class Run:
-    """Consecutive events of one user that came together: what is written for all of them is made once."""
-
-    __slots__ = ("_frames", "notices")
-
-    def __init__(self, notices: list[Notice]) -> None:
-        self.notices = notices
-        self._frames: dict[Stream, bytes] = {}
-
-    def frames(self, stream: Stream) -> bytes:
-        """The WebSocket frames of those that a stream carries, one after the other."""
-        if stream not in self._frames:
-            carried = (each.socket_frame for each in self.notices if streamed(each.notified, stream))
-            self._frames[stream] = b"".join(carried)
-        return self._frames[stream]
-
-
-def runs(items: Iterable[Item]) -> Iterator[Run]:
-    """The events among `items` as runs, each user's in order; no run is so long that it floods a socket."""
-    open_: dict[str, list[Notice]] = {}
-    for item in items:
-        if isinstance(item, Notice):
-            notices = open_.get(item.user_id)
-            if notices and item.sequence == notices[-1].sequence + 1 and len(notices) < RUN:
-                notices.append(item)
-                continue
-            if notices:
-                yield Run(notices)
-            open_[item.user_id] = [item]
-    for notices in open_.values():
-        yield Run(notices)
-
-
-def text_frame(payload: bytes) -> bytes:
-    """`payload`, text in UTF-8, as one unmasked WebSocket frame (RFC 6455, 5.2)."""
-    length = len(payload)
-    if length < 126:
-        return b"\x81%c%b" % (length, payload)
-    if length < 65_536:
-        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
-
-
-class Revoked(Struct, frozen=True, tag_field="kind", tag="r", array_like=True):
-    """The end of a credential ("token:ID", "session:ID"): sockets opened with it are to be closed."""
-
-    credential: str
-
-
-Item: TypeAlias = Notice | Revoked
 Deliver: TypeAlias = Callable[[Sequence[Item]], None]
 Resync: TypeAlias = Callable[[], None]
 Wants: TypeAlias = Callable[[str], bool]

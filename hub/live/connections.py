@@ -14,10 +14,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from hub.live.bus import Item, Notice, Revoked, runs
 from hub.live.close_codes import CloseCode
 from hub.live.listener import Listener
 from hub.live.log_pages import PAGE, LogPages
+from hub.live.notices import Item, Notice, Revoked, runs
 from hub.model import Clock, Stream, User
 from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway

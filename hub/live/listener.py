@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hub import policy
-from hub.live.bus import Notice, Run
 from hub.live.close_codes import CloseCode
+from hub.live.notices import Notice, Run
 from hub.model import Stream
 
 MOST_HELD = 1000

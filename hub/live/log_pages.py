@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hub import policy
-from hub.live.bus import Notice
+from hub.live.notices import Notice
 from hub.model import Settings, User
 from hub.store.events import Events
 from hub.wire import Renderer

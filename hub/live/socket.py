@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hub.live.bus import text_frame
 from hub.live.close_codes import CloseCode
 from hub.live.connections import Connections
 from hub.live.extension import drop, extension
 from hub.live.frames import Heartbeat
 from hub.live.listener import Listener
+from hub.live.notices import text_frame
 from hub.store.database import DatabaseAway
 from hub.wire import encode
 
