@@ -7,12 +7,11 @@ import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
 import { createReadings, oneAtATime } from "../live/readings.js";
 import { createHistoryNote } from "../parts/history-note.js";
-import { createOpenRows } from "../parts/open-row.js";
+import { createOpensList } from "../parts/opens-list.js";
 import { createPictures } from "../parts/pictures.js";
 import { createReaders } from "../parts/readers.js";
 import { createSpeaker } from "../parts/speaker.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
-import { createSwitch } from "../parts/switch.js";
 
 const PAGE = 100;
 
@@ -22,7 +21,6 @@ const PAGE = 100;
 /** @param {import("../desk.js").Desk} desk */
 export function createHistory(desk) {
   const { texts, format, words, api, live, book, toasts } = desk;
-  const openRow = createOpenRows({ texts, format, words, withMessage: false });
   const readers = createReaders({ texts, format, words });
   const pictures = createPictures({ texts, format, words });
   const note = createHistoryNote({ texts, format, words, toasts, onSent: markSent });
@@ -36,10 +34,6 @@ export function createHistory(desk) {
   let told = 0;
   /** How many of the newest opens were asked for. */
   let wanted = PAGE;
-  /** @type {Set<string>} the ids of what was taken back while we looked */
-  const taken = new Set();
-  /** @type {Map<string, { open: Open, row: import("../parts/open-row.js").OpenRow }>} the rows in the list */
-  const rows = new Map();
   /** @type {string | null} */
   let next = null;
   let machines = false;
@@ -72,29 +66,22 @@ export function createHistory(desk) {
       foot,
     ),
   );
-  const toggle = createSwitch({
-    id: "history-machines",
-    label: texts.history.machines,
-    checked: machines,
-    onChange: setMachines,
-  });
   // What can be pressed stays the same element while everything around it is drawn anew, and nothing moves while it is pressed.
   let pressed = false;
   let isDue = false;
-  const list = h("ol", { class: "opens", role: "list" });
-  const none = h("p", { class: "hint" }, texts.history.none);
-  const older = h("button", { class: "button is-wide", type: "button", onclick: more }, texts.history.more);
   const picture = h("div", { class: "history-picture" });
   const places = h("div", {});
   const columns = h("div", { class: "history-columns" }, readers.element, places);
-  const every = h(
-    "section",
-    { class: "history-every" },
-    h("div", { class: "history-every-head" }, h("h3", {}, texts.history.everyOpen), toggle.element),
-    list,
-    none,
-    older,
-  );
+  const list = createOpensList({
+    texts,
+    format,
+    words,
+    book,
+    onMachines: setMachines,
+    onMore: more,
+    // Whoever pressed it goes on from where they are.
+    onLast: () => content.focus({ preventScroll: true }),
+  });
 
   content.addEventListener("pointerdown", () => (pressed = true));
   for (const type of ["pointerup", "pointercancel"]) {
@@ -150,14 +137,14 @@ export function createHistory(desk) {
   function setMachines(value) {
     machines = value;
     wanted = PAGE;
-    toggle.set(value);
+    list.setMachines(value);
     return load();
   }
 
   async function load() {
     const id = shown;
     if (!id) return;
-    older.ariaBusy = null;
+    list.setBusy(false);
     const since = book.heard;
     await readings.begin(async (counts) => {
       let [whole, page] = await Promise.all([api.message(id), fetchPage(id)]);
@@ -245,42 +232,9 @@ export function createHistory(desk) {
     readers.show(message);
     places.hidden = !counted.length;
     fill(places, pictures.places(counted, !next));
-    drawEvery(message);
-    if (picture.parentElement !== content) fill(content, note.element, picture, columns, every);
-  }
-
-  /** @param {Message} of */
-  function drawEvery({ id, tracked }) {
-    every.hidden = !tracked;
-    const there = new Set(opens.map((open) => open.id));
-    for (const [openId, { row }] of rows) {
-      if (there.has(openId)) continue;
-      row.element.remove();
-      rows.delete(openId);
-    }
-    /** @type {Element | null} */
-    let place = list.firstElementChild;
-    for (const open of opens) {
-      const { element } = rowOf(open, id);
-      if (element === place) place = place.nextElementSibling;
-      else list.insertBefore(element, place);
-    }
-    list.hidden = !opens.length;
-    none.hidden = opens.length > 0;
-    // Whoever pressed it goes on from where they are.
-    if (!next && older === document.activeElement) content.focus({ preventScroll: true });
-    older.hidden = !next;
-  }
-
-  /** The row of an open, which shows it as it is now. @param {Open} open @param {string} id the message's */
-  function rowOf(open, id) {
-    let known = rows.get(open.id);
-    if (known?.open === open) return known.row;
-    const brief = book.peek(id);
-    known = { open, row: known?.row ?? openRow(open, brief) };
-    known.row.update(open, brief, taken.has(open.id));
-    rows.set(open.id, known);
-    return known.row;
+    list.element.hidden = !message.tracked;
+    list.show(opens, next !== null);
+    if (picture.parentElement !== content) fill(content, note.element, picture, columns, list.element);
   }
 
   /** @param {Message} draft */
@@ -304,7 +258,7 @@ export function createHistory(desk) {
     // What is on its way reads as far as that, or does so already.
     if (readings.going) return;
     const cursor = next;
-    older.ariaBusy = "true";
+    list.setBusy(true);
     await readings.extend(async (counts) => {
       const page = await fetchPage(id, cursor);
       if (!counts()) return;
@@ -312,7 +266,7 @@ export function createHistory(desk) {
       next = page.next;
       draw();
     }, toasts.fail);
-    older.ariaBusy = null;
+    list.setBusy(false);
   }
 
   /** Put an open where its id, which is its time, belongs; one beyond what is shown comes with its page. @param {Open} open */
@@ -340,7 +294,7 @@ export function createHistory(desk) {
   live.on("corrected", readings.after(({ open, message: brief, was }) => {
     if (brief.id !== shown) return;
     const there = opens.find(({ id }) => id === open.id);
-    if (there?.counted && !open.counted && was) taken.add(open.id);
+    if (there?.counted && !open.counted && was) list.takeBack(open.id);
     opens = opens.map((one) => (one.id === open.id ? open : one));
     if (open.counted || machines) put(open);
     void refresh();
