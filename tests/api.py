@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -36,12 +35,12 @@ from hub.store.events import Events
 from hub.store.users import Users
 from hub.transport import HubHttp, HubState, HubWebSocket
 from tests.documents import assert_told, check_answer
+from tests.hub_process import weak_hash
 from tests.processes import PATIENCE_SECONDS
 from tests.servers import Postgres, eventually
 
 PASSWORD = "correct horse battery"
-PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-"""As weak as argon2 allows, so that a log-in takes no time; the hub's own hashes are tried by themselves."""
+PASSWORD_HASH = weak_hash(PASSWORD)
 
 LONG_AGO = "2024-05-01T12:00:00Z"
 """When the messages here were sent: long ago, so that a hit is nobody's delivery."""

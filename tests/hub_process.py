@@ -14,13 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias, TypeVar, cast
 
+from argon2 import PasswordHasher
+
 from hub import accounts
+from hub.model import now
 from hub.store.database import Database
+from hub.store.users import Users
 from tests.processes import PATIENCE_SECONDS, free_port, start_process, wait_until
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+weak_hash: Callable[[str], str] = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash
+"""As weak as argon2 allows, so that a log-in takes no time; the hub's own hashes are tried by themselves."""
 
 
 class HubProcess:
@@ -132,9 +139,9 @@ class HubProcess:
         )
 
     def add_user(self, email: str, name: str, password: str, admin: bool = False) -> None:
-        """Make an account, as the command line does; a process of its own for each would take minutes in all."""
-        role = "admin" if admin else "user"
-        self._in_database(lambda database: accounts.add_user(database, email, name, role, password))
+        """Make an account, as the command line does but for its weak hash: processes and log-ins would take minutes."""
+        role, kept = "admin" if admin else "user", weak_hash(password)
+        self._in_database(lambda database: Users(database).add(email, name, role, kept, now()))
 
     def create_token(self, email: str, name: str = "test") -> str:
         """A new API token of the account `email`, as from the command line."""
