@@ -8,12 +8,12 @@ Security Policy had to stop.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from tests.browser.people import BOSTON, LYON, PASSWORD, Sender, new_sender
 from tests.mmdb import city, write_mmdb
@@ -60,12 +60,17 @@ AN_HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="package")
-def browser(chromium: str) -> Iterator[Browser]:
-    """One Chromium for all of these tests."""
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright, headless_chromium: str) -> Iterator[Browser]:
+    """One Chromium for all of these tests."""
+    with launched(playwright, headless_chromium) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="package")
@@ -110,6 +115,13 @@ def sender(shared_hub: HubProcess, new_account: Callable[[HubProcess], Sender]) 
 def stranger(shared_hub: HubProcess, new_account: Callable[[HubProcess], Sender]) -> Sender:
     """Another account on the shared hub."""
     return new_account(shared_hub)
+
+
+@contextmanager
+def launched(playwright: Playwright, program: str) -> Iterator[Browser]:
+    """A browser."""
+    with playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"]) as browser:
+        yield browser
 
 
 class Desks:

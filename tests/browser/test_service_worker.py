@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, expect
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
 
-from tests.browser.conftest import Desks, live, log_in
+from tests.browser.conftest import Desks, launched, live, log_in
 from tests.browser.people import Sender
 from tests.browser.test_readings import Held
 from tests.processes import wait_until
@@ -44,6 +46,13 @@ CLICK = """async () => {
     await Promise.allSettled(done);
     return opened;
 }"""
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    """The whole Chromium: without it a service worker shows nothing."""
+    with launched(playwright, chromium) as browser:
+        yield browser
 
 
 def phone(desks: Desks, sender: Sender) -> BrowserContext:
