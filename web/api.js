@@ -85,9 +85,9 @@ export function createApi({ onSignedOut }) {
     try {
       response = await fetch(`/api/v1${path}`, {
         method,
-        headers: body === undefined ? {} : { "Content-Type": "application/json" },
         body: body === undefined ? undefined : JSON.stringify(body),
         ...init,
+        headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...init?.headers },
         signal: patient(init?.signal),
       });
       const sent = Date.parse(response.headers.get("Date") ?? "");
@@ -117,8 +117,12 @@ export function createApi({ onSignedOut }) {
     changeMe: (change) => call("PATCH", "/me", change),
     /** @param {{ realtime_notifications: boolean }} settings */
     changeSettings: (settings) => call("PATCH", "/settings", settings),
-    /** @param {object} message @returns {Promise<Message>} */
-    register: (message) => call("POST", "/messages", message),
+    /**
+     * @param {object} message
+     * @param {string} key of this message: what is asked again with it, because no answer came, is registered once
+     * @returns {Promise<Message>}
+     */
+    register: (message, key) => call("POST", "/messages", message, { headers: { "Idempotency-Key": key } }),
     /** @param {Record<string, any>} query @param {AbortSignal} [signal] @returns {Promise<Page<Message>>} */
     messages: (query, signal) => call("GET", `/messages${queryString(query)}`, undefined, { signal }),
     /** @param {string} id @returns {Promise<Message>} */

@@ -56,6 +56,23 @@ def send_mail(page: Page, sender: Sender) -> dict[str, Any]:
     return whole
 
 
+def test_a_mail_whose_answer_was_lost_is_added_once(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    page.route("**/api/v1/messages", lambda route: (route.fetch(), route.abort()), times=1)
+    page.get_by_label("Subject").fill("My mail")
+    page.get_by_role("textbox", name="To", exact=True).fill("me@example.com")
+    page.get_by_role("button", name="Make the snippet").click()
+    expect(page.locator(".toast")).to_contain_text("cannot be reached")
+    first = make_snippet(page, "My mail")
+    [message] = sender.get("/messages")["items"]
+    assert message["pixels"][0]["html"] == first
+    page.get_by_role("button", name="I have sent it").click()
+    sender.hit(sender.get(f"/messages/{message['id']}"))
+    page.get_by_role("button", name="Add tracking to another mail").click()
+    assert make_snippet(page, "My mail") != first, "the same again, on purpose"
+    assert len(sender.get("/messages")["items"]) == 2
+
+
 def test_an_open_that_is_taken_back_is_waited_for_again(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/try")
     message = send_mail(page, sender)

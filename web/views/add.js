@@ -41,6 +41,8 @@ export function createAdd(desk) {
   /** @type {Message | undefined} */
   let message;
   let isSent = false;
+  /** What was asked for last and is not answered yet, and the key by which the hub knows it. @type {{ said: string, key: string } | undefined} */
+  let asked;
   /** @type {Map<string, Open>} its opens that count, of which the first is shown */
   const counted = new Map();
 
@@ -90,11 +92,11 @@ export function createAdd(desk) {
       toField.say(bad ? say.badAddress(bad.address) : say.noAddress);
       return to.focus();
     }
-    message = await api.register({
-      subject: subject.value.trim(),
-      recipients,
-      sent_at: null,
-    });
+    const draft = { subject: subject.value.trim(), recipients, sent_at: null };
+    const said = JSON.stringify(draft);
+    if (asked?.said !== said) asked = { said, key: crypto.getRandomValues(new Uint32Array(4)).join("-") };
+    message = await api.register(draft, asked.key);
+    asked = undefined;
     drawSteps(message);
   }
 
