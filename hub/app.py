@@ -40,7 +40,7 @@ from hub.live.connections import Connections
 from hub.live.log_pages import LogPages
 from hub.live.redis_bus import RedisBackend, connection_options
 from hub.live.sse import Streams
-from hub.live.websocket import Sockets
+from hub.live.websocket import Sockets, refuse_without_upgrade
 from hub.model import now
 from hub.preparation import Preparation
 from hub.recorder import Recorder
@@ -204,6 +204,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
                     ),
                     Route("/stream", Streams(auth, connections, config).stream),
                     WebSocketRoute("/ws", sockets),
+                    Route("/ws", refuse_without_upgrade),
                     Route("/openapi.json", Document(openapi.document()).get),
                     Route("/asyncapi.json", Document(asyncapi.document()).get),
                 ],

@@ -75,7 +75,9 @@ async def test_static_file_with_another_method_is_a_405_problem(hub: Hub) -> Non
 
 
 async def test_websocket_address_without_an_upgrade_is_a_problem(sender: Sender) -> None:
-    assert_problem(await sender.http.get("/ws"), 404)
+    answer = await sender.http.get("/ws")
+    assert_problem(answer, 426)
+    assert (answer.headers["connection"], answer.headers["upgrade"]) == ("upgrade", "websocket")
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
                 "headers": {"Sec-WebSocket-Protocol": {"schema": header["schema"]}},
             },
             "403": problems["403"],
-            "404": {**problems["404"], "description": "A request that asks for no WebSocket"},
+            "426": {**problems["400"], "description": "A request that asks for no WebSocket"},
             "503": {**problems["503"], "description": "The database is away or the server is going down; try again"},
         },
     }

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 SOCKET_PATH = "/api/v1/ws"
 SUBPROTOCOL = "glimpse.v1"
+UPGRADE = {"connection": "upgrade", "upgrade": "websocket"}
 LEFT = 1005
 """No code at all (RFC 6455, 7.1.5): what is counted for a client that left."""
 
@@ -208,6 +211,14 @@ class Sockets:
         except DatabaseAway:
             return Error("unavailable", "the database is away; say it again in a moment")
         return None
+
+
+async def refuse_without_upgrade(_request: Request) -> Response:
+    """What a request that asks for no WebSocket hears at its address (RFC 9110, 15.5.22): mostly one that did, and came
+    through a proxy that does not pass it on.
+    """
+    detail = "There is a WebSocket at this address: ask for an upgrade, and have each proxy before the hub pass it on."
+    return Problem(426, "upgrade-required", detail, headers=UPGRADE).response()
 
 
 def _connected(user: User, recovered: bool, heartbeat: float) -> Connected:
