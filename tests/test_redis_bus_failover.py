@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
 
 from hub.live.bus import Bus
 from tests.processes import eventually
@@ -62,3 +63,19 @@ async def test_process_that_has_nothing_to_send_is_healed_too(
     two = await start(successor.url)
     await one.commit(1)
     await eventually(lambda: two.got(1))
+
+
+async def test_process_that_is_quiet_asks_for_its_own_parcels_again_and_again(
+    valkey: Valkey, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.live.bus.ASK_SECONDS", 0.01)
+    one = await start(valkey.url)
+    await has_links(one.bus, 1)
+
+    def published() -> int:
+        with Redis.from_url(valkey.url) as redis:
+            calls: int = redis.info("commandstats").get("cmdstat_publish", {}).get("calls", 0)
+            return calls
+
+    before = published()
+    await eventually(lambda: published() >= before + 3)

@@ -30,14 +30,14 @@ CHANNEL = "glimpse:v1"
 
 FAILURE_LOG_SECONDS = 10.0
 BACK_SECONDS = 0.25
-"""How long a parcel may take there and back until it is handed over here without that. The way takes a millisecond."""
+"""A parcel that is not back after so long is handed over here all the same. Most are back after a millisecond."""
 ASK_SECONDS = 1.0
 """How often a bus that has fallen silent is asked for a parcel of its own."""
 TRIES = 3
 MOST_TRIES = 48
-"""How many of them are waited for in vain before the links are made anew: twice as many each time, up to the most."""
+"""After so many parcels in vain the links are made anew: TRIES at first, then twice as many, up to MOST_TRIES."""
 QUIET_TURNS = 10
-"""After so many times ASK_SECONDS in which nothing was sent it is seen whether the way there and back is whole."""
+"""Each time so many turns of ASK_SECONDS pass in which nothing was sent, a parcel is sent to see that it comes back."""
 
 logger = logging.getLogger(__name__)
 
@@ -178,6 +178,7 @@ class Bus:
                 quiet = quiet + 1 if self._number == number else 0
                 if quiet == QUIET_TURNS:
                     await self._publish(())
+                    quiet = 0
                 number = self._number
             elif asked < most:
                 asked += 1
