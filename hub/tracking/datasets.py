@@ -187,12 +187,13 @@ class Datasets:
     def reload_if_changed(self) -> bool:
         """Take up files that have changed. Reads for up to a second: call it in a thread.
 
-        A file that cannot be read any more leaves what was loaded in place. Says whether it changed anything.
+        A file that cannot be read any more leaves what was loaded in place. Returns whether another is in use now.
         """
-        if self._seen() == self._loaded.seen:
+        before = self._loaded
+        if self._seen() == before.seen:
             return False
-        self._loaded = self._read(self._loaded)
-        return True
+        self._loaded = self._read(before)
+        return self._loaded.relay is not before.relay or self._loaded.places is not before.places
 
     def _seen(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in (self._relay_path, self._places_path))
