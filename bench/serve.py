@@ -31,11 +31,12 @@ def main() -> int:
     config = replace(
         Config.from_environ(),
         port=asked.port,
+        workers=asked.workers,
         max_sockets_per_user=asked.sockets_per_user,
         sweep_seconds=asked.sweep_seconds,
     )
     application = create_bare if asked.what == "bare" else create_app
-    return serve(application, config, host="127.0.0.1", port=asked.port, workers=asked.workers)
+    return serve(application, config, host="127.0.0.1")
 
 
 if __name__ == "__main__":

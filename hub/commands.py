@@ -283,7 +283,7 @@ def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
             raise DatabaseAway(why_not_opened(config.database_url, error)) from None
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
         raise ConfigError(f"{reason}; set it to a folder that can") from None
-    return run_server(create_app, config, host=host, port=config.port, workers=config.workers, serving=serving)
+    return run_server(create_app, config, host=host, serving=serving)
 
 
 async def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:

@@ -66,27 +66,25 @@ def serve(
     config: Config,
     *,
     host: str,
-    port: int,
-    workers: int,
     serving: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP; returns the exit status, 0 then and 1 if it could not start.
 
-    `app_factory` makes the ASGI application from `config`; with several `workers` each makes its own, so
+    `app_factory` makes the ASGI application from `config`; of several workers each makes its own, so
     it must be importable by name. If the application has `state.drain`, a coroutine function, it is called
     with the seconds over which to close its sockets and streams; until it returns, and for the rest of the
     process, it should refuse new ones. If it has `state.failed`, a future, and that is done, the server ends in
-    order and the future's text is why it could not start. `port` 0 takes a free one. `serving` is called once it
+    order and the future's text is why it could not start. Port 0 takes a free one. `serving` is called once it
     serves. Raises `ConfigError` if several workers would not hear of each other. Why it could not start is said on
     stderr.
     """
-    if workers > 1 and config.redis_url is None:
+    if config.workers > 1 and config.redis_url is None:
         raise ConfigError(
-            f"{workers} processes (--workers or WEB_CONCURRENCY) need REDIS_URL to hear of each other: "
+            f"{config.workers} processes (--workers or WEB_CONCURRENCY) need REDIS_URL to hear of each other: "
             "set it, or serve with one"
         )
     try:
-        with listening(host, port) as listener:
+        with listening(host, config.port) as listener:
             configure_logging(config)
 
             def announce() -> None:
@@ -94,10 +92,10 @@ def serve(
                 serving()
 
             work = _Work(app_factory, config, listener)
-            if workers == 1:
+            if config.workers == 1:
                 return work.run(announce)
             # Held open here, the port would take connections that no worker answers any more.
-            reason = Supervisor(workers, work, announce, listener.close).run()
+            reason = Supervisor(config.workers, work, announce, listener.close).run()
             if reason is not None:
                 raise CannotServe(reason)
             return 0

@@ -180,5 +180,11 @@ KINDS = {each.__name__: each for each in (good, stuck, hasty, busy, misconfigure
 if __name__ == "__main__":
     kind, workers, port = sys.argv[1:]
     drain_seconds = SHORT_DRAIN_SECONDS if kind == "hasty" else DRAIN_SECONDS
-    config = Config(drain_seconds=drain_seconds, log_level="debug", redis_url="redis://127.0.0.1/0")
-    sys.exit(serve(KINDS[kind], config, host="127.0.0.1", port=int(port), workers=int(workers)))
+    config = Config(
+        port=int(port),
+        workers=int(workers),
+        drain_seconds=drain_seconds,
+        log_level="debug",
+        redis_url="redis://127.0.0.1/0",
+    )
+    sys.exit(serve(KINDS[kind], config, host="127.0.0.1"))

@@ -26,7 +26,7 @@ class Frozen(Site):
         time.sleep(1000)
 
 hub.server.END_SECONDS = 0.1
-sys.exit(hub.server.serve(lambda _: Frozen().app(), Config(), host="127.0.0.1", port=0, workers=1))
+sys.exit(hub.server.serve(lambda _: Frozen().app(), Config(port=0), host="127.0.0.1"))
 """
 
 

@@ -256,13 +256,13 @@ def test_port_that_cannot_be_had_is_told_in_one_line(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert serve(make_nothing, Config(), host=host, port=port, workers=1) == 1  # type: ignore[arg-type]
+        assert serve(make_nothing, Config(port=port), host=host) == 1  # type: ignore[arg-type]
     assert capsys.readouterr() == ("", reason.format(port=port))
 
 
 def test_several_workers_on_an_in_process_bus_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^2 processes \(--workers or WEB_CONCURRENCY\) need REDIS_URL"):
-        serve(make_nothing, Config(), host="127.0.0.1", port=0, workers=2)  # type: ignore[arg-type]
+        serve(make_nothing, Config(port=0, workers=2), host="127.0.0.1")  # type: ignore[arg-type]
 
 
 def test_worker_that_dies_is_replaced(start: Start) -> None:

@@ -24,7 +24,7 @@ class Defect(io.StringIO):
         raise RuntimeError("as if")
 
 sys.stdout = Defect()
-serve(served.good, Config(redis_url="redis://127.0.0.1/0"), host="127.0.0.1", port=0, workers=2)
+serve(served.good, Config(port=0, workers=2, redis_url="redis://127.0.0.1/0"), host="127.0.0.1")
 """
 
 
