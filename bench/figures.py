@@ -41,12 +41,16 @@ class Figure:
     note: str = ""
 
     @property
+    def reached(self) -> float:
+        """What is held against the goal."""
+        return self.value if self.ratio is None else self.ratio
+
+    @property
     def met(self) -> bool | None:
         """Whether the goal is met; None if there is none."""
         if self.goal is None:
             return None
-        reached = self.value if self.ratio is None else self.ratio
-        return reached >= self.goal if self.bound == "at least" else reached <= self.goal
+        return self.reached >= self.goal if self.bound == "at least" else self.reached <= self.goal
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from hub.store.migrate import head
 from tests.absence import Lock
 from tests.factories import Store, open_store
 from tests.faults import FaultyHub
-from tests.faulty import points
+from tests.faulty import COMMITTING, ONCE, REPLAYING, SPOOLING
 from tests.follower import Follower, a_follower
 from tests.ledger import SECRET, Ledger, a_ledger, asking
 from tests.plugins import listening
@@ -57,7 +57,7 @@ def upgrade() -> None:
     op.execute("UPDATE messages SET hits = hits - 1000")
     op.drop_table("mark_{revision}")
 '''
-STATEMENTS = 7
+STATEMENTS = MIGRATION.count("op.")
 
 
 @dataclass
@@ -134,15 +134,14 @@ async def while_starting(world: World) -> None:
 
 
 async def at_a_point(world: World) -> None:
-    point = world.chance.choice(points())
+    point = world.chance.choice((*COMMITTING, *SPOOLING, *REPLAYING))
     world.kills[point] += 1
     world.hub.kill()
-    in_replay = "replay" in point or "removed" in point
-    await world.start(crash=point, nth=1 if in_replay or "name" in point else world.chance.randrange(1, NTH))
+    await world.start(crash=point, nth=1 if point in ONCE else world.chance.randrange(1, NTH))
     world.hub.set("armed")
-    if in_replay or "spool" in point:
+    if point in SPOOLING + REPLAYING:
         world.hub.set("away")
-        if in_replay:
+        if point in REPLAYING:
             await world.some_hits()
             (world.hub.faults / "away").unlink()
     await eventually(world.hub.crashed, 60, f"killed {point}")

@@ -15,10 +15,9 @@ MOST = 2.0
 def share(figure: Figure) -> float:
     """How much of the goal is reached: 1.0 is the goal, more is better whichever way the goal is bound."""
     assert figure.goal is not None
-    reached = figure.value if figure.ratio is None else figure.ratio
     if figure.bound == "at least":
-        return reached / figure.goal
-    return figure.goal / reached if reached else MOST
+        return figure.reached / figure.goal
+    return figure.goal / figure.reached if figure.reached else MOST
 
 
 def svg(figures: list[Figure], title: str) -> str:

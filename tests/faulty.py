@@ -42,7 +42,7 @@ READ_ONLY = OSError(errno.EROFS, os.strerror(errno.EROFS))
 ANSWERS_LEAVE_SECONDS = 0.05
 SENT_SECONDS = 0.001
 
-When = Literal["before", "after", "sent"]
+When = Literal["before", "after", "sent", "answered", "torn"]
 Whether = Callable[..., bool]
 
 
@@ -70,9 +70,9 @@ POINTS: dict[str, tuple[Any, str, When, Whether]] = {
     "in the middle of a batch": (Batch, "events", "before", always),
     "as a batch's one statement is sent": (Held, "change_if", "sent", always),
     "after a commit, before its answers": (Commits, "commit", "after", always),
-    "after the answers, before they are published": (Bus, "publish", "before", of_something),
+    "after the answers, before they are published": (Bus, "publish", "answered", of_something),
     "before a spool segment has its name for good": (os, "fsync", "before", of_a_folder),
-    "in the middle of a spool record": (Spool, "_write", "before", always),
+    "in the middle of a spool record": (Spool, "_write", "torn", always),
     "after the spool's write, before its fsync": (os, "fsync", "before", of_a_file),
     "after the spool's fsync, before its answers": (Spool, "append", "after", always),
     "before a replay's commit": (Held, "change", "after", always),
@@ -82,10 +82,27 @@ POINTS: dict[str, tuple[Any, str, When, Whether]] = {
     "before a migration's commit": (alembic.command, "upgrade", "after", always),
 }
 
+COMMITTING = (
+    "as a batch's one statement is sent",
+    "in the middle of a batch",
+    "after a commit, before its answers",
+    "after the answers, before they are published",
+)
+SPOOLING = (
+    "before a spool segment has its name for good",
+    "in the middle of a spool record",
+    "after the spool's write, before its fsync",
+    "after the spool's fsync, before its answers",
+)
+REPLAYING = (
+    "before a replay's commit",
+    "after a replay's commit, before its segment is removed",
+    "after a segment is removed",
+)
+"""Those of `POINTS` that a running hub reaches, by what it is doing."""
 
-def points() -> list[str]:
-    """The points that a running hub reaches."""
-    return [each for each in POINTS if "migration" not in each]
+ONCE = (SPOOLING[0], *REPLAYING)
+"""What happens too seldom to wait for the tenth time."""
 
 
 class Crash:
@@ -98,14 +115,16 @@ class Crash:
         self._synced: dict[int, int] = {}
         self._named: set[str] = set()
         owner, name, when, whether = POINTS[point]
-        if point == "in the middle of a spool record":
-            around(owner, name, before=self._tear)
-        elif point == "as a batch's one statement is sent":
-            around(owner, name, before=self._kill_when_sent, whether=whether)
-        elif point == "after the answers, before they are published":
-            around(owner, name, before=self._kill_when_answered, whether=whether)
+        if when == "after":
+            around(owner, name, after=self._kill, whether=whether)
         else:
-            around(owner, name, whether=whether, **{when: self._kill})
+            before: dict[When, Callable[..., Any]] = {
+                "before": self._kill,
+                "sent": self._kill_when_sent,
+                "answered": self._kill_when_answered,
+                "torn": self._tear,
+            }
+            around(owner, name, before=before[when], whether=whether)
         around(os, "fsync", after=self._remember)
 
     def _remember(self, descriptor: int) -> None:

@@ -22,7 +22,8 @@ from tests.servers import HubProcess
 
 SECRET = "a secret that the tests and the hub share"
 LEDGER_KEYS = Keys(SECRET)
-ANSWER_SECONDS = 30.0
+ROUTER_SECONDS = 30.0
+"""A Heroku-style router gives up an answer whose first byte takes longer."""
 RECIPIENTS = 500
 LONG_AGO = 1_700_000_000_000
 """When the messages were sent, in milliseconds: a hit now is nobody's delivery."""
@@ -59,21 +60,22 @@ class Ledger:
                 continue
             try:
                 while not self.ended:
-                    await self._hit(reader, writer)
+                    await self.hit(self.pixel(), reader, writer)
             except (OSError, asyncio.IncompleteReadError):
                 pass
             finally:
                 writer.transport.abort()
 
-    async def _hit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pixel = self.pixel()
+    async def hit(self, pixel: Pixel, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Ask for a pixel and enter what became of it. Returns whether the server keeps the connection."""
         self.uncertain.add(pixel)
         began = time.monotonic()
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await get(reader, writer, f"/o/{LEDGER_KEYS.sign(*pixel)}.gif")
+        async with asyncio.timeout(ROUTER_SECONDS):
+            kept = await get(reader, writer, f"/o/{LEDGER_KEYS.sign(*pixel)}.gif")
         self.slowest = max(self.slowest, time.monotonic() - began)
         self.uncertain.discard(pixel)
         self.answered.add(pixel)
+        return kept
 
     async def check(self, database: Database) -> None:
         """Compare with the database, and the database with itself. Raises AssertionError."""

@@ -21,12 +21,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
 from tests.documents import assert_told
-from tests.ledger import LEDGER_KEYS, Ledger, Pixel, get
+from tests.ledger import Ledger, Pixel
 from tests.processes import PATIENCE_SECONDS, eventually
 from tests.servers import HubProcess
-
-ROUTER_SECONDS = 30.0
-"""A Heroku-style router gives up an answer whose first byte takes longer."""
 
 FOR_GOOD = 4400
 """Close codes from here on say not to come back without a change."""
@@ -149,13 +146,7 @@ async def reading(
             try:
                 while kept and not reader.at_eof() and not ended.is_set():
                     pixel = ledger.pixel()
-                    ledger.uncertain.add(pixel)
-                    began = time.monotonic()
-                    async with asyncio.timeout(ROUTER_SECONDS):
-                        kept = await get(reader, writer, f"/o/{LEDGER_KEYS.sign(*pixel)}.gif")
-                    ledger.slowest = max(ledger.slowest, time.monotonic() - began)
-                    ledger.uncertain.discard(pixel)
-                    ledger.answered.add(pixel)
+                    kept = await ledger.hit(pixel, reader, writer)
                     pixel = None
                     # How long a reader looks at one mail before the next.
                     await asyncio.sleep(random.uniform(0.5, 1.5) * pause)

@@ -7,30 +7,11 @@ from contextlib import AsyncExitStack
 
 from tests.factories import Store
 from tests.faults import FaultyHub
+from tests.faulty import COMMITTING, ONCE, REPLAYING, SPOOLING
 from tests.follower import a_follower
 from tests.ledger import a_ledger, asking
 from tests.plugins import listening
 from tests.processes import eventually
-
-COMMITTING = (
-    "as a batch's one statement is sent",
-    "in the middle of a batch",
-    "after a commit, before its answers",
-    "after the answers, before they are published",
-)
-SPOOLING = (
-    "before a spool segment has its name for good",
-    "in the middle of a spool record",
-    "after the spool's write, before its fsync",
-    "after the spool's fsync, before its answers",
-)
-REPLAYING = (
-    "before a replay's commit",
-    "after a replay's commit, before its segment is removed",
-    "after a segment is removed",
-)
-ONCE = (SPOOLING[0], *REPLAYING)
-"""What happens too seldom to wait for the tenth time."""
 
 SOME = 30
 

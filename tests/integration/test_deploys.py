@@ -17,7 +17,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.duo import Duo
-from tests.plugins import ROUTER_SECONDS, listening, reading
+from tests.ledger import ROUTER_SECONDS
+from tests.plugins import listening, reading
 from tests.processes import PATIENCE_SECONDS, eventually
 from tests.resources import children, descriptors, resident_bytes
 from tests.servers import HubProcess

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.duo import HARMS, Duo, mend, silent
-from tests.plugins import ROUTER_SECONDS, Plugin, listening, reading
+from tests.ledger import ROUTER_SECONDS
+from tests.plugins import Plugin, listening, reading
 from tests.processes import eventually
 from tests.servers import Postgres
 from tests.toxic import ToxicProxy
