@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from hub.batch import corrected, recorded, taken_back
+from hub.batch import corrected, open_event, taken_back
 from hub.live.bus import Bus
 from hub.live.notices import Notice, Revoked
 from hub.model import (
@@ -97,8 +97,7 @@ class Actions:
             if claim is not None:
                 earlier = await self._keys.claim(tx, user_id, claim.key, claim.body_hash, now)
                 if earlier is not None:
-                    # The number taken for the event that will not be goes back before the commit.
-                    await tx.change(self._users.advanced({user_id: user.sequence - 1}))
+                    await self._give_back(tx, user)
                     return earlier
             message = _registered(new, user, now)
             await self._messages.add(tx, message)
@@ -165,7 +164,7 @@ class Actions:
             if sequence >= user.sequence:
                 raise BeyondTheLog(sequence)
             if sequence <= user.seen_sequence:
-                await tx.change(self._users.advanced({user_id: user.sequence - 1}))
+                await self._give_back(tx, user)
                 return
             await self._users.set(tx, user_id, seen_sequence=sequence)
             event = self._event(user, "notifications.seen", now, seen=sequence)
@@ -195,6 +194,10 @@ class Actions:
         # Only now: what was waited for in the meantime came before.
         return user, self._clock()
 
+    async def _give_back(self, tx: Held, user: User) -> None:
+        """Give the number that `_begin` took back: there will be no event, and the log has no gaps."""
+        await tx.change(self._users.advanced({user.id: user.sequence - 1}))
+
     async def _turn_unsent(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
         """Correct what was taken for people before the message was sent, `MOST_AT_ONCE` at the most."""
         sent_at = (await self._messages.read(tx, message_id)).sent_at
@@ -223,7 +226,7 @@ class Actions:
 
     def _reclassified(self, user: User, number: int, before: Open, after: Open, message: Message, now: int) -> Event:
         own = message.recipients[after.position - 1] if after.position else None
-        event = recorded("open.reclassified", after, message, own, user, user.sequence + number)
+        event = open_event("open.reclassified", after, message, own, user, user.sequence + number)
         return taken_back(event, before, now)
 
     async def _change_settings(

@@ -55,6 +55,7 @@ from hub.store.users import Users
 from hub.tracking import device
 from hub.tracking.datasets import Datasets
 from hub.tracking.pixel import Pixel
+from hub.tracking.snippet import PREFIX, SUFFIX
 from hub.tracking.token import Keys
 from hub.tracking.visit import TrustedProxies
 from hub.upkeep import Upkeep
@@ -191,7 +192,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
     app.state.pixel = Pixel(parts.keys, parts.recorder, trusted, now, metrics.hit)
     return [
         # The front serves pixels and sockets; here the router learns what else is to be refused at their addresses.
-        Route("/o/{name:path}.gif", app.state.pixel, methods=["GET"]),
+        Route(f"{PREFIX}{{name:path}}{SUFFIX}", app.state.pixel, methods=["GET"]),
         Mount(
             "/api/v1",
             Router(

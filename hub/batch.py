@@ -31,6 +31,10 @@ from hub.tracking.classify import Context, Sighting, classify, device_of, recons
 from hub.tracking.rules import DELIVERY_WINDOW_MS
 
 PixelKey = tuple[str, int]
+"""A message's id and the position of a pixel in it."""
+
+ClientKey = tuple[str, int, str]
+"""A pixel, and the keyed hash of a client."""
 
 
 def is_early(message: MessageState, at: int) -> bool:
@@ -42,14 +46,14 @@ def is_early(message: MessageState, at: int) -> bool:
 class Known:
     """What was read for hits that are to be judged.
 
-    `early` are each pixel's opens of the delivery window with their client hashes, `last_seen` when each
-    (message, position, client) was last taken for a person.
+    `early` are each pixel's opens of the delivery window with their client hashes, `last_seen` when each client was
+    last taken for a person.
     """
 
     users: dict[str, User]
     messages: dict[str, MessageState]
     recipients: dict[PixelKey, Recipient] = field(default_factory=dict)
-    last_seen: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    last_seen: dict[ClientKey, int] = field(default_factory=dict)
     early: dict[PixelKey, Sequence[tuple[Open, str]]] = field(default_factory=dict)
     viewings: dict[str, Sequence[int]] = field(default_factory=dict)
 
@@ -77,14 +81,14 @@ class Batch:
         """`repeat_ms` is how long after a person's hit another of the same client is its repeat."""
         self._repeat_ms = repeat_ms
         self._known = Known({}, {})
-        self._last_seen: dict[tuple[str, int, str], tuple[int, ...]] = {}
+        self._last_seen: dict[ClientKey, tuple[int, ...]] = {}
         self._opens: dict[str, Open] = {}
         self._client_hashes: dict[str, str] = {}
         self._sightings: dict[PixelKey, list[Sighting]] = {}
         self._before: dict[str, Open] = {}
         self._corrected: dict[str, Open] = {}
-        self.seen: dict[tuple[str, int, str], LastSeen] = {}
-        self._mistaken: set[tuple[str, int, str]] = set()
+        self.seen: dict[ClientKey, LastSeen] = {}
+        self._mistaken: set[ClientKey] = set()
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
         """Judge hits by what is known. Their messages are none that hits judged before were on."""
@@ -123,7 +127,7 @@ class Batch:
         ]
 
     @property
-    def mistaken(self) -> set[tuple[str, int, str]]:
+    def mistaken(self) -> set[ClientKey]:
         """The clients taken for people, in this batch or before, who turn out to be none."""
         return self._mistaken - self.seen.keys()
 
@@ -236,15 +240,15 @@ class Batch:
         user = self._known.users[open_.user_id]
         message = replace(self._known.messages[open_.message_id], opens=opens[open_.message_id])
         sequences[user.id] += 1
-        return recorded(
+        return open_event(
             type_, open_, message, self._known.recipients.get((message.id, open_.position)), user, sequences[user.id]
         )
 
 
-def recorded(
+def open_event(
     type_: EventType, open_: Open, message: MessageState, recipient: Recipient | None, user: User, sequence: int
 ) -> Event:
-    """The event that tells of an open, withheld or not as the policy says."""
+    """The `open.recorded` or `open.reclassified` that tells of an open, withheld or not as the policy says."""
     reason = policy.withheld(counted=open_.counted, message=message, settings=user.settings)
     return Event(
         user_id=user.id,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hub.batch import Batch, Known, is_early
+from hub.batch import Batch, Known, PixelKey, is_early
 from hub.live.bus import Bus
 from hub.live.notices import Notice
 from hub.model import Clock, Event, Hit, User
@@ -164,7 +164,7 @@ class Commits:
         # Who was seen later than now was seen before the clock was set back, which says nothing of what is a repeat.
         latest = self._clock() + self._repeat_ms
         known.last_seen = {client: at for client, at in known.last_seen.items() if at <= latest}
-        early: set[tuple[str, int]] = set()
+        early: set[PixelKey] = set()
         viewed: dict[str, list[int]] = {}
         for hit in hits:
             message = known.messages.get(hit.message_id)

@@ -21,7 +21,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SECRET_MIN_CHARACTERS = 16
 WHOLE_MOST_DIGITS = 12
 MAPPED_BITS = 96
-"""How many an IPv4 address has before its own where it is written as IPv6 (RFC 4291, 2.5.5.2)."""
+"""The bits before the IPv4 address in one that is written as IPv6 (RFC 4291, 2.5.5.2)."""
 FILE_NAME_BYTES = 240
 """Of the 255 that file systems take, what is left beside the ends that SQLite and the spool put to a name."""
 
@@ -29,6 +29,8 @@ UNUSABLE_IN_A_LINK = re.compile(r"[\s\"'<>\\`{}|^?#@]|%(?![0-9A-Fa-f]{2})")
 """What no address that pixels begin with may have in it (RFC 3986): it would end the path, the attribute of the HTML it
 is put in, or the line."""
 DATA_DIR = Path("hub-data")
+SPOOL_DIR = Path("hub-spool")
+"""Where a server's database leaves no place for it; `from_environ` puts the spool beside an SQLite file."""
 
 
 class ConfigError(ValueError):
@@ -49,7 +51,7 @@ class Config:
     trusted_proxies: tuple[Network, ...] = LOOPBACK
     geoip_db: Path | None = None
     data_dir: Path = DATA_DIR
-    spool_dir: Path = Path("hub-spool")
+    spool_dir: Path = SPOOL_DIR
     repeat_seconds: int = 30
     log_level: str = "info"
 
@@ -78,6 +80,7 @@ class Config:
         Raises `ConfigError` for the first value that cannot be used.
         """
         env = os.environ if environ is None else environ
+        default = cls()
 
         def get(name: str) -> str | None:
             text = env.get(name, "").strip()
@@ -85,21 +88,23 @@ class Config:
                 raise ConfigError(f"{name} has bytes in it that are not UTF-8: set it anew")
             return text or None
 
-        database_url = _database_url(get("DATABASE_URL"))
+        database_url = _database_url(get("DATABASE_URL") or default.database_url)
         return cls(
             database_url=database_url,
             redis_url=_redis_url(get("REDIS_URL")),
             redis_insecure_tls=_switch("HUB_REDIS_INSECURE_TLS", get("HUB_REDIS_INSECURE_TLS")),
-            port=_whole("PORT", get("PORT"), default=8000, least=0, most=65535),
-            workers=_whole("WEB_CONCURRENCY", get("WEB_CONCURRENCY"), default=1, least=1, most=64),
+            port=_whole("PORT", get("PORT"), default=default.port, least=0, most=65535),
+            workers=_whole("WEB_CONCURRENCY", get("WEB_CONCURRENCY"), default=default.workers, least=1, most=64),
             public_url=_public_url(get("HUB_PUBLIC_URL")),
             secret_key=_secret_key(get("HUB_SECRET_KEY")),
             trusted_proxies=_networks(get("HUB_TRUSTED_PROXIES")),
             geoip_db=_file("HUB_GEOIP_DB", get("HUB_GEOIP_DB")),
-            data_dir=Path(get("HUB_DATA_DIR") or DATA_DIR),
+            data_dir=Path(get("HUB_DATA_DIR") or default.data_dir),
             spool_dir=_spool_dir(get("HUB_SPOOL_DIR"), database_url),
-            repeat_seconds=_whole("HUB_REPEAT_SECONDS", get("HUB_REPEAT_SECONDS"), default=30, least=0, most=3600),
-            log_level=_log_level(get("HUB_LOG_LEVEL")),
+            repeat_seconds=_whole(
+                "HUB_REPEAT_SECONDS", get("HUB_REPEAT_SECONDS"), default=default.repeat_seconds, least=0, most=3600
+            ),
+            log_level=_log_level(get("HUB_LOG_LEVEL") or default.log_level),
         )
 
 
@@ -134,10 +139,8 @@ def _switch(name: str, text: str | None) -> bool:
     raise ConfigError(f"{name} is {text[:40]!r}: set it to 1 or 0")
 
 
-def _database_url(text: str | None) -> str:
+def _database_url(text: str) -> str:
     """Accept what hosts hand out: `postgres://` is the same as `postgresql://`."""
-    if text is None:
-        return "sqlite:///hub.db"
     scheme, separator, rest = text.partition("://")
     if separator and scheme in ("postgres", "postgresql") and rest:
         # Of two @, the libraries that connect and that migrate would each take another one.
@@ -242,11 +245,11 @@ def _spool_dir(text: str | None, database_url: str) -> Path:
         return Path(text)
     if database_url.startswith("sqlite"):
         return Path(f"{sqlite_path(database_url)}.spool")
-    return Path("hub-spool")
+    return SPOOL_DIR
 
 
-def _log_level(text: str | None) -> str:
-    level = (text or "info").lower()
+def _log_level(text: str) -> str:
+    level = text.lower()
     if level not in LOG_LEVELS:
         raise ConfigError(f"HUB_LOG_LEVEL is {level[:40]!r}: set it to one of {', '.join(LOG_LEVELS)}")
     return level

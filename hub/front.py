@@ -18,7 +18,7 @@ from hub.api.problems import nowhere
 from hub.live.websocket import SOCKET_PATH
 from hub.logs import REQUEST_ID
 from hub.model import new_id
-from hub.tracking.pixel import PREFIX, SUFFIX
+from hub.tracking.snippet import PREFIX, SUFFIX
 
 USABLE_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 """What Heroku's router sends and other proxies may; anything else is replaced, so that nothing odd is logged."""

@@ -21,6 +21,8 @@ Clock: TypeAlias = Callable[[], int]
 """Tells the time, as `now` does."""
 
 DAY_MS = 86_400_000
+MOST_NUMBER = 2**53
+"""Up to here JavaScript tells whole numbers apart: no sequence that anybody names is larger."""
 
 VerdictName = Literal["human", "proxy", "prefetch", "scanner", "bot", "self"]
 Confidence = Literal["high", "medium", "low"]
@@ -235,7 +237,7 @@ Given: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLe
 """What another system calls something. The API sees to its length, and tells of all fields at once."""
 
 
-class Provider(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     """The mail provider's own names for a message."""
 
     name: Given

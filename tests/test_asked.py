@@ -15,7 +15,6 @@ from starlette.requests import Request
 from hub.api.asked import (
     DRAINED_BYTES,
     MOST_BODY_BYTES,
-    MOST_NUMBER,
     Checks,
     Query,
     decode_body,
@@ -24,7 +23,7 @@ from hub.api.asked import (
     read_nothing,
 )
 from hub.api.problems import Problem
-from hub.model import new_id
+from hub.model import MOST_NUMBER, new_id
 from tests.api import Sender, assert_problem
 
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from hub.api.problems import FieldError, Problem, invalid, invalid_fields, not_found
-from hub.model import is_id
+from hub.model import MOST_NUMBER, is_id
 
 MOST_BODY_BYTES = 256 * 1024
 """The contract's: more is answered 413."""
@@ -41,8 +41,8 @@ MOST_NAME = 200
 MOST_ADDRESS = 254
 """Characters of a mail address (RFC 5321 4.5.3.1.3, less the brackets)."""
 
-MOST_NUMBER = 2**53
-"""Up to here JavaScript tells whole numbers apart."""
+MOST_TEXT = 200
+"""Characters of a text in a query."""
 
 _JOINERS = {ord(joiner): "_" for joiner in "\u200c\u200d"}
 _AT = re.compile(r"^(?P<what>.*) - at `(?P<path>[^`]*)`$", re.DOTALL)
@@ -239,11 +239,11 @@ class Query:
             raise invalid(name, "must be true or false")
         return None if text is None else text == "true"
 
-    def text(self, name: str, most: int = 200) -> str | None:
+    def text(self, name: str) -> str | None:
         """A text, or None if it is not given."""
         value = self._values.get(name)
-        if value is not None and (len(value) > most or "\0" in value):
-            raise invalid(name, f"may have {most} characters, and no NUL")
+        if value is not None and (len(value) > MOST_TEXT or "\0" in value):
+            raise invalid(name, f"may have {MOST_TEXT} characters, and no NUL")
         return value
 
     def cursor(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from hub.api.asked import MOST_NUMBER, MOST_PAGE_ITEMS, PAGE_ITEMS
+from hub.api.asked import MOST_PAGE_ITEMS, MOST_TEXT, PAGE_ITEMS
 from hub.api.auth import HTTPS_COOKIE
 from hub.api.documents import VERSION
 from hub.api.messages import MOST_KEY, MessageBody, MessagePage, MessagePatch
@@ -27,7 +27,7 @@ from hub.api.settings import (
     TokenView,
 )
 from hub.live.websocket import SUBPROTOCOL
-from hub.model import ID_CHARACTERS
+from hub.model import ID_CHARACTERS, MOST_NUMBER
 from hub.wire import EVENT_DATA, MessageView, MeView, MutedData, SettingsView
 
 LISTED = ("limit", "cursor")
@@ -100,8 +100,8 @@ OPERATIONS = (
 PARAMETERS: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": MOST_PAGE_ITEMS},
     "cursor": {"type": "string", "minLength": ID_CHARACTERS, "maxLength": ID_CHARACTERS},
-    "q": {"type": "string", "maxLength": 200},
-    "template": {"type": "string", "maxLength": 200},
+    "q": {"type": "string", "maxLength": MOST_TEXT},
+    "template": {"type": "string", "maxLength": MOST_TEXT},
     "opened": {"type": "boolean"},
     "all": {"type": "boolean", "default": False},
     "after": {"type": "integer", "minimum": 0, "maximum": MOST_NUMBER, "default": 0},

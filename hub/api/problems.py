@@ -99,6 +99,11 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, "unavailable", detail, headers={"retry-after": "2"})
 
 
+def going_down() -> Problem:
+    """The server is about to end."""
+    return unavailable("The server is going down; come back in a moment.")
+
+
 async def on_problem(_request: Request, error: Exception) -> Response:
     """Starlette's handler for `Problem`."""
     assert isinstance(error, Problem)

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions
-from hub.api.asked import answer, read_body, read_nothing
+from hub.api.asked import MOST_ADDRESS, answer, read_body, read_nothing
 from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import Auth, new_secret, secret_hash
 from hub.api.passwords import Passwords
 from hub.api.problems import Problem
-from hub.model import Clock
+from hub.model import Clock, User
 from hub.store.credentials import Credentials
 from hub.store.events import Events
 from hub.store.users import Users
@@ -68,7 +68,7 @@ class SessionApi:
         """`POST /session`."""
         self._auth.check_origin(request)
         body = await read_body(request, LoginBody)
-        account = f"account:{body.email.lower()[:254]}"
+        account = f"account:{body.email.lower()[:MOST_ADDRESS]}"
         address = f"address:{_site(client_address(request.scope, self._trusted_proxies))}"
         # The address first: one that is refused must not use up what the account allows.
         wait = await self._attempts.begin(address, ADDRESS_ATTEMPTS)
@@ -83,11 +83,11 @@ class SessionApi:
         await self._attempts.give_back(address)
         user, password_hash = found
         secret = new_secret()
-        device = read_device(request.headers.get("user-agent", "")[:512])
+        device = read_device(request.headers.get("user-agent", ""))
         label = " on ".join(filter(None, (device.client, device.os))) or None
         if not await self._credentials.add_session(user.id, password_hash, secret_hash(secret), label, self._clock()):
             raise _wrong_password()
-        response = answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence, user.sequence)))
+        response = await me_answer(self._events, user)
         self._auth.set_cookie(request, response, secret)
         return response
 
@@ -102,6 +102,11 @@ class SessionApi:
         response = Response(status_code=204)
         self._auth.clear_cookie(request, response)
         return response
+
+
+async def me_answer(events: Events, user: User) -> Response:
+    """An account as its owner is answered, with how many notifications they have not read. Raises `DatabaseAway`."""
+    return answer(me_view(user, await events.unseen(user.id, user.seen_sequence, user.sequence)))
 
 
 def _wrong_password() -> Problem:

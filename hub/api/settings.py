@@ -9,17 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hub.actions import Actions, BeyondTheLog
-from hub.api.asked import MOST_NAME, MOST_NUMBER, Checks, Query, answer, length, path_id, read_body, read_nothing
+from hub.api.asked import MOST_NAME, Checks, Query, answer, length, path_id, read_body, read_nothing
 from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
 from hub.api.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, Passwords, password_problem
 from hub.api.problems import Problem, invalid, not_found
-from hub.api.session import ACCOUNT_ATTEMPTS
-from hub.model import Clock
+from hub.api.session import ACCOUNT_ATTEMPTS, me_answer
+from hub.model import MOST_NUMBER, Clock
 from hub.store.credentials import Credential, Credentials, SessionRow, TokenRow, key_of
 from hub.store.events import Events
 from hub.store.users import Users
-from hub.wire import Time, me_view, rfc3339, rfc3339_or_none, settings_view
+from hub.wire import Time, rfc3339, rfc3339_or_none, settings_view
 
 
 class SettingsPatch(Struct, forbid_unknown_fields=True):
@@ -113,7 +113,7 @@ class AccountApi:
         """`GET /me`."""
         credential = await self._auth.require(request)
         Query(request)
-        return await self._me(credential)
+        return await me_answer(self._events, credential.user)
 
     async def change_me(self, request: Request) -> Response:
         """`PATCH /me`."""
@@ -133,7 +133,7 @@ class AccountApi:
         current = await self._auth.again(credential)
         if current is None:
             raise Problem(401, "unauthenticated", "The session ended meanwhile; log in again.")
-        return await self._me(current)
+        return await me_answer(self._events, current.user)
 
     async def change_settings(self, request: Request) -> Response:
         """`PATCH /settings`."""
@@ -215,10 +215,6 @@ class AccountApi:
         if ended is None:
             raise _not_the_current()
         await self._actions.revoke([key_of("session", session_id) for session_id in ended])
-
-    async def _me(self, credential: Credential) -> Response:
-        user = credential.user
-        return answer(me_view(user, await self._events.unseen(user.id, user.seen_sequence, user.sequence)))
 
 
 def _not_the_current() -> Problem:

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from hub.model import Stream
+from hub.model import MOST_NUMBER, Stream
 from hub.wire import SettingsView
 
-SequenceNumber = Annotated[int, Meta(ge=0, le=2**53)]
+SequenceNumber = Annotated[int, Meta(ge=0, le=MOST_NUMBER)]
 
 
 class Connect(Struct, tag_field="type", tag="connect", forbid_unknown_fields=True):

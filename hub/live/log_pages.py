@@ -27,10 +27,10 @@ SHARED_BYTES = 24 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a page follows from. Whatever else changes it moves the user's sequence."""
+    """What a page follows from. Whatever else changes it moves the head of the user's log."""
 
     user_id: str
-    sequence: int
+    head: int
     settings: Settings
     after: int
     base_url: str | None

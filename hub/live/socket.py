@@ -98,8 +98,8 @@ class Writer:
     """Sends a listener's events and heartbeats to its socket, from now until `stop`."""
 
     __slots__ = (
-        *("_connections", "_group", "_heartbeat_seconds", "_listener", "_loop", "_sending", "_silent", "_socket"),
-        "_timer",
+        *("_connections", "_group", "_heartbeat_due", "_heartbeat_seconds", "_listener", "_loop", "_sending"),
+        *("_socket", "_timer"),
     )
 
     def __init__(
@@ -118,7 +118,8 @@ class Writer:
         self._heartbeat_seconds = heartbeat_seconds
         self._loop = asyncio.get_running_loop()
         self._sending = False
-        self._silent = False
+        self._heartbeat_due = False
+        """Whether a heartbeat has to wait for its turn, unless something else is sent before."""
         listener.on_work = self._work
         listener.write = socket.write
         self._timer = self._loop.call_later(heartbeat_seconds, self._beat)
@@ -139,7 +140,7 @@ class Writer:
     async def _send(self) -> None:
         """Send what waits; nothing may overtake it meanwhile."""
         listener = self._listener
-        while listener.has_work or self._silent:
+        while listener.has_work or self._heartbeat_due:
             if listener.closing is not None:
                 raise CloseSocket(listener.closing.code, listener.closing.reason)
             if listener.behind:
@@ -151,9 +152,9 @@ class Writer:
                 if listener.closing is not None:
                     break
                 await self._socket.send(notice.frame)
-                self._silent = False
-            if self._silent:
-                self._silent = False
+                self._heartbeat_due = False
+            if self._heartbeat_due:
+                self._heartbeat_due = False
                 await self._socket.send(encode(Heartbeat(listener.position)))
         listener.write = self._socket.write
         self._sending = False
@@ -166,6 +167,6 @@ class Writer:
             if not self._sending and self._socket.write(text_frame(encode(Heartbeat(self._listener.position)))):
                 spoke_at = self._socket.spoke_at
             else:
-                spoke_at, self._silent = now, True
+                spoke_at, self._heartbeat_due = now, True
                 self._work()
         self._timer = self._loop.call_at(spoke_at + self._heartbeat_seconds, self._beat)

@@ -17,15 +17,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hub.api.asked import MOST_NUMBER, Query
+from hub.api.asked import Query
 from hub.api.auth import Auth
-from hub.api.problems import Problem, invalid, unavailable
+from hub.api.problems import Problem, going_down, invalid
 from hub.config import Config
 from hub.live.connections import Connections, TooManyListeners
 from hub.live.extension import drop
 from hub.live.listener import Listener
 from hub.live.socket import RETRY_SECONDS
-from hub.model import Stream
+from hub.model import MOST_NUMBER, Stream
 from hub.store.database import DatabaseAway
 
 RETRY = b"retry: 2000\n\n"
@@ -49,7 +49,7 @@ class Streams:
         """A stream of the asker's events; one that ends at once for an `EventSource` if there can be none just now."""
         try:
             if self._connections.draining:
-                raise unavailable("The server is going down; come back in a moment.")
+                raise going_down()
             return await self._begin(request)
         except (Problem, DatabaseAway) as error:
             is_for_now = isinstance(error, DatabaseAway) or error.status == 503

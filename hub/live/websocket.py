@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from hub.actions import Actions, BeyondTheLog, NotFound
 from hub.api.auth import Auth
-from hub.api.problems import Problem, unavailable
+from hub.api.problems import Problem, going_down, unavailable
 from hub.config import Config
 from hub.live.allowance import TOO_MANY_FRAMES_REASON, Allowance
 from hub.live.close_codes import CloseCode
@@ -44,8 +44,6 @@ LEFT = 1005
 
 NEWCOMERS_A_TURN = 4
 """Clients that are let in in one turn of the event loop."""
-
-GOES_DOWN = "The server is going down; come back in a moment."
 
 
 class Sockets:
@@ -78,7 +76,7 @@ class Sockets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
         if self._connections.draining:
-            await websocket.send_denial_response(unavailable(GOES_DOWN).response())
+            await websocket.send_denial_response(going_down().response())
             return
         try:
             credential, claimed = await self._auth.of_socket(websocket)

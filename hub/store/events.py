@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
@@ -61,13 +60,7 @@ class Events:
         quick = limit <= FEW
         rows = await self._database.fetch_as_one(_NAMES, self._select, user_id, sequence, limit, quick=quick)
         whole = [row["message_id"] for row in rows if row["message_id"] and not row["open_id"]]
-        recipients: dict[str, list[Row]] = {}
-        if whole:
-            for row in await self._database.fetch(
-                f"{messages.RECIPIENTS} WHERE message_id IN {self._database.sql.texts('$1')} ORDER BY position",
-                json.dumps(whole),
-            ):
-                recipients.setdefault(row["message_id"], []).append(row)
+        recipients = await messages.recipients_of(self._database, whole)
         return [_event(row, recipients.get(row["message_id"], [])) for row in rows]
 
     async def unseen(self, user_id: str, seen_sequence: int, sequence: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from hub.batch import PixelKey
 from hub.model import Count, Crm, Message, Provider, Recipient
 from hub.store.database import Change, Database, Fetch, Held, Row
 from hub.store.search import Search, folded
@@ -122,10 +123,10 @@ class Messages:
             Change(self._count_recipient, "bigint bigint bigint text integer", own),
         )
 
-    async def recount(self, tx: Held, pixels: Collection[tuple[str, int]]) -> None:
+    async def recount(self, tx: Held, pixels: Collection[PixelKey]) -> None:
         """Set the counters of these pixels' messages and recipients to what their opens say, after some were corrected.
 
-        A pixel is a message's id and a position. May look through all opens of these messages.
+        May look through all opens of these messages.
         """
         keys = json.dumps([{"message_id": id_, "position": position} for id_, position in sorted(pixels)])
         rows = self._database.sql.rows("$1", message_id="text", position="integer")
@@ -187,14 +188,18 @@ class Messages:
         return [row["at"] for row in rows]
 
     async def _with_recipients(self, messages: list[Message]) -> list[Message]:
-        rows = await self._database.fetch(
-            f"{RECIPIENTS} WHERE message_id IN {self._database.sql.texts('$1')} ORDER BY position",
-            json.dumps([message.id for message in messages]),
-        )
-        by_message: dict[str, list[Row]] = {}
-        for row in rows:
-            by_message.setdefault(row["message_id"], []).append(row)
-        return [with_recipients(message, by_message.get(message.id, [])) for message in messages]
+        found = await recipients_of(self._database, [message.id for message in messages])
+        return [with_recipients(message, found.get(message.id, [])) for message in messages]
+
+
+async def recipients_of(database: Database, message_ids: Sequence[str]) -> dict[str, list[Row]]:
+    """The recipients of these messages by the message's id, in their order, as `with_recipients` takes them."""
+    found: dict[str, list[Row]] = {}
+    if message_ids:
+        in_ids = f"message_id IN {database.sql.texts('$1')}"
+        for row in await database.fetch(f"{RECIPIENTS} WHERE {in_ids} ORDER BY position", json.dumps(message_ids)):
+            found.setdefault(row["message_id"], []).append(row)
+    return found
 
 
 def message_from(row: Row) -> Message:

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
@@ -41,6 +42,8 @@ INTERRUPT_SECONDS = 0.05
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 async def migrate(url: str) -> str:
     """Bring the database at `url` to the current schema and return its revision.
@@ -59,8 +62,7 @@ async def migrate(url: str) -> str:
             _require_search(connection, url)
         return head()
 
-    result: str = await _run(url, upgrade, MIGRATING_SECONDS)
-    return result
+    return await _run(url, upgrade, MIGRATING_SECONDS)
 
 
 async def revision(url: str) -> str | None:
@@ -69,8 +71,7 @@ async def revision(url: str) -> str | None:
     def current(connection: Connection) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
-    result: str | None = await _run(url, current, READING_SECONDS)
-    return result
+    return await _run(url, current, READING_SECONDS)
 
 
 def head() -> str:
@@ -81,7 +82,8 @@ def head() -> str:
     return found
 
 
-async def _run(url: str, work: Any, seconds: float) -> Any:
+async def _run(url: str, work: Callable[[Connection], T], seconds: float) -> T:
+    """What `work` gives in a transaction. Raises `DatabaseAway`, and `ConfigError` for a schema that is not ours."""
     require_folder(url)
     engine = _engine(url)
     try:
@@ -102,10 +104,10 @@ async def _run(url: str, work: Any, seconds: float) -> Any:
         await engine.dispose()
 
 
-async def _in_transaction(engine: AsyncEngine, work: Any) -> Any:
+async def _in_transaction(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
     """What `work` gives in a transaction, which is rolled back at once if nobody waits for it any more."""
 
-    async def begun() -> Any:
+    async def begun() -> T:
         async with engine.begin() as connection:
             return await connection.run_sync(work)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from hub.batch import ClientKey
 from hub.model import Device, LastSeen, Open, Place, Recipient, Verdict, id_text
 from hub.store.database import Change, Database, Fetch, Held, Row
 
@@ -89,8 +90,8 @@ class Opens:
         """Who was taken for a person, and when."""
         return Change(_SEE, "text integer text bigint", [msgspec.structs.astuple(one) for one in seen])
 
-    async def forget_seen(self, tx: Held, clients: Iterable[tuple[str, int, str]]) -> None:
-        """Forget that these clients (message id, position, keyed hash) were taken for people."""
+    async def forget_seen(self, tx: Held, clients: Iterable[ClientKey]) -> None:
+        """Forget that these clients were taken for people."""
         for client in clients:
             await tx.fetch("DELETE FROM last_seen WHERE message_id = $1 AND position = $2 AND client = $3", *client)
 

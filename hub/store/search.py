@@ -16,12 +16,13 @@ from typing import Any
 from unicodedata import normalize
 
 from hub.store.database import Database, Row
+from hub.store.schema import VIRTUAL
 
 NEWEST = (500, 5_000)
 """How many of the newest messages are looked through before the index is asked."""
 
 PROMISING = 10
-"""The second number of them only if the first had so large a part of the page: a tenth."""
+"""The second number only if the first filled a tenth of the page (one in PROMISING)."""
 
 TRIGRAM = 3
 MOST_TRIGRAMS = 64
@@ -79,7 +80,7 @@ class Search:
         if len(text) < TRIGRAM or "\0" in text:
             return False
         if self._has_index is None:
-            found = await self._database.fetch_one("SELECT name FROM sqlite_master WHERE name = 'message_search'")
+            found = await self._database.fetch_one("SELECT name FROM sqlite_master WHERE name = $1", VIRTUAL)
             self._has_index = found is not None
         return self._has_index
 
@@ -104,8 +105,9 @@ class Search:
     def _having(self, parameter: str) -> str:
         """The messages that the index has for what `parameter` says: see `_wanted`."""
         if self._database.embedded:
-            candidates = f"(SELECT rowid AS place FROM message_search WHERE message_search MATCH {parameter}) AS c"
+            candidates = f"(SELECT rowid AS place FROM {VIRTUAL} WHERE {VIRTUAL} MATCH {parameter}) AS c"
             return f"{candidates} CROSS JOIN messages m ON m.rowid = c.place"
+        # Hashed behind the user's id, $1, as `trigrams_of` of migration 0004 does: change neither alone.
         # The operator by its full name, for the extension intarray has one like it that the index does not serve. The
         # OFFSET keeps the planner from looking through the user's messages one by one.
         all_ = f"SELECT array_agg(hashtext($1 || t.value)) FROM json_array_elements_text({parameter}::json) AS t"
@@ -127,7 +129,8 @@ def folded(text: str) -> str:
 def owner_mark(user_id: str) -> str:
     """The trigram that stands for a user in SQLite's index: a text, being without capitals, has hardly such a one.
 
-    Users who share it find each other's messages in the index, and not beyond.
+    Users who share it find each other's messages in the index, and not beyond. The triggers of migration 0004 make
+    the same: change neither alone.
     """
     return user_id[-TRIGRAM:].upper()
 

@@ -10,12 +10,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hub.batch import Known, PixelKey
+from hub.batch import ClientKey, Known, PixelKey
 from hub.model import MessageState, Recipient
 from hub.store import users
 from hub.store.database import Database, Fetch
-
-SeenKey = tuple[str, int, str]
 
 
 class _State(MessageState, array_like=True, frozen=True):
@@ -59,7 +57,7 @@ class Standings:
         self._select = f"SELECT {owners} AS users, {messages} AS messages, {recipients} AS recipients, {seen} AS seen"
 
     async def read(
-        self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[PixelKey], clients: Iterable[SeenKey]
+        self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[PixelKey], clients: Iterable[ClientKey]
     ) -> Known:
         """How the messages with these ids, the recipients at these pixels and these clients stand.
 

@@ -12,10 +12,13 @@ __all__ = ["async_engine_url", "connect_arguments", "driver_options", "driver_ur
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full", "true", "false")
 NAMES = {
-    **{name: name for name in ("host", "user", "password", "target_session_attrs")},
+    "host": "host",
+    "user": "user",
+    "password": "password",
+    "target_session_attrs": "target_session_attrs",
     "dbname": "database",
 }
-"""What of libpq's parameters asyncpg takes as it is, and by which name."""
+"""The parameters of libpq's that asyncpg takes as they are, each with asyncpg's name for it."""
 UNUSABLE = ("hostaddr", "passfile", "service", "sslcert", "sslkey")
 """Without these another server would be asked, or as somebody else: better none than that."""
 CONNECT_SECONDS = 3.0

@@ -70,8 +70,9 @@ PROXIES = {
 OUTLOOK_WEB = (Place(hidden_by="outlook"), Device(client="Outlook"))
 NO_RELAY_LIST = "no_relay_list"
 DISGUISES = frozenset({"microsoft_scan", "google_early"})
-"""The rules by which only the moment tells that what calls itself a browser is a scanner."""
-MACHINES = frozenset({"nameless", "scanner", "preview", "headless", "tool", "monitor", "crawler", "unknown"})
+"""The rules by which what calls itself a browser is a scanner, and only the moment of the hit gives that away."""
+NOBODYS = frozenset({"nameless", "scanner", "preview", "headless", "tool", "monitor", "crawler", "unknown"})
+"""Agents that no person reads with: those of `rules_agents.MACHINES`, and what names nothing. They have no device."""
 
 
 def examine(visit: Visit, data: Datasets) -> Evidence:
@@ -97,7 +98,7 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
             # In a data centre nobody reads.
             place = Place() if network in CLOUDS else data.place(visit.address)
         # Where Microsoft filters mail all else is a scanner's disguise, too.
-        nobody = agent in MACHINES or network == "microsoft_filter"
+        nobody = agent in NOBODYS or network == "microsoft_filter"
         device = Device() if nobody else read_device(visit.user_agent)
     return Evidence(agent, network, visit.prefetch, place, device, notes)
 

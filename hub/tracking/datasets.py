@@ -24,6 +24,8 @@ from hub.tracking.visit import BITS, address_number
 
 logger = logging.getLogger(__name__)
 
+RELAY, PLACES = "apple-relay", "places"
+"""What the data sets are called in what is printed."""
 RELAY_FILE = "egress-ip-ranges.csv"
 """Apple's own name for its list, so that one fetched by hand is found too."""
 PLACES_FILE = "dbip-city-lite.mmdb"
@@ -229,18 +231,18 @@ def make_folder(data_dir: Path) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """A folder that is not there may be made later, but for what is in its way."""
-    for standing in (folder, *folder.absolute().parents):
-        if standing.is_dir():
-            break
-        if os.path.lexists(standing):
-            raise _no_folder(folder, f"{str(standing)[:120]!r} is no folder")
-    if standing == folder:
+    """See that data sets can be in `folder`, now or once it is made. Raises `ConfigError`."""
+    if folder.is_dir():
         if not os.access(folder, os.R_OK | os.X_OK):
             raise _no_folder(folder, "it may not be read")
+        return
+    # The root, at the latest, is a folder.
+    nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not nearest.is_dir():
+        raise _no_folder(folder, f"{str(nearest)[:120]!r} is no folder")
     # Nobody asked for the default, and a hub that has no data sets is none the worse for it.
-    elif folder != DATA_DIR and not os.access(standing, os.W_OK | os.X_OK):
-        raise _no_folder(folder, f"it is not there, and may not be made in {str(standing)[:120]!r}")
+    if folder != DATA_DIR and not os.access(nearest, os.W_OK | os.X_OK):
+        raise _no_folder(folder, f"it is not there, and may not be made in {str(nearest)[:120]!r}")
 
 
 def _no_folder(folder: Path, reason: str) -> ConfigError:
@@ -265,26 +267,24 @@ def _stamp(path: Path) -> object:
 
 
 def _read_relay(path: Path) -> tuple[list[Block], Status]:
-    name = "apple-relay"
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
             blocks = merge_blocks(read_blocks(lines))
         at = path.stat().st_mtime_ns // 1_000_000
     except FileNotFoundError:
-        return [], Status(name, path, present=False)
+        return [], Status(RELAY, path, present=False)
     except (OSError, ValueError) as error:
-        return [], Status(name, path, present=True, problem=str(error))
+        return [], Status(RELAY, path, present=True, problem=str(error))
     if not blocks:
-        return [], Status(name, path, present=True, at=at, problem="it is empty")
-    return blocks, Status(name, path, present=True, at=at, entries=len(blocks))
+        return [], Status(RELAY, path, present=True, at=at, problem="it is empty")
+    return blocks, Status(RELAY, path, present=True, at=at, entries=len(blocks))
 
 
 def _read_places(path: Path) -> tuple[Places | None, Status]:
-    name = "places"
     if not path.exists():
-        return None, Status(name, path, present=False)
+        return None, Status(PLACES, path, present=False)
     try:
         places = Places(path)
     except BadDatabase as error:
-        return None, Status(name, path, present=True, problem=str(error))
-    return places, Status(name, path, present=True, at=places.built_at, entries=places.nodes)
+        return None, Status(PLACES, path, present=True, problem=str(error))
+    return places, Status(PLACES, path, present=True, at=places.built_at, entries=places.nodes)

@@ -20,7 +20,7 @@ from ipaddress import ip_address, summarize_address_range
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from hub.tracking.datasets import PLACES_FILE, RELAY_FILE, BadList, Block, merge_blocks, read_blocks
+from hub.tracking.datasets import PLACES, PLACES_FILE, RELAY, RELAY_FILE, BadList, Block, merge_blocks, read_blocks
 from hub.tracking.place import BadDatabase, Places
 from hub.tracking.visit import BITS
 
@@ -102,14 +102,16 @@ def update(
 
 def update_relay(data_dir: Path, fetch: Fetch = fetch_url, progress: Progress = quiet) -> None:
     """Fetch Apple's list of relay networks and put it in place, merged. Raises `UpdateFailed`."""
-    name = "apple-relay"
-    with _explained(name, RELAY_URL), fetch(RELAY_URL) as download:
-        raw = b"".join(_chunks(download, name, progress, MOST_RELAY_BYTES))
-        _whole(len(raw), download)
-        blocks = merge_blocks(read_blocks(raw.decode(errors="replace").splitlines()))
-        if len(blocks) < FEWEST_RELAY_BLOCKS or {block[0] for block in blocks} != {4, 6}:
-            raise BadList(f"only {len(blocks)} networks: this is not the whole list")
-        _replace(data_dir / RELAY_FILE, (f"{line}\n".encode() for line in _written(blocks)))
+    try:
+        with _explained(RELAY, RELAY_URL), fetch(RELAY_URL) as download:
+            raw = b"".join(_chunks(download, RELAY, progress, MOST_RELAY_BYTES))
+            _require_whole(len(raw), download)
+            blocks = merge_blocks(read_blocks(raw.decode(errors="replace").splitlines()))
+            if len(blocks) < FEWEST_RELAY_BLOCKS or {block[0] for block in blocks} != {4, 6}:
+                raise BadList(f"only {len(blocks)} networks: this is not the whole list")
+            _replace(data_dir / RELAY_FILE, (f"{line}\n".encode() for line in _written(blocks)))
+    except NotThere:
+        raise UpdateFailed(f"{RELAY}: {RELAY_URL} is not there any more") from None
 
 
 def update_places(
@@ -120,28 +122,24 @@ def update_places(
     today: date | None = None,
 ) -> None:
     """Fetch this month's DB-IP City Lite, or last month's, and put it in place. Raises `UpdateFailed`."""
-    name = "places"
     month = today or datetime.now(UTC).date()
     last_month = date(month.year - (month.month == 1), (month.month - 2) % 12 + 1, 1)
     urls = [PLACES_URL.format(year=at.year, month=at.month) for at in (month, last_month)]
     for url in urls:
         try:
-            with _explained(name, url), fetch(url) as download:
-                _replace(data_dir / PLACES_FILE, _unpacked(download, name, progress), check=_check_places)
+            with _explained(PLACES, url), fetch(url) as download:
+                _replace(data_dir / PLACES_FILE, _unpacked(download, PLACES, progress), check=_check_places)
                 return
         except NotThere:
             continue
-    raise UpdateFailed(f"{name}: neither {urls[0]} nor {urls[1]} is there; try again later")
+    raise UpdateFailed(f"{PLACES}: neither {urls[0]} nor {urls[1]} is there; try again later")
 
 
 @contextmanager
 def _explained(name: str, url: str) -> Iterator[None]:
+    """Have what goes wrong in the block be an `UpdateFailed` that says what happened; `NotThere` is the caller's."""
     try:
         yield
-    except NotThere:
-        if name == "places":
-            raise
-        raise UpdateFailed(f"{name}: {url} is not there any more") from None
     except urllib.error.URLError as error:
         raise UpdateFailed(f"{name}: {url} could not be reached ({error.reason}); check the connection") from None
     except (BadList, BadDatabase, zlib.error) as error:
@@ -165,7 +163,7 @@ def _chunks(download: Download, name: str, progress: Progress, most: int) -> Ite
         yield chunk
 
 
-def _whole(done: int, download: Download) -> None:
+def _require_whole(done: int, download: Download) -> None:
     if download.size is not None and done != download.size:
         raise OSError(f"cut off after {done} of {download.size} bytes; try again")
 
@@ -183,7 +181,7 @@ def _unpacked(download: Download, name: str, progress: Progress) -> Iterator[byt
             if unpacked > MOST_PLACES_BYTES:
                 raise OSError(f"more than {MOST_PLACES_BYTES >> 20} MB unpacked: given up")
             yield data
-    _whole(packed, download)
+    _require_whole(packed, download)
     if not unpacker.eof:
         raise OSError("the file ends too early; try again")
 

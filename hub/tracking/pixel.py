@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.model import Clock
 from hub.recorder import Recorder
+from hub.tracking.snippet import PREFIX, SUFFIX
 from hub.tracking.token import BadToken, Keys
 from hub.tracking.visit import TrustedProxies, read_visit
 
@@ -35,7 +36,6 @@ HEADERS = [
     (b"x-robots-tag", b"noindex"),
 ]
 HEADER_LINES = b"".join(b"%s: %s\r\n" % header for header in HEADERS)
-PREFIX, SUFFIX = "/o/", ".gif"
 
 
 class Pixel:

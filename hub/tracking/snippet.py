@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
+PREFIX, SUFFIX = "/o/", ".gif"
+"""What the path of every pixel begins and ends with; the token is between."""
+
 
 def pixel_url(base_url: str, token: str) -> str:
     """The address of a pixel. `base_url` has no slash at its end."""
-    return f"{base_url}/o/{token}.gif"
+    return f"{base_url}{PREFIX}{token}{SUFFIX}"
 
 
 def image_tag(url: str) -> str:
