@@ -75,7 +75,7 @@ class Known:
 
 
 class Batch:
-    """The judgement of a batch: `judge` hits in their order, as many times as they come, then read its results."""
+    """The judgement of a batch: `judge` is called for hits as they come, in their order; then its results are read."""
 
     def __init__(self, repeat_ms: int) -> None:
         """`repeat_ms` is how long after a person's hit another of the same client is its repeat."""
@@ -91,7 +91,7 @@ class Batch:
         self._mistaken: set[ClientKey] = set()
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
-        """Judge hits by what is known. Their messages are none that hits judged before were on."""
+        """Judge hits by what is `known`. None is on a message that hits of an earlier call were on."""
         self._known.add(known)
         self._last_seen |= {key: (at,) for key, at in known.last_seen.items()}
         for pixel, opens in known.early.items():
@@ -200,7 +200,7 @@ class Batch:
         client = _name(hit, sightings) if early else hit.clients[0]
         if verdict.verdict in COUNTABLE:
             key = (*pixel, client)
-            # A spooled hit comes late: it has its own repeats beside it, and takes nothing back.
+            # A hit out of the spool may be older than what was seen last: either can be repeated, the later is kept.
             latest = max((*self._last_seen.get(key, ()), hit.at))
             self._last_seen[key] = (latest, hit.at)
             self.seen[key] = LastSeen(*key, latest)

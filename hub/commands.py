@@ -279,7 +279,7 @@ def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
     except OSError as error:
         beside = config.embedded and config.spool_dir.parent == Path(sqlite_path(config.database_url)).parent
         if beside and not os.access(config.spool_dir.parent, os.W_OK):
-            # The file could not be written there, either, and who set only that would look for the other in vain.
+            # The database could not be written there, either, and nobody has set HUB_SPOOL_DIR: it follows from that.
             raise DatabaseAway(why_not_opened(config.database_url, error)) from None
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
         raise ConfigError(f"{reason}; set it to a folder that can") from None

@@ -51,7 +51,11 @@ class Draft:
         self.sequences: dict[str, int] | None = None
 
     def add(self, hits: Sequence[Hit], known: Known | Exception | None) -> None:
-        """Add hits, none of them on a message that an earlier one was on, with what was read for them."""
+        """Add hits, none of them on a message that an earlier one was on.
+
+        `known` is what was read for them; None leaves all to be judged in the transaction, and an exception, which is
+        why they could not be read for, is raised when the draft is committed.
+        """
         self.hits += hits
         if isinstance(known, Exception):
             self.failure = known
@@ -64,7 +68,9 @@ class Draft:
                 self.failure = error
 
     def follow(self, before: Draft) -> None:
-        """See to it that what this was judged by stands after `before`, that was committed meanwhile."""
+        """Go on from `before`, which was kept meanwhile. Was it not committed as it was judged (but spooled, or judged
+        anew), it is not known where the logs stand, and this has to be judged in the transaction.
+        """
         if before.sequences is None:
             if self.hits:
                 self.batch = None

@@ -73,8 +73,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def is_not_noise(record: logging.LogRecord) -> bool:
-    """A filter for uvicorn's logger, which tells each WebSocket with its address, each bad request, and with all of its
-    stack each request that the end of the process cut off, after saying how many there are.
+    """A filter for uvicorn's logger. Noise is a line for each WebSocket, which has its address in it, one for each bad
+    request, and a traceback for each request that the end of the process cut off: their number was told before.
     """
     cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not (cut_off or '"WebSocket ' in str(record.msg) or str(record.msg).startswith(UVICORN_NOISE))

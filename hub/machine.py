@@ -1,7 +1,7 @@
 """The machine under a process: what goes wrong there without anything else saying so.
 
-Promise: when there are no file descriptors left, so that new connections are refused, and when the clock is set
-back, a line in the log says so within seconds, and another when it is over.
+Promise: when there are no file descriptors left, so that new connections are refused, a line in the log says so within
+seconds, and another when there are some again. When the clock is set back, a line says by how much.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hub.model import Clock
 logger = logging.getLogger(__name__)
 
 STEP_MS = 2000
-"""By how much a clock may differ from the passage of time before it was set back: it is also disciplined."""
+"""A clock that falls back by less between two looks was not set back: NTP makes it run a little slower for a while."""
 
 
 class Machine:

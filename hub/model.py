@@ -46,7 +46,7 @@ ID_CHARACTERS = 26
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
-"""Base32hex ten bits at a time: `base64` goes by the loop and costs five times as much, twice a hit."""
+"""The digits of ten bits together. `base64.b32hexencode` is a loop in Python, at five times the cost, twice a hit."""
 
 
 def now() -> int:
@@ -149,8 +149,8 @@ class Evidence(Struct, frozen=True):
 class Hit(Struct, frozen=True):
     """A visit made ready for the record: its evidence, and a keyed hash of who it came from.
 
-    `clients` is the hash under the key of its day (UTC) and, close to midnight, under that of the day beside it too:
-    after midnight of the day before, before midnight of the day to come.
+    `clients` are hashes of the one client: first under the key of the hit's own day (UTC), by which it is remembered,
+    and close to midnight also under that of the nearest other day, by which it may be known already.
     """
 
     id: str

@@ -41,8 +41,8 @@ def withheld(*, counted: bool, message: MessageState, settings: Settings) -> Wit
 def as_told_now(event: Event, settings: Settings) -> Event:
     """A logged event as it is to be told now: what would not notify any more does not notify.
 
-    The other way round it stays as it was: what was withheld then is not announced late. It says why that was, unless
-    the open has turned out not to count.
+    What was withheld then is not announced late. It keeps the reason that it had, unless the open has turned out not
+    to count: that comes first.
     """
     if event.type != "open.recorded" or event.open is None or event.message is None:
         return event

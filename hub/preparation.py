@@ -50,7 +50,7 @@ class Preparation:
         self._key_file = config.spool_dir / KEY_FILE
         self._later: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Done if the first that the database says is that waiting mends nothing; with the reason, in one line."""
+        """Done, with the reason in one line, if the first answer of the database is one that waiting does not mend."""
 
     async def keys(self) -> Keys:
         """The keys for pixels: the configured secret signs, the one kept in the database verifies, too.
@@ -63,6 +63,7 @@ class Preparation:
         try:
             await asyncio.wait([opening], timeout=PATIENCE_SECONDS if known else None)
             if opening.done() and not (known and _may_come_back(opening.exception())):
+                # Or what ended it is raised here.
                 return Keys(*opening.result())
         except asyncio.CancelledError:
             opening.cancel()

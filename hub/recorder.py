@@ -171,9 +171,11 @@ class Recorder:
         )
 
     def _days(self, at: int) -> list[int]:
-        """The days by whose keys a client may be known at a time: its own, and near midnight the one beside it. What
-        came before may be a repeat's first, or one of a burst, and a spool brings what came before last. In the
-        delivery window a client keeps the name it had there first, across midnight; its repeats come after that.
+        """The days by whose keys a client may be known at a time: its own first, and near midnight the one beside it.
+
+        What a hit repeats, or the rest of its burst, may lie across midnight: the day before, or the day after for a
+        hit out of the spool. A burst's clients keep through the delivery window the name that they had first
+        (`batch._name`), and repeats may follow on that: so both times together are near.
         """
         near = self._repeat_ms + DELIVERY_WINDOW_MS
         own = at // DAY_MS

@@ -57,6 +57,7 @@ class Spool:
         self._directory = directory
         self._active: BinaryIO | None = None
         self._path = directory
+        """Of the segment begun last, which `_active` is while it is open; before the first, of none."""
         self._appending = asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: dict[Path, int] = {}
@@ -108,6 +109,7 @@ class Spool:
         descriptor left to look with; what cannot be read for another reason is left out, and told.
 
         Only when there is no other is it the one being written; what is appended from then on goes to a new one.
+        Nothing keeps another process from taking it, too: whoever replays it leaves out the ids that are recorded.
         """
         # Were each take to end the segment being written, a busy hub would begin one for each it has replayed.
         taken = await self._run(self._take)

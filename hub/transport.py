@@ -23,14 +23,15 @@ from hub.live.extension import TRANSPORT_EXTENSION
 
 HEAD_BYTES = 64 * 1024
 HEAD_PIECE_BYTES = 8 * 1024
-"""What is parsed before the head is measured. Of HEAD_BYTES every head is taken, of two pieces more none."""
+"""A head is measured after each piece of so many bytes, from the one after that in which it began. So one of HEAD_BYTES
+is always taken, and one that is two pieces longer never."""
 
 HEAD_SECONDS = 60.0
 """What a head may take from its first byte on, or from the connection's beginning: a slow line's time, not a day."""
 
 UNREAD_SECONDS = 60.0
 UNREAD_BYTES = 64 * 1024
-"""What a client has to read in each UNREAD_SECONDS of an answer that waits for it, or else all of it."""
+"""In each UNREAD_SECONDS a client has to read so much of an answer that waits for it, or all that is left."""
 
 FRAMES_BYTES = 1024
 """What of a WebSocket is read before its frames are counted: 170 of the smallest, which is under 1 ms of work."""
@@ -94,7 +95,8 @@ class HubHttp(HttpToolsProtocol):
                 return
 
     def _parse(self, data: bytes) -> None:
-        """Parse a piece. Only a head that has neither begun nor ended in it is known to be as long as all of it."""
+        """Parse a piece. It counts towards a head only if that had begun before it: where in a piece one begins is not
+        known."""
         if self._reading_head:
             self._head_bytes += len(data)
         while data:

@@ -34,7 +34,7 @@ FILE_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"
 DOCUMENTS = (".html", ".svg")
 """What a browser opens as a page of its own, and so needs the policy; sixty modules without it save 20 KB."""
 DECLARATIONS_HEADERS = FILE_HEADERS | {"content-type": "text/plain; charset=utf-8"}
-"""Those of `client.d.ts`, which its ending alone makes a film or a translation."""
+"""For `client.d.ts`: going by its ending, it would be served as a video or as a file of translations."""
 
 HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,

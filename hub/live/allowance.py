@@ -1,7 +1,7 @@
 """How much a client may say on its socket.
 
-Promise: whoever keeps to the contract is never refused, unless the hub itself stood still and has what piled up
-meanwhile at once; whoever does not is after a hundred frames.
+Promise: whoever keeps to the contract is never refused, unless the hub itself stood still and then takes at once what
+piled up meanwhile; whoever does not keep to it is refused after a hundred frames.
 """
 
 from __future__ import annotations

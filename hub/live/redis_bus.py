@@ -28,7 +28,7 @@ GAP = b""
 """The message that says: others before it may have been lost."""
 
 MOST_DOUBLINGS = 16
-"""Of the wait before the next link, which has a bound of its own long before."""
+"""Keeps the exponent small; the wait before the next link has come to `Limits.retry_most` long before."""
 
 WARNING_SECONDS = 10.0
 """How often at the most the log says that there is no link."""
@@ -45,9 +45,9 @@ class Limits:
     """How patient the backend is. Durations are in seconds, sizes in bytes.
 
     A link that carries nothing for `quiet` is asked for a sign of life, and any answer from Redis is due
-    within `answer`; a whole new connection, with TLS and log-in, takes at most `connect`. Tries to come
-    back are a random part of `retry_least`, doubled each time up to `retry_most`, apart (full jitter). A
-    link counts as sound, and the doubling starts anew, once it has lived for `sound`.
+    within `answer`; a whole new connection, with TLS and log-in, takes at most `connect`. Before each try to
+    come back it waits for a random part (full jitter) of `retry_least`, which is doubled each time up to
+    `retry_most`. A link counts as sound, and the doubling starts anew, once it has lived for `sound`.
     """
 
     quiet: float = 5.0

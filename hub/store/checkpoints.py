@@ -21,11 +21,12 @@ logger = logging.getLogger(__name__)
 
 ROWS = 4000
 LEAST_ROWS = 250
-"""So many changed rows, of one or two pages each, make a checkpoint due: the fewer, the longer the writer's turn is."""
+"""A checkpoint is due after ROWS changed rows, of one or two pages each. While the writer's turns are long it is due
+after fewer, down to LEAST_ROWS, so that each turn has less to do."""
 
 EVERY_SECONDS = 0.3
-"""The least time between the starts of two checkpoints. The longer it is, the more pages that change often are copied
-only once, and the longer commits wait for the disk while all of it is copied."""
+"""The least time between the starts of two checkpoints, but not while turns are long. The longer it is, the more pages
+that change often are copied only once, and the longer commits wait for the disk while all of it is copied."""
 
 LONG_SECONDS = 0.1
 """A longer turn keeps hits waiting for too much of the time that the recorder has."""
@@ -51,6 +52,7 @@ class Checkpoints:
 
     def written(self, rows: int) -> None:
         """Something was committed; `rows` have been changed since the writer was opened."""
+        # Fewer than before is a writer that was opened anew, and counts from 0.
         if not 0 <= rows - self._counted < self._rows:
             self._counted = rows
             self._due.set()

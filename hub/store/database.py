@@ -6,8 +6,8 @@ database itself, rather than with what it was asked, is always `DatabaseAway`.
 
 `databases` gives the connections. It opens a new SQLite connection for every query made on it
 directly, so that PRAGMAs do not stick and each query costs a thread; therefore connections are held
-here, and queries go to the driver underneath. One text of SQL serves both: parameters are `$1`, `$2` …,
-and many rows travel as one JSON parameter (see `Database.rows`).
+here, and queries go to the driver underneath. One text of SQL serves both: parameters are `$1`, `$2` …;
+many keys travel as one JSON parameter (`Dialect.rows`), many rows to be written as a `Change`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
 
 
 def require_folder(url: str) -> None:
-    """See that an SQLite file has a folder to be in, and is none. Raises `DatabaseAway` that names it.
+    """See that an SQLite file has a folder to be in, and is no folder itself. Raises `DatabaseAway` that names it.
 
     SQLite would only say "unable to open database file", and the driver's thread may outlive the loop then.
     """
@@ -155,7 +155,7 @@ class Database:
             async with _patient():
                 await turn.enter_async_context(self._write_lock)
                 self._require_same_file()
-                writer = await self._begin(quick, begin)
+                writer = await self._ready_writer(quick, begin)
             try:
                 yield writer
                 if self.embedded:
@@ -172,7 +172,10 @@ class Database:
         return await self._fetch(self._shared, sql, args, quick)
 
     async def fetch_reserved(self, sql: str, *args: Any) -> Sequence[Row]:
-        """As `fetch`, for the recorder: hits do not wait behind whatever else is asked."""
+        """As `fetch`, on a connection of its own, so as not to wait behind whatever else is asked.
+
+        On PostgreSQL it is the recorder's. On SQLite that reads on the writer, and this is the checkpoints'.
+        """
         return await self._fetch(self._reserved, sql, args, False)
 
     async def _fetch(self, readers: _Readers, sql: str, args: Sequence[Any], quick: bool) -> Sequence[Row]:
@@ -243,8 +246,8 @@ class Database:
             self._file = _file(self._url)
         return held
 
-    async def _begin(self, quick: bool, begin: bool) -> Held:
-        """A writer, inside a new transaction if it is to `begin` one; one that had died unnoticed is replaced."""
+    async def _ready_writer(self, quick: bool, begin: bool) -> Held:
+        """The writer, inside a new transaction if it is to `begin` one; one that had died unnoticed is replaced."""
         for attempt in (1, 2):
             try:
                 if self._writer is None or self._writer.closed:

@@ -52,7 +52,7 @@ class Events:
         )
 
     def added(self, events: Iterable[Event]) -> Change:
-        """New events, at the end of the log."""
+        """The change that puts new events at the end of the log."""
         return Change(_INSERT, _TYPES, [_values(event) for event in events])
 
     async def after(self, user_id: str, sequence: int, limit: int) -> list[Event]:

@@ -57,7 +57,7 @@ SQLITE_PRAGMAS = (
 # SQLite whenever another has written in between.
 SQLITE_BEGIN = "BEGIN IMMEDIATE"
 WAITS = ("COMMIT", "ROLLBACK")
-"""What waits for the disk; so does what is changed at once."""
+"""Statements that wait for the disk, and so never run on the event loop. `change_if` does, too, in a way of its own."""
 
 
 class Held:
@@ -66,6 +66,9 @@ class Held:
     While `quick`, statements on SQLite run on the event loop itself, but for those that wait. What a batch of hits
     needs is all but always in memory and takes some 20 us a statement; a busy loop makes one in a thread wait for
     100 times as long, for the thread has to win Python's lock back from it after every row.
+
+    Used of aiosqlite (0.22, read 2026-11) are three things that are not public: `_conn`, the sqlite3 connection;
+    `_execute`, which has its thread call a function; and `_tx`, the queue of futures and functions that does so.
     """
 
     def __init__(self, connection: Connection, embedded: bool) -> None:

@@ -115,7 +115,7 @@ class Messages:
         return await self._with_recipients([message_from(row) for row in rows])
 
     def counted(self, counts: Sequence[Count]) -> tuple[Change, Change]:
-        """What a batch of hits adds to the messages, and to recipients with a pixel of their own."""
+        """The changes that add what a batch counts to its messages, and to recipients with a pixel of their own."""
         whole = [(c.opens, c.first, c.last, c.hits, c.id) for c in counts if not c.position]
         own = [(c.opens, c.first, c.last, c.id, c.position) for c in counts if c.position and c.opens]
         return (
@@ -147,7 +147,10 @@ class Messages:
             )
 
     async def change(self, tx: Held, user_id: str, message_id: str, values: Mapping[str, Any]) -> bool:
-        """Set columns of a message of the user's own; False if there is no such message."""
+        """Set columns of a message of the user's own; False if there is no such message.
+
+        The names in `values` become SQL as they are: they are the code's own, never a client's.
+        """
         names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 3))
         rows = await tx.fetch(
             f"UPDATE messages SET {names} WHERE id = $1 AND user_id = $2 RETURNING id",

@@ -76,7 +76,7 @@ class Opens:
         self._database = database
 
     def added(self, opens: Iterable[tuple[Open, str | None]]) -> Change:
-        """New opens, each with the client hash that is to be kept with it."""
+        """The change that inserts new opens, each with the client hash that is to be kept with it."""
         return Change(_INSERT, _TYPES, [(*_values(open_), client_hash) for open_, client_hash in opens])
 
     async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
@@ -87,7 +87,7 @@ class Opens:
         return {row["id"] for row in rows}
 
     def seen(self, seen: Iterable[LastSeen]) -> Change:
-        """Who was taken for a person, and when."""
+        """The change that notes who was taken for a person, and when."""
         return Change(_SEE, "text integer text bigint", [msgspec.structs.astuple(one) for one in seen])
 
     async def forget_seen(self, tx: Held, clients: Iterable[ClientKey]) -> None:
@@ -96,11 +96,14 @@ class Opens:
             await tx.fetch("DELETE FROM last_seen WHERE message_id = $1 AND position = $2 AND client = $3", *client)
 
     async def unsee(self, tx: Held, opens: Iterable[Open]) -> None:
-        """Take back that clients were seen last with these opens of one message, given as before they were corrected.
+        """Take back that clients were last seen with these opens of one message, given as before they were corrected.
 
-        Whose open counted was not seen before. Whose repeat it was, was seen before, unless one of the other opens that
-        counted was theirs. Where more clients are left than such opens, it is not known which were seen before; all are
-        then taken to have been so with the last open before that is still a person's.
+        `last_seen` has a client and a time but no open, so rows are found by the times of these opens:
+
+        * At the time of an open that counted: the client had not been seen shortly before. The row goes.
+        * At the time of a repeat: the client had been seen before. If there are no more such clients than opens that
+          counted here and whose row was not found, it was with those, and the rows go, too. Else some were seen even
+          earlier; which is not known, so all rows are set back to the last open before these that is still a person's.
         """
         rows = self._database.sql.rows("$3", at="bigint")
         then = f"message_id = $1 AND position = $2 AND at IN (SELECT r.at FROM {rows})"
@@ -161,7 +164,7 @@ class Opens:
         return sorted(map(open_from, rows[:MOST_AT_ONCE]), key=lambda open_: open_.id)
 
     def corrected(self, opens: Iterable[Open]) -> Change:
-        """The new verdicts of opens."""
+        """The change that sets the new verdicts of opens."""
         rows = [(*_verdict(open_), open_.counted, open_.id) for open_ in opens]
         return Change(_CORRECT, "text text text text boolean text", rows)
 

@@ -13,7 +13,7 @@ from hub.store.database import Database, DatabaseAway
 
 PROBE_SECONDS = 2.0
 FRESH_SECONDS = 1.0
-"""How long it is known from the last time whether the database can be written."""
+"""For so long the last answer to whether the database can be written is given again."""
 
 logger = logging.getLogger(__name__)
 

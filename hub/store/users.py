@@ -117,7 +117,7 @@ class Users:
         return {owner.id: user_of(owner) for owner in owners}
 
     def unmoved(self, users: Iterable[User]) -> Change:
-        """Asks for those of these users who are as they were read: see `Held.change_if`.
+        """The query for those of these users who are as they were read: see `Held.change_if`.
 
         On PostgreSQL it locks them, in the order of their ids, as `lock_owners`.
         """
@@ -125,11 +125,11 @@ class Users:
         return Change(self._unmoved, "text bigint bigint", rows)
 
     def advanced(self, sequences: Mapping[str, int]) -> Change:
-        """Where the logs of these users, who are locked or asked for, stand from now on."""
+        """The change that sets where the logs of these users, who are locked or asked for, stand from now on."""
         return Change(_ADVANCE, "bigint text", [(sequence, user_id) for user_id, sequence in sequences.items()])
 
     async def set(self, tx: Held, user_id: str, **values: Any) -> User:
-        """Set columns of one user, and return the user as it then is."""
+        """Set columns of one user, and return the user as it then is. The names become SQL as they are."""
         names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 2))
         row = await tx.fetch_one(f"UPDATE users SET {names} WHERE id = $1 RETURNING {_ALL}", user_id, *values.values())
         if row is None:

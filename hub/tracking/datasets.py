@@ -39,7 +39,7 @@ class BadList(ValueError):
 
 
 class Status(Struct, frozen=True):
-    """What is known of one data set. `at` is its age as a time in ms; `problem` why it is not used."""
+    """What is known of one data set. `at` is when it was made or fetched, in ms; `problem`, why it is not used."""
 
     name: str
     path: Path

@@ -32,7 +32,7 @@ class BadDatabase(ValueError):
 
 
 class Places:
-    """An open place database."""
+    """An open place database. `built_at` is when it was made, in ms; `nodes` is how large its tree is."""
 
     def __init__(self, path: Path) -> None:
         """Open the `.mmdb` at `path`. Raises `BadDatabase` if it cannot serve."""

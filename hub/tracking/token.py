@@ -41,7 +41,7 @@ class Keys:
         self.replace(*secrets)
 
     def replace(self, *secrets: str) -> None:
-        """Use these from now on, as when they are given at the start."""
+        """Use these from now on, in place of those before. Raises ValueError if there is none."""
         if not secrets:
             raise ValueError("at least one secret is needed")
         derived = [hashlib.sha256(b"glimpse/pixel/1\0" + secret.encode()).digest() for secret in secrets]
@@ -68,13 +68,13 @@ class Keys:
         raise BadToken("the MAC does not fit")
 
     def client_hash(self, address: str, user_agent: str, day: int) -> str:
-        """A keyed hash of who made a hit, for seeing a repeat. It changes with `day`, counted from the epoch."""
+        """A keyed hash of who made a hit, for seeing a repeat; another on each `day`, in days since the epoch."""
         text = f"{address}\0{user_agent}".encode(errors="replace")
         salt = day.to_bytes(4, "big")
         return hashlib.blake2b(text, digest_size=12, key=self._client_secret, salt=salt).hexdigest()
 
     def pseudonym(self, text: str) -> str:
-        """A keyed hash of a text, by which nobody can tell it who does not have the key."""
+        """A keyed hash that stands for `text`: without the key nobody can tell which text it was."""
         data = text.encode(errors="surrogatepass")
         return hashlib.blake2b(data, digest_size=16, key=self._name_secret).hexdigest()
 
