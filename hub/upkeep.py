@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from hub.live.bus import Bus
@@ -40,6 +41,12 @@ LAST_USES_SECONDS = 1.0
 BUS_DOWN_SECONDS = 5.0
 """How often the log is asked for what other processes did while they cannot tell it."""
 
+BUS_SECONDS = 2.0
+"""What a bus that is up has not brought by then it will not bring."""
+
+MISSED_SECONDS = 600.0
+"""For how long a bus that did not bring what the log has is taken for none, and how often at the most that is said."""
+
 
 class Upkeep:
     """Runs the regular tasks of one process while it is entered."""
@@ -66,7 +73,7 @@ class Upkeep:
         self._machine = Machine(clock)
         self._clock = clock
         self._turns: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
-            ("the check of the log", log_check_seconds, connections.check),
+            ("the check of the log", log_check_seconds, self._check_the_log),
             ("the check of the log while the bus is down", BUS_DOWN_SECONDS, self._stand_in_for_the_bus),
             ("the note of what was used", USES_SECONDS, credentials.keep_uses),
             ("the look for spools left behind", ADOPT_SECONDS, self._adopt),
@@ -75,6 +82,9 @@ class Upkeep:
             ("the sweep of old rows", sweep_seconds, self._sweep),
         ]
         self._tasks: list[asyncio.Task[None]] = []
+        self._misses_until = 0.0
+        """Until when the log is asked as if the bus were down, by `time.monotonic`."""
+        self._quiet_until = 0.0
 
     async def __aenter__(self) -> Upkeep:
         self._tasks = [asyncio.create_task(_every(*turn), name=turn[0]) for turn in self._turns]
@@ -89,9 +99,24 @@ class Upkeep:
             async with asyncio.timeout(LAST_USES_SECONDS):
                 await self._credentials.keep_uses()
 
+    async def _check_the_log(self) -> None:
+        """Have listeners read what they were not told, and say so if the bus should have told them."""
+        link = self._bus.up, self._bus.generation
+        if await self._connections.check(BUS_SECONDS) and link == (True, self._bus.generation) and self._bus.up:
+            now = time.monotonic()
+            self._misses_until = now + MISSED_SECONDS
+            if now >= self._quiet_until:
+                self._quiet_until = now + MISSED_SECONDS
+                logger.warning(
+                    "events that the bus had not brought were read from the log, seconds late: the database or this "
+                    "machine was slow, or not all processes on this database have the same REDIS_URL"
+                )
+
     async def _stand_in_for_the_bus(self) -> None:
         if not self._bus.up:
             await self._connections.check()
+        elif time.monotonic() < self._misses_until:
+            await self._check_the_log()
 
     async def _adopt(self) -> None:
         self._recorder.adopt()

@@ -277,24 +277,6 @@ async def test_start_recovers_what_the_log_still_has(
     assert (listener.position, listener.behind) == (head, False)
 
 
-async def test_check_finds_who_lacks_something() -> None:
-    desk = Desk(Log(head=3))
-    listener = await desk.started()
-    await desk.connections.check()
-    assert not listener.behind
-    desk.log.head = 4
-    await desk.connections.check()
-    assert await desk.all_sent(listener) == [4]
-
-
-async def test_check_of_a_database_that_is_away_does_nothing() -> None:
-    desk = Desk(Log(head=3))
-    listener = await desk.started()
-    desk.log.is_away = True
-    await desk.connections.check()
-    assert not listener.behind
-
-
 async def test_too_much_waiting_closes_the_listener_and_lets_go_of_it_all() -> None:
     desk = Desk(max_bytes=25)
     listener = await desk.started()

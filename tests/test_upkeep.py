@@ -30,9 +30,11 @@ class Checked:
         self.turns = 0
         self.failure: Callable[[], Exception] | None = None
         self.changed = False
+        self.checkers: set[str] = set()
 
-    async def check(self) -> None:
-        self.reload_if_changed()
+    async def check(self, _grace: float = 0) -> bool:
+        self.checkers.add(cast("asyncio.Task[None]", asyncio.current_task()).get_name())
+        return self.reload_if_changed()
 
     def reload_if_changed(self) -> bool:
         self.turns += 1
@@ -45,6 +47,7 @@ class Link:
     """Stands for the bus."""
 
     up = True
+    generation = 1
 
 
 class Kept:
@@ -160,6 +163,36 @@ async def test_log_is_checked_sooner_while_the_bus_is_down(kept: Kept) -> None:
         assert kept.connections.turns == 0
         kept.bus.up = False
         await eventually(lambda: kept.connections.turns > 2)
+
+
+STANDING_IN = "the check of the log while the bus is down"
+MISSED = "events that the bus had not brought were read from the log"
+
+
+async def test_bus_that_brought_less_than_the_log_has_is_said_to_once_and_not_relied_on(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.connections.changed = True
+    async with kept.upkeep:
+        await eventually(lambda: STANDING_IN in kept.connections.checkers)
+        turns = kept.connections.turns
+        await eventually(lambda: kept.connections.turns > turns + 5)
+    assert caplog.text.count(MISSED) == 1
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["and is whole again", "and is down"])
+async def test_bus_that_was_cut_meanwhile_is_not_said_to_have_brought_too_little(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, up: bool
+) -> None:
+    async def cut(_grace: float = 0) -> bool:
+        kept.bus.up, kept.bus.generation = up, kept.bus.generation + up
+        return kept.connections.reload_if_changed()
+
+    monkeypatch.setattr(kept.connections, "check", cut)
+    kept.connections.changed = True
+    async with kept.upkeep:
+        await eventually(lambda: kept.connections.turns > 3)
+    assert MISSED not in caplog.text
 
 
 async def test_nothing_has_a_turn_before_or_after(kept: Kept) -> None:

@@ -86,7 +86,7 @@ class Connections:
         self._turns = Turnstile(PAGES_A_TURN)
         self.draining = False
         """Whether the server is going down: a client that comes now is sent away."""
-        self._checks: set[asyncio.Task[None]] = set()
+        self._checks: set[asyncio.Task[Any]] = set()
         self._doubted: set[str] = set()
         """The users whose logs are being asked for where they stand."""
 
@@ -147,9 +147,11 @@ class Connections:
             listener.fall_behind()
         self._begin(self.check())
 
-    async def check(self) -> None:
+    async def check(self, grace: float = 0) -> bool:
         """Compare every listener with the database. One whose credential was revoked is closed. So is one ahead of the
         log, whose client comes back and hears that it cannot be resumed. One behind it reads the log.
+
+        Returns whether there was one that had not been told of all that the log had `grace` seconds before.
         """
         listeners = self._all()
         with contextlib.suppress(DatabaseAway):
@@ -157,7 +159,8 @@ class Connections:
             for listener in listeners:
                 if listener.credential not in valid:
                     listener.close(CloseCode.NOT_AUTHENTICATED, "the credential was revoked or has expired")
-            await self._compare(listeners)
+            return await self._compare(listeners, grace)
+        return False
 
     def _doubt(self, user_id: str) -> None:
         """Something old came live: it came twice, or an older copy of the log goes on, and will soon have caught up."""
@@ -172,18 +175,26 @@ class Connections:
         finally:
             self._doubted.discard(user_id)
 
-    async def _compare(self, listeners: Sequence[Listener]) -> None:
+    async def _compare(self, listeners: Sequence[Listener], grace: float = 0) -> bool:
         # Before the log is asked: what is delivered meanwhile may be newer than what it then says.
         stood = [listener.position for listener in listeners]
         heads = await self._users.heads({listener.user_id for listener in listeners})
+        if grace:
+            await asyncio.sleep(grace)
+        missed = False
         for listener, position in zip(listeners, stood, strict=True):
             head = heads.get(listener.user_id, position)
             if position > head:
                 listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
-            elif listener.position < head:
+            elif listener.position < head and self._is_told(listener):
+                missed = missed or not listener.behind
                 listener.fall_behind()
+        return missed
 
-    def _begin(self, comparison: Coroutine[Any, Any, None]) -> None:
+    def _is_told(self, listener: Listener) -> bool:
+        return listener.closing is None and listener in self._by_user.get(listener.user_id, ())
+
+    def _begin(self, comparison: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(comparison)
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)

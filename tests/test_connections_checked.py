@@ -1,0 +1,51 @@
+"""The check of the log: whoever was not told everything reads it, and it is known whether anybody was not."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hub.live.close_codes import CloseCode
+from tests.test_connections import Desk, Log, a_notice
+
+
+async def test_check_finds_who_lacks_something() -> None:
+    desk = Desk(Log(head=3))
+    listener = await desk.started()
+    assert not await desk.connections.check()
+    assert not listener.behind
+    desk.log.head = 4
+    assert await desk.connections.check()
+    assert not await desk.connections.check(), "it is about to read the log"
+    assert await desk.all_sent(listener) == [4]
+    assert not await desk.connections.check()
+
+
+async def test_check_gives_what_was_just_committed_the_time_to_come() -> None:
+    desk = Desk(Log(head=4))
+    listener = desk.listener()
+    listener.caught_up(3)
+    check = asyncio.create_task(desk.connections.check(0.001))
+    await asyncio.sleep(0)
+    desk.deliver(a_notice(4))
+    assert not await check
+    assert not listener.behind
+
+
+async def test_check_asks_nothing_of_who_left_meanwhile() -> None:
+    desk = Desk(Log(head=4))
+    closed, gone = desk.listener(), desk.listener()
+    for listener in (closed, gone):
+        listener.caught_up(3)
+    closed.close(CloseCode.TOO_SLOW, "too slow")
+    check = asyncio.create_task(desk.connections.check(0.001))
+    await asyncio.sleep(0)
+    desk.connections.remove(gone)
+    assert not await check
+
+
+async def test_check_of_a_database_that_is_away_does_nothing() -> None:
+    desk = Desk(Log(head=3))
+    listener = await desk.started()
+    desk.log.is_away = True
+    await desk.connections.check()
+    assert not listener.behind
