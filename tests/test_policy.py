@@ -131,6 +131,12 @@ def test_event_of_another_type_is_told_as_it_was(kind: EventType) -> None:
     assert as_told_now(event, Settings(realtime_notifications=False, muted_all_sequence=9)) == event
 
 
+@pytest.mark.parametrize("gone", [{"open": None}, {"message": None}])
+def test_event_whose_open_or_message_is_gone_is_told_as_it_was(gone: dict[str, None]) -> None:
+    event = an_event(**gone)
+    assert as_told_now(event, Settings(realtime_notifications=False)) == event
+
+
 @pytest.mark.parametrize(
     ("notified", "stream", "carried"),
     [
