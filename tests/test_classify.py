@@ -109,6 +109,11 @@ def test_any_hit_gets_a_verdict_with_reasons_in_words(user_agent: str, address: 
     assert all(explain_reason(code) != code for code in verdict.reasons)
 
 
+def test_machine_that_names_itself_is_told_by_its_name(data: Datasets) -> None:
+    verdict = classify(examine(visit("curl/8.5.0"), data), LATER, Context(SENT))
+    assert verdict.reasons == ("names_machine", "named:curl")
+
+
 def test_reason_that_is_not_known_is_given_as_it_is() -> None:
     assert explain_reason("of-an-older-ruleset") == "of-an-older-ruleset"
     assert explain_reason("named:curl") == "It names itself curl"
