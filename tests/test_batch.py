@@ -68,6 +68,11 @@ def test_counts_are_a_recipients_own_only_where_there_are_others(
     assert judge([a_hit(MESSAGE, at=T0, position=position)], message).counts() == expected
 
 
+def test_counts_have_the_first_and_the_last_open_in_whatever_order_they_come() -> None:
+    hits = [a_hit(MESSAGE, 0, T0 + at) for at in (0, 90_000, -90_000, 30_000)]
+    assert judge(hits).counts() == [Count(MESSAGE.id, 0, 4, 4, T0 - 90_000, T0 + 90_000)]
+
+
 PERSON, REPEAT = ("human", True, False), ("human", False, True)
 
 
@@ -168,81 +173,6 @@ def test_hit_before_sending_or_while_looking_is_the_senders_own() -> None:
     near = [a_hit(MESSAGE, at=T0 + offset) for offset in (-VIEWING_MS - 1, -VIEWING_MS, VIEWING_MS, VIEWING_MS + 1)]
     own = ("self", False, False)
     assert outcomes(judge(near, viewings=viewed)) == [PERSON, own, own, PERSON]
-
-
-# Bursts
-
-
-def test_burst_inside_a_batch_turns_what_came_before_it() -> None:
-    batch = judge([a_hit(FRESH, at=T0 + n * 1000) for n in range(4)], FRESH)
-    assert outcomes(batch) == [("scanner", False, False)] * 4
-    assert batch.corrected == []
-    assert [event.type for event in batch.events(T0)] == ["open.recorded"] * 4
-    assert batch.counts() == [Count(FRESH.id, 0, 0, 4)]
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_burst_across_batches_corrects_and_takes_back(told: bool) -> None:
-    user = replace(USER, settings=Settings(realtime_notifications=told))
-    first = judge([a_hit(FRESH, at=T0 + n) for n in range(2)], FRESH, user)
-    assert outcomes(first) == [PERSON] * 2
-    message = replace(FRESH, opens=2, hits=2)
-    early = {(FRESH.id, 1): [(open_, hash_ or "") for open_, hash_ in first.opens]}
-    second = judge([a_hit(FRESH, at=T0 + 5)], message, replace(USER, sequence=12), early=early)
-    assert outcomes(second) == [("scanner", False, False)]
-    assert [(open_.id, open_.verdict.verdict, open_.counted) for open_ in second.corrected] == [
-        (open_.id, "scanner", False) for open_, _ in first.opens
-    ]
-    events = second.events(T0 + 9)
-    assert [(event.type, event.sequence, event.was, event.at) for event in events] == [
-        ("open.recorded", 13, None, T0 + 5),
-        ("open.reclassified", 14, "human", T0 + 9),
-        ("open.reclassified", 15, "human", T0 + 9),
-    ]
-    assert [event.notified for event in events[1:]] == [told, told], "to be taken back is what was told, and only that"
-    assert {event.message.opens for event in events[1:] if event.message} == {0}
-
-
-def test_one_client_by_two_hashes_at_midnight_is_no_burst() -> None:
-    hits = [
-        a_hit(FRESH, client="yesterday"),
-        replace(a_hit(FRESH, at=T0 + 1), clients=("today", "yesterday")),
-        a_hit(FRESH, at=T0 + 2, client="another"),
-    ]
-    assert [verdict for verdict, _, _ in outcomes(judge(hits, FRESH))] == ["human"] * 3
-
-
-def test_client_of_a_burst_who_comes_back_repeats_nobody() -> None:
-    burst = [a_hit(FRESH, at=T0 + n, client=f"client {n}") for n in range(3)]
-    again = [a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1 + n, client=f"client {n}") for n in range(3)]
-    scanner = ("scanner", False, False)
-    assert [(verdict, counted) for verdict, counted, _ in outcomes(judge(burst, FRESH))] == [scanner[:2]] * 3
-    assert outcomes(judge([*burst, *again], FRESH))[3:] == [PERSON] * 3
-    assert judge(burst, FRESH).mistaken == {(FRESH.id, 1, f"client {n}") for n in range(2)}
-    assert judge([*burst, *again], FRESH).mistaken == set()
-
-
-def test_client_of_a_burst_across_midnight_repeats_nobody_by_either_name() -> None:
-    before, after = ("client 0", "client 0, tomorrow"), ("client 0, tomorrow", "client 0")
-    burst = [
-        replace(a_hit(FRESH, at=T0), clients=before),
-        replace(a_hit(FRESH, at=T0 + 1), clients=after),
-        *(a_hit(FRESH, at=T0 + 2) for _ in range(2)),
-    ]
-    again = replace(a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1), clients=after)
-    assert outcomes(judge([*burst, again], FRESH))[-1] == PERSON
-
-
-def test_hits_after_the_delivery_window_are_no_burst() -> None:
-    late = [a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1 + n) for n in range(9)]
-    batch = judge(late, FRESH)
-    assert outcomes(batch) == [PERSON] * 9
-    assert all(client_hash is None for _, client_hash in batch.opens), "kept only while a burst may turn it"
-
-
-def test_client_hash_is_kept_only_in_the_delivery_window() -> None:
-    batch = judge([a_hit(FRESH, at=T0, client="early"), a_hit(FRESH, at=T0 + 60_000, client="late")], FRESH)
-    assert [client_hash for _, client_hash in batch.opens] == ["early", None]
 
 
 @pytest.mark.parametrize(
