@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 
+from hub.batch import Batch
 from hub.commits import Commits, Draft, Measures
 from hub.live.notices import Notice
 from hub.model import Event, Hit, Message
-from hub.store.database import Database, DatabaseAway
-from tests.factories import BASE_URL, T0, Store, a_hit, audit
+from hub.store.database import Database, DatabaseAway, Fetch
+from tests.factories import BASE_URL, T0, Store, a_hit, audit, open_store
 
 REPEAT_MS = 30_000
 
@@ -148,6 +150,30 @@ async def test_what_moves_between_judging_and_committing_is_heeded(
     assert (last.withheld, last.open.verdict.verdict, last.open.repeat) == (withheld, verdict, repeat)
     assert [len(await opens_told(store, stranger)) for stranger in strangers] == [1] * others
     await audit(store.database)
+
+
+async def test_users_row_is_locked_while_hits_are_judged_anew(
+    migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, tried = Commits._judged, 0
+
+    async def watched(self: Commits, fetch: Fetch, hits: Sequence[Hit]) -> Batch:
+        nonlocal tried
+        tried += 1
+        other = await asyncpg.connect(migrated_postgresql_url)
+        try:
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await other.execute("SELECT 1 FROM users FOR UPDATE NOWAIT")
+        finally:
+            await other.close()
+        return await judged(self, fetch, hits)
+
+    async with open_store(migrated_postgresql_url) as store:
+        message = await store.message(await store.sender())
+        monkeypatch.setattr(Commits, "_judged", watched)
+        await commits_of(store).record([a_hit(message)])
+        assert tried == 1
+        await audit(store.database)
 
 
 async def test_burst_judged_before_its_turn_takes_back_what_was_told(store: Store) -> None:
