@@ -258,8 +258,8 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Stor
         await store.opens.unsee(tx, [then(T0)])
         seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
         assert seen == {key: T0 + 5, second: T0, elsewhere: T0}, "nobody was seen there for the last time then"
-        earlier, machine = then(T0 + 1), replace(then(T0 + 2), verdict=SCANNER, counted=False)
-        await tx.change(store.opens.added([(earlier, None), (machine, None)]))
+        first, earlier, machine = then(T0 - 9), then(T0 + 1), replace(then(T0 + 2), verdict=SCANNER, counted=False)
+        await tx.change(store.opens.added([(first, None), (earlier, None), (machine, None)]))
         await store.opens.unsee(tx, [then(T0 + 5, repeat=True)])
         seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
         assert seen == {key: T0 + 1, second: T0, elsewhere: T0}
@@ -283,3 +283,15 @@ async def test_who_was_new_with_what_is_taken_back_was_not_seen_before(store: St
         await store.opens.unsee(tx, [again, new, machine])
         seen = (await Standings(store.database).read(tx.fetch, [], [], [earlier, newcomer])).last_seen
     assert seen == {earlier: first.at}
+
+
+async def test_one_client_on_one_pixel_is_forgotten_and_no_other(store: Store) -> None:
+    user = await store.sender()
+    message, other = await store.message(user), await store.message(user)
+    forgotten = (message.id, 1, "a client")
+    kept = [(message.id, 1, "another"), (message.id, 2, "a client"), (other.id, 1, "a client")]
+    async with store.database.write() as tx:
+        await tx.change(store.opens.seen([LastSeen(*key, T0) for key in (forgotten, *kept)]))
+        await store.opens.forget_seen(tx, [forgotten])
+        seen = (await Standings(store.database).read(tx.fetch, [], [], [forgotten, *kept])).last_seen
+    assert seen == dict.fromkeys(kept, T0)
