@@ -290,6 +290,14 @@ async def test_too_much_waiting_closes_the_listener_and_lets_go_of_it_all() -> N
     assert listener.queued_bytes == 0
 
 
+async def test_what_a_stream_does_not_carry_is_not_too_much() -> None:
+    desk = Desk(max_bytes=100)
+    listener = await desk.started(stream="notifications")
+    desk.deliver(*(a_notice(n, notified=n == 5, size=60) for n in range(1, 6)))
+    assert listener.closing is None
+    assert await desk.all_sent(listener) == [5]
+
+
 async def test_what_was_taken_no_longer_waits() -> None:
     desk = Desk(max_bytes=25)
     listener = await desk.started()

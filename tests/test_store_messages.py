@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hub.model import Count, Crm, Message, Provider, Recipient
+from hub.model import Count, Crm, Message, Provider, Recipient, new_id
 from tests.factories import BASE_URL, T0, Store, a_draft
+from tests.samples import an_open
 
 PROVIDER = Provider("gmail", "<1@example.com>", "thread'1\"")
 CRM = Crm("salesforce", "006", "https://crm.example.com/006?a=1&b=%20")
@@ -194,6 +195,30 @@ async def test_figures_of_an_only_recipient_are_the_messages(store: Store) -> No
     await count(store, Count(message.id, 0, 2, 3, T0, T0 + 10))
     [reader] = (await store.reload(message)).recipients
     assert (reader.opens, reader.first_opened_at, reader.last_opened_at) == (2, T0, T0 + 10)
+
+
+async def test_recount_is_of_what_counts_on_these_pixels_and_their_messages(store: Store) -> None:
+    user = await store.sender()
+    message, other = [
+        await store.message(user, recipients=("first@example.com", "second@example.com"), shared=False)
+        for _ in range(2)
+    ]
+    of_both = [(message, 1, 10), (message, 1, 0), (message, 2, 20), (other, 1, 30)]
+    opens = [
+        an_open(id=new_id(), user_id=user.id, message_id=of.id, position=position, at=T0 + at, counted=counted)
+        for counted, which in ((True, of_both), (False, [(message, 1, -5), (message, 1, 99)]))
+        for of, position, at in which
+    ]
+    async with store.database.write() as tx:
+        await tx.change(store.opens.added([(open_, None) for open_ in opens]))
+        await store.messages.recount(tx, [(message.id, 1)])
+    recounted = await store.reload(message)
+    assert figures(recounted) == (3, 0, T0, T0 + 20)
+    assert [(r.opens, r.first_opened_at, r.last_opened_at) for r in recounted.recipients] == [
+        (2, T0, T0 + 10),
+        (0, None, None),
+    ]
+    assert figures(await store.reload(other)) == (0, 0, None, None)
 
 
 async def test_change_sets_what_it_is_given_and_nothing_else(store: Store) -> None:
