@@ -116,18 +116,19 @@ async def test_segments_follow_each_other_though_the_clock_was_set_back(
     assert await drain(spool) == put
 
 
+@pytest.mark.parametrize("call", ["iterdir", "open"])
 async def test_spool_that_nobody_can_look_into_is_not_taken_for_empty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     spool, put = Spool(tmp_path), hits(2)
     await spool.append(put)
     spool.close()
     with monkeypatch.context() as used_up:
 
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise OSError(errno.EMFILE, "too many open files")
 
-        used_up.setattr(Path, "iterdir", fail)
+        used_up.setattr(Path, call, fail)
         assert spool.pending()
         with pytest.raises(OSError, match="too many"):
             await spool.take()
