@@ -143,3 +143,32 @@ async def test_pages_kept_are_bounded_and_the_oldest_go_first(monkeypatch: pytes
     log.size = 10_000
     assert len(await pages.after(USER, 9, None)) == 50
     assert pages.kept_bytes == 0
+
+
+async def test_page_that_is_being_read_makes_no_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.live.log_pages.SHARED_BYTES", 0)
+    log = Log()
+    pages, slow = pages_of(log), log.answers
+    slow.clear()
+    first = asyncio.create_task(pages.after(USER, 0, None))
+    await eventually(lambda: len(log.reads) == 1)
+    log.answers = asyncio.Event()
+    log.answers.set()
+    assert len(await pages.after(USER, 1, None)) == 50
+    assert pages.kept_bytes == 0
+    slow.set()
+    assert len(await first) == 50
+    assert pages.kept_bytes == 0
+
+
+async def test_page_that_made_room_is_not_forgotten_again_when_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hub.live.log_pages.SHARED_BYTES", 0)
+    monkeypatch.setattr("hub.live.log_pages.SHARED_SECONDS", 0)
+    pages = pages_of(Log())
+    await pages.after(USER, 2, None)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert pages.kept_bytes == 0
+    assert caplog.records == []
