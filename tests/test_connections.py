@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hub.live.close_codes import CloseCode
 from hub.live.connections import MOST_REPLAYED, Connections, TooManyListeners
@@ -70,11 +71,16 @@ class Desk:
     log: Log = field(default_factory=Log)
     max_per_user: int = 20
     max_bytes: int = 1 << 20
+    delivered: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         log = cast(Any, self.log)
         self.connections = Connections(
-            log, log, LogPages(log, log), max_per_user=self.max_per_user, max_bytes=self.max_bytes, clock=lambda: 0
+            *(log, log, LogPages(log, log)),
+            max_per_user=self.max_per_user,
+            max_bytes=self.max_bytes,
+            clock=lambda: 5000,
+            on_delivered=self.delivered.append,
         )
 
     def listener(self, stream: Stream = "history", credential: str = "token:1") -> Listener:
@@ -355,14 +361,9 @@ async def test_event_of_one_user_reaches_no_other() -> None:
     assert not listener.behind
 
 
-async def test_account_that_is_gone_closes_its_listeners() -> None:
-    desk = Desk(Log(head=1))
-    listener = await desk.started(after=0)
-
-    async def nobody(_user_id: str) -> None:
-        return None
-
-    cast(Any, desk.log).get = nobody
-    await desk.connections.catch_up(listener)
-    assert listener.closing is not None
-    assert listener.closing.code == CloseCode.NOT_AUTHENTICATED
+async def test_seconds_since_its_commit_are_told_of_each_live_event() -> None:
+    desk = Desk()
+    await desk.started()
+    desk.deliver(replace(a_notice(1), committed_at=3500), replace(a_notice(2), committed_at=4000))
+    desk.deliver(replace(a_notice(1, user_id="06d80000000000000000000005"), committed_at=1))
+    assert desk.delivered == [1.5, 1.0]

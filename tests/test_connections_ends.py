@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any, cast
 
 import pytest
 
@@ -41,6 +42,19 @@ async def test_listener_that_comes_while_draining_is_closed_at_once() -> None:
     late = desk.listener()
     assert late.closing is not None
     assert late.closing.code == CloseCode.GOING_DOWN
+
+
+async def test_account_that_is_gone_closes_its_listeners() -> None:
+    desk = Desk(Log(head=1))
+    listener = await desk.started(after=0)
+
+    async def nobody(_user_id: str) -> None:
+        return None
+
+    cast(Any, desk.log).get = nobody
+    await desk.connections.catch_up(listener)
+    assert listener.closing is not None
+    assert listener.closing.code == CloseCode.NOT_AUTHENTICATED
 
 
 async def test_wait_ends_with_the_silence_or_with_what_breaks_it() -> None:

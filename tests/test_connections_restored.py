@@ -60,6 +60,7 @@ async def test_event_that_comes_twice_closes_nobody() -> None:
         await eventually(lambda: not desk.connections._doubted)
     assert listener.closing is None
     assert await desk.all_sent(listener) == [8, 9, 10]
+    await eventually(lambda: not desk.connections._checks, what="nothing is kept of a look that is over")
 
 
 @pytest.mark.parametrize("twice", [False, True])
