@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from hub.live.notices import Notice
 from hub.model import Event, Hit, Message
 from hub.store.database import Database, DatabaseAway, Fetch
 from tests.factories import BASE_URL, T0, Store, a_hit, audit, open_store
+from tests.processes import PATIENCE_SECONDS, eventually
 
 REPEAT_MS = 30_000
 
@@ -150,6 +152,26 @@ async def test_what_moves_between_judging_and_committing_is_heeded(
     assert (last.withheld, last.open.verdict.verdict, last.open.repeat) == (withheld, verdict, repeat)
     assert [len(await opens_told(store, stranger)) for stranger in strangers] == [1] * others
     await audit(store.database)
+
+
+async def test_draft_that_waits_for_its_users_row_heeds_what_moved_there_meanwhile(
+    migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.store.held.BUSY_SECONDS", PATIENCE_SECONDS)
+    async with open_store(migrated_postgresql_url) as store:
+        message, commits = await store.message(await store.sender()), commits_of(store)
+        draft = await draft_of(commits, [a_hit(message)])
+        other = await asyncpg.connect(migrated_postgresql_url)
+        try:
+            async with other.transaction():
+                await other.execute("UPDATE users SET views = views + 1")
+                committing = asyncio.create_task(commits.commit(draft))
+                await eventually(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+            assert [notice.sequence for notice in await committing] == [2]
+        finally:
+            await other.close()
+        assert draft.sequences is None, "it was judged anew"
+        await audit(store.database)
 
 
 async def test_users_row_is_locked_while_hits_are_judged_anew(
