@@ -202,6 +202,18 @@ def test_query_that_is_right_is_read() -> None:
     assert (asked.flag("all"), asked.cursor(), asked.text("q")) == (False, cursor, "a b")
 
 
+def test_query_may_have_the_least_and_the_most() -> None:
+    asked = Query(a_request("limit=1&all=true&q=" + "x" * 200), "limit", "all", "q")
+    assert (asked.limit(), asked.flag("all"), asked.text("q")) == (1, True, "x" * 200)
+
+
+@pytest.mark.parametrize(("allowed", "said"), [(("limit", "after"), "limit, after"), ((), "none")])
+def test_parameter_that_is_not_known_is_answered_with_those_that_are(allowed: tuple[str, ...], said: str) -> None:
+    with pytest.raises(Problem) as caught:
+        Query(a_request("limitt=5"), *allowed)
+    assert [error.detail for error in caught.value.errors or ()] == [f"is not a parameter here; there are: {said}"]
+
+
 def test_query_that_is_empty_gives_the_defaults() -> None:
     asked = Query(a_request(), "limit", "after", "all", "cursor", "q")
     assert (asked.limit(), asked.limit(200), asked.whole("after", 7)) == (50, 200, 7)
