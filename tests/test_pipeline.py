@@ -160,6 +160,25 @@ async def test_what_came_while_others_were_read_is_read_as_soon_as_these_are_kep
         world.keep_gate.set()
 
 
+async def test_what_is_begun_and_kept_while_others_are_read_is_followed() -> None:
+    world = World(messages(1 + 2 * ENOUGH))
+    first, *others = [a_hit(message) for message in world.about]
+    async with world.running():
+        world.keep_gate.clear()
+        world.put(first)
+        await eventually(lambda: world.keeping)
+        world.put(*others[:ENOUGH])
+        await eventually(lambda: len(world.reads) == 2)
+        world.read_gate.clear()
+        world.put(*others[ENOUGH:])
+        await eventually(lambda: len(world.reads) == 3)
+        world.keep_gate.set()
+        await eventually(lambda: len(world.kept) == 2)
+        world.read_gate.set()
+        await eventually(lambda: len(world.kept) == 3)
+    assert all(draft.batch is not None for draft in world.kept)
+
+
 async def test_hit_on_a_message_that_is_being_kept_waits_and_others_pass_it() -> None:
     world = World(messages(ENOUGH + 1))
     first, *others = [a_hit(message) for message in world.about]
