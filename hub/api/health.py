@@ -10,7 +10,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 from starlette.responses import Response
@@ -157,7 +157,8 @@ class HealthApi:
             user = (await self._auth.require(request)).user
             if user.role != "admin":
                 raise Problem(403, "forbidden", "Metrics are for admins and for the machine itself.")
-        return Response(self._metrics.shown(), media_type=CONTENT_TYPE_LATEST)
+        # Readers such as Prometheus's own library for Go do not know version 1.0.0.
+        return Response(self._metrics.shown(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     def _server_trouble(self) -> str | None:
         if self._connections.draining:
