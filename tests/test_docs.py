@@ -234,6 +234,16 @@ def test_javascript_example_uses_what_the_client_has() -> None:
         assert re.search(rf"^  {option}\??:", types, re.MULTILINE)
 
 
+def test_types_of_the_client_know_what_it_dispatches() -> None:
+    client, types = (ROOT / "web/client.js").read_text(), (ROOT / "web/client.d.ts").read_text()
+    [details] = re.findall(r"^export interface Details {\n(.*?)^}", types, re.MULTILINE | re.DOTALL)
+    told = re.findall(r"^ \* \| `(\w+)` +\| `{", client, re.MULTILINE)
+    assert told
+    assert re.findall(r"^  (\w+):", details, re.MULTILINE) == told
+    for method in ("addEventListener", "removeEventListener"):
+        assert f"  {method}<Type extends keyof Details>(" in types
+
+
 def test_proxies_are_told_to_keep_no_reader_s_address() -> None:
     nginx, caddy = section(DEPLOY, "nginx"), section(DEPLOY, "Caddy")
     assert re.search(r"^ +access_log off;\n +error_log \S+ crit;$", nginx, re.MULTILINE)

@@ -51,8 +51,8 @@ export interface GlimpseEvent {
     | "messages.muted"
     | "settings.updated"
     | "notifications.seen";
-  /** the message's id, where there is one */
-  subject: string;
+  /** the message's id, where it is about one */
+  subject?: string;
   time: string;
   /** a whole number, as text */
   sequence: string;
@@ -90,9 +90,47 @@ export function backoffCeiling(attempt: number): number;
 /** A cursor that is kept in memory only, starting at `sequence`. */
 export function memoryCursor(sequence?: number | null): CursorStore;
 
-/** What it dispatches is at the head of `client.js`. */
+/** What it dispatches, by type; what each means is at the head of `client.js`. */
+export interface Details {
+  event: { event: GlimpseEvent; missed: boolean };
+  state: { state: State; retryIn: number | null };
+  connected: {
+    user: { id: string; email: string; name: string };
+    settings: { realtime_notifications: boolean; muted_all_at: string | null };
+    sequence: number;
+    seen_sequence: number;
+    recovered: boolean;
+  };
+  caughtup: { missed: number };
+  reset: { sequence: number };
+  refused: { code: number; reason: string };
+  problem: { code: string; detail: string };
+}
+
+type Listener<Type extends keyof Details> = (told: CustomEvent<Details[Type]>) => unknown;
+
 export class GlimpseClient extends EventTarget {
   constructor(options: Options);
+  addEventListener<Type extends keyof Details>(
+    type: Type,
+    listener: Listener<Type>,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<Type extends keyof Details>(
+    type: Type,
+    listener: Listener<Type>,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
   get state(): State;
   /** The last sequence that was dispatched, or null. */
   get sequence(): number | null;

@@ -67,7 +67,7 @@ function toSequence(kept) {
   return Number.isSafeInteger(sequence) ? sequence : null;
 }
 
-/** @implements {Declared} */
+/** @implements {Omit<Declared, keyof EventTarget>} */
 export class GlimpseClient extends EventTarget {
   /** @type {State} */
   #state = "idle";
