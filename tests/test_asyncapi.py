@@ -10,7 +10,8 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from hub.api.asyncapi import DATA, document
+from hub.api.asyncapi import document
+from hub.api.documents import EVENTS
 from hub.live import frames
 from hub.live.close_codes import CloseCode
 from hub.model import EventType
@@ -67,9 +68,25 @@ def test_every_frame_is_documented_in_its_direction() -> None:
 
 
 def test_every_type_of_event_and_every_close_code_is_documented() -> None:
-    assert set(DATA) == set(get_args(EventType))
+    told = [each for _, types in EVENTS.values() for each in types]
+    assert sorted(told) == sorted(get_args(EventType))
     described = DOCUMENT["channels"]["socket"]["description"]
     assert {int(code) for code in re.findall(r"\b[14]\d{3}\b", described)} == set(CloseCode)
+
+
+@pytest.mark.parametrize("type_", get_args(EventType))
+def test_event_s_type_says_what_is_in_its_data(type_: str) -> None:
+    """A client that is made from the document knows one kind of event from another by its type alone."""
+    event = {"specversion": "1.0", "id": "x-1", "source": "https://hub.example.com", "type": type_}
+    event |= {"time": "2026-11-23T14:01:02.345Z", "sequence": "1", "sequencetype": "Integer"}
+    event |= {"datacontenttype": "application/json"}
+    for data, right in (({"sequence": 1}, "notifications.seen"), ({"muted_all_at": event["time"]}, "messages.muted")):
+        frame = {"type": "event", "event": {**event, "data": data}}
+        if type_ == right:
+            assert_told(frame)
+        else:
+            with pytest.raises(jsonschema_rs.ValidationError):
+                assert_told(frame)
 
 
 async def test_every_event_that_is_told_is_as_documented(sender: Sender) -> None:

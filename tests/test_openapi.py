@@ -14,10 +14,11 @@ import schemathesis
 from starlette.routing import Mount, Route, WebSocketRoute
 from websockets.exceptions import InvalidStatus
 
+from hub.api.asyncapi import document as asyncapi_document
 from hub.api.openapi import document
 from tests.api import PASSWORD, Hub, Sender
 
-DOCUMENT = document()
+DOCUMENT, ASYNCAPI = document(), asyncapi_document()
 STREAMS = ("/stream", "/ws")
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 
@@ -70,6 +71,34 @@ def test_references_of_the_document_lead_somewhere_and_nothing_is_left_over() ->
     schemas = DOCUMENT["components"]["schemas"]
     used = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
     assert used == schemas.keys()
+
+
+@pytest.mark.parametrize("made", [DOCUMENT, ASYNCAPI], ids=["openapi", "asyncapi"])
+def test_schemas_are_as_makers_of_clients_want_them(made: dict[str, Any]) -> None:
+    """oapi-codegen types an enum by its `type` alone, openapi-typescript takes a default for a field that is always
+    there, and ogen and openapi-generator give up at one that is null."""
+
+    def nodes(node: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(node, dict):
+            yield node
+        for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from nodes(each)
+
+    schemas = made["components"]["schemas"]
+    for node in nodes(schemas):
+        assert "default" not in node
+        assert node.get("type") == "string" or "enum" not in node
+        assert node.get("type") != "integer" or node["format"] == "int64"
+    for name in ("Place", "Device"):
+        assert set(schemas[name]["required"]) == schemas[name]["properties"].keys()
+
+
+def test_defaults_of_a_body_are_told_in_words() -> None:
+    body = DOCUMENT["components"]["schemas"]["MessageBody"]
+    assert body["required"] == ["subject", "recipients"]
+    told = {name: field.get("description") for name, field in body["properties"].items()}
+    assert told["format"] == '"html" unless told otherwise'
+    assert told["template"] is None
 
 
 def test_operation_ids_are_each_ones_own() -> None:
@@ -147,7 +176,7 @@ async def test_real_answers_are_as_documented(hub: Hub, sender: Sender) -> None:
         await ask("get", path, **own)
     events = (await ask("get", "/events"))["items"]
     assert {event["type"] for event in events} == set(
-        DOCUMENT["components"]["schemas"]["EventView"]["properties"]["type"]["enum"]
+        DOCUMENT["components"]["schemas"]["EventView"]["discriminator"]["mapping"]
     )
     browser = hub.client()
     await ask("post", "/session", {"email": sender.email, "password": PASSWORD}, browser)

@@ -5,19 +5,16 @@ Promise: a frame here is the type the code uses, so the document cannot say what
 
 from __future__ import annotations
 
-import copy
-from typing import Any, get_args
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from hub.api.auth import HTTPS_COOKIE
-from hub.api.documents import VERSION
+from hub.api.documents import VERSION, schemas, tell_events_apart
 from hub.live.close_codes import CloseCode
 from hub.live.frames import Connect, Connected, Error, Heartbeat, Seen, Viewing
 from hub.live.websocket import SOCKET_PATH, SUBPROTOCOL
-from hub.model import EventType
-from hub.wire import EVENT_DATA, EventView, MessageData, MutedData, OpenData, SeenData, SettingsData
+from hub.wire import EVENT_DATA, EventView
 
 
 class Happened(Struct, tag_field="type", tag="event"):
@@ -30,30 +27,12 @@ SAID: tuple[type[Struct], ...] = (Connect, Viewing, Seen)
 """What a client says; `TOLD`, what the hub does."""
 TOLD: tuple[type[Struct], ...] = (Connected, Happened, Heartbeat, Error)
 
-DATA: dict[EventType, type[Struct]] = {
-    "open.recorded": OpenData,
-    "open.reclassified": OpenData,
-    "message.registered": MessageData,
-    "message.updated": MessageData,
-    "messages.muted": MutedData,
-    "settings.updated": SettingsData,
-    "notifications.seen": SeenData,
-}
-
 
 def document() -> dict[str, Any]:
     """The AsyncAPI document."""
     types = [*SAID, *TOLD, *EVENT_DATA]
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    refs = dict(zip(types, schemas, strict=True))
-    components = copy.deepcopy(components)
-    components["EventView"]["allOf"] = [
-        {
-            "if": {"properties": {"type": {"const": each}}},
-            "then": {"properties": {"data": refs[DATA[each]]}},
-        }
-        for each in get_args(EventType)
-    ]
+    refs, components = schemas(types)
+    tell_events_apart(components, refs)
     names = {type_: str(type_.__struct_config__.tag) for type_ in (*SAID, *TOLD)}
     return {
         "asyncapi": "3.0.0",

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from hub.api.asked import MOST_PAGE_ITEMS, MOST_TEXT, PAGE_ITEMS
 from hub.api.auth import HTTPS_COOKIE
-from hub.api.documents import VERSION
+from hub.api.documents import EVENTS, VERSION, schemas, tell_events_apart
 from hub.api.messages import MOST_KEY, MessageBody, MessagePage, MessagePatch
 from hub.api.opens import EVENTS_LIMIT, EventPage, OpenPage
 from hub.api.problems import MEDIA_TYPE, ProblemView
@@ -104,9 +103,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "template": {"type": "string", "maxLength": MOST_TEXT},
     "opened": {"type": "boolean"},
     "all": {"type": "boolean", "default": False},
-    "after": {"type": "integer", "minimum": 0, "maximum": MOST_NUMBER, "default": 0},
+    "after": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MOST_NUMBER, "default": 0},
     "stream": {"type": "string", "enum": ["notifications", "history"], "default": "notifications"},
-    "last_event_id": {"type": "integer", "minimum": 0, "maximum": MOST_NUMBER},
+    "last_event_id": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MOST_NUMBER},
 }
 DOCUMENTS = {
     "openapi": "This document",
@@ -132,9 +131,12 @@ def document() -> dict[str, Any]:
         types += [type_ for type_ in (each.body, each.reply) if type_ is not None and type_ not in types]
     extra: tuple[type[Struct], ...] = (ProblemView, *EVENT_DATA)
     types += [type_ for type_ in extra if type_ not in types]
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    refs = dict(zip(types, schemas, strict=True))
-    components["EventView"]["properties"]["data"] = {"anyOf": [refs[type_] for type_ in EVENT_DATA]}
+    refs, components = schemas(types)
+    tell_events_apart(components, refs)
+    components["EventView"]["discriminator"] = {
+        "propertyName": "type",
+        "mapping": {each: f"#/components/schemas/{name}" for name, (_, told) in EVENTS.items() for each in told},
+    }
     paths: dict[str, dict[str, Any]] = {}
     for each in OPERATIONS:
         paths.setdefault(each.path, {})[each.method] = _operation(each, refs)
@@ -164,8 +166,8 @@ def document() -> dict[str, Any]:
 
 
 def _operation(asked: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
-    schemas = PARAMETERS | {"limit": {**PARAMETERS["limit"], "default": asked.limit}}
-    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": schemas[name]} for name in asked.query]
+    known = PARAMETERS | {"limit": {**PARAMETERS["limit"], "default": asked.limit}}
+    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": known[name]} for name in asked.query]
     if "{id}" in asked.path:
         own: dict[str, Any] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
         parameters.insert(0, own)
