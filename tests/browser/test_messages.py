@@ -102,6 +102,30 @@ def test_a_filtered_list_follows_what_happens(desks: Desks, sender: Sender) -> N
     expect(subjects(other)).to_have_text(["Third", "Second"])
 
 
+FILTER_AS_THE_ROW_CHANGES = """() => new MutationObserver((_, observer) => {
+    observer.disconnect();
+    document.querySelector("[name=opened][value=true]").click();
+}).observe(document.querySelector(".message"), { childList: true })"""
+
+
+def test_a_filtered_list_that_could_not_be_read_is_live_once_it_is_there(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="The quote")
+    page = desks.open(sender, "/messages?q=quote")
+    row = page.locator(".message")
+    expect(row).to_have_count(1)
+    page.route("**/api/v1/messages?*opened=true*", lambda route: route.fulfill(status=503, json={}), times=1)
+    page.evaluate(FILTER_AS_THE_ROW_CHANGES)
+    with page.expect_response("**/api/v1/messages?*opened=true*"):
+        sender.hit(message)
+    # Longer than a filtered list waits before it follows what has happened.
+    page.wait_for_timeout(1_000)
+    if (again := page.get_by_role("button", name="Try again")).is_visible():
+        again.click()
+    expect(row).to_contain_text("1 open")
+    sender.hit(message)
+    expect(row).to_contain_text("2 opens")
+
+
 def test_what_cannot_be_opened_says_so(desks: Desks, sender: Sender) -> None:
     sender.register(subject="Plain", format="plain")
     sender.register(subject="Draft", sent_at=None)

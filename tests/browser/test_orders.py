@@ -90,7 +90,8 @@ def test_a_history_is_what_was_heard_last_however_late_its_figures_come(desks: D
     expect(unsent).to_have_count(0)
 
 
-def test_a_corrected_row_is_what_was_heard_last_however_late_its_mail_comes(desks: Desks, sender: Sender) -> None:
+@pytest.mark.parametrize("all_of_them", [False, True], ids=["one", "all"])
+def test_a_corrected_row_is_muted_however_late_its_mail_comes(desks: Desks, sender: Sender, all_of_them: bool) -> None:
     message = sender.register()
     sender.hit(message)
     page = desks.open(sender, "/messages")
@@ -99,7 +100,7 @@ def test_a_corrected_row_is_what_was_heard_last_however_late_its_mail_comes(desk
     held = Held(page, f"**/api/v1/messages/{message['id']}")
     sender.post(f"/messages/{message['id']}/viewing")
     held.wait()
-    sender.patch(f"/messages/{message['id']}", muted=True)
+    sender.post("/messages/mute-all") if all_of_them else sender.patch(f"/messages/{message['id']}", muted=True)
     expect(row).to_contain_text("Muted")
     let_go(page, held, "GET")
     expect(row).to_contain_text("Not opened")

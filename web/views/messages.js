@@ -157,6 +157,8 @@ export function createMessages(desk) {
   async function readAgain() {
     following = undefined;
     if (readings.going) return follow();
+    // Only a reading of the whole list makes up for one that failed.
+    if (readings.failed) return;
     const { signal } = reading;
     const since = book.heard;
     await readings.extend(async (counts) => {
@@ -250,7 +252,8 @@ export function createMessages(desk) {
       const since = book.heard;
       const whole = await api.message(id).catch(toasts.fail);
       if (!whole) continue;
-      if (book.noteWhole(whole, since)) update(id, whole);
+      // An answer that is newest may still be from before a mute-all.
+      if (book.noteWhole(whole, since)) update(id, { ...whole, muted: Boolean(book.peek(id)?.muted) });
       else corrected.add(id);
     }
   });
