@@ -74,7 +74,7 @@ async function problem(response, began) {
 export function createApi({ onSignedOut }) {
   /** Sessions that have begun here: what is refused of one that is over says nothing of the next. */
   let sessions = 0;
-  /** How far the hub's clock is ahead of ours, in milliseconds, by its last answer: whole seconds, and as it was sent. */
+  /** How far the hub's clock is ahead of ours, in milliseconds; rather less, as an answer's date is in whole seconds and from before its way. */
   let ahead = 0;
 
   /** @param {string} method @param {string} path @param {unknown} [body] @param {RequestInit} [init] */
@@ -103,7 +103,7 @@ export function createApi({ onSignedOut }) {
 
   const at = encodeURIComponent;
   return {
-    /** Now by the hub's clock, by which it judges what comes after the sending; a little early, and never in the future. */
+    /** Now by the hub's clock, which all times are of; a little early, and never in the future. */
     now: () => new Date(Date.now() + ahead).toISOString(),
     /** @param {string} email @param {string} password */
     async logIn(email, password) {

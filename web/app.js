@@ -16,12 +16,12 @@ import { createWords } from "./words.js";
 
 /** @param {HTMLElement} root */
 function startApp(root) {
-  const format = createFormat({ justNow: texts.justNow });
+  const api = createApi({ onSignedOut: signedOut });
+  const format = createFormat({ justNow: texts.justNow, now: () => Date.parse(api.now()) });
   const words = createWords(texts, format);
   const prefs = createPrefs(() => localStorage);
   const toasts = createToasts(texts);
   const badge = createBadge(texts.name);
-  const api = createApi({ onSignedOut: signedOut });
   /** Joins all tabs of this browser, which have one session; each says whose it is. */
   const tabs = new BroadcastChannel("glimpse");
   /** @type {ReturnType<typeof createDesk> | undefined} */

@@ -13,9 +13,9 @@ const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.ge
  * @param {object} options
  * @param {string} options.justNow
  * @param {string | undefined} [options.locale] default: the browser's
- * @param {() => number} [options.now] milliseconds since the epoch
+ * @param {() => number} options.now milliseconds since the epoch, by the clock that the times are of
  */
-export function createFormat({ justNow, locale, now = Date.now }) {
+export function createFormat({ justNow, locale, now }) {
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
   const wholeDay = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
   const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
@@ -33,6 +33,7 @@ export function createFormat({ justNow, locale, now = Date.now }) {
   const daysAway = (date) => Math.round((midnight(date) - midnight(new Date(now()))) / DAY);
 
   return {
+    now,
     /** Whether a moment is still to come, by more than two clocks may differ. @param {string} time */
     isAhead: (time) => Date.parse(time) - now() > MINUTE,
     /** How long ago, as short as it can be: "just now", "4 min. ago", "14:02", "3 Nov". @param {string} time */

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Desks, live, log_in, scroll
+from tests.browser.conftest import AN_HOUR_MS, CLOCK_OFF, Desks, live, log_in, scroll
 from tests.browser.people import Sender
 from tests.browser.test_readings import an_event
 from tests.browser.test_sessions import logged_in
@@ -145,6 +147,23 @@ def test_a_mail_that_is_to_be_sent_is_not_called_sent(desks: Desks, sender: Send
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".history-sub")).to_contain_text("To be sent 1 Mar 2999, 10:00")
     expect(dialog.get_by_text("This mail is to be sent 1 Mar 2999, 10:00.")).to_be_visible()
+
+
+@pytest.mark.parametrize("off", [-AN_HOUR_MS, AN_HOUR_MS], ids=["behind", "ahead"])
+def test_what_has_just_happened_is_said_so_by_a_computer_whose_clock_is_wrong(
+    desks: Desks, sender: Sender, off: int
+) -> None:
+    message = sender.register(sent_at=datetime.now(UTC).isoformat(timespec="milliseconds"))
+    sender.hit(sender.register())
+    context = desks.context(sender.hub)
+    context.add_init_script(CLOCK_OFF % off)
+    log_in(context, sender)
+    page = desks.tab(context, "/messages")
+    expect(page.locator(".message-sent").last).to_have_text("just now")
+    expect(page.locator(".message-last")).to_have_text("just now")
+    page.goto(f"/messages/{message['id']}")
+    expect(page.locator(".history-sub")).to_contain_text("Sent ")
+    expect(page.get_by_role("dialog").get_by_text("This mail is to be sent")).to_have_count(0)
 
 
 def test_an_empty_list_says_what_to_do(desks: Desks, sender: Sender) -> None:

@@ -37,7 +37,7 @@ export function createPictures({ texts, format, words }) {
     /** @param {Message} message @param {Open[]} counted @param {boolean} isAll */
     line(message, counted, isAll) {
       const from = (words.isSent(message) && message.sent_at) || message.created_at;
-      const now = new Date().toISOString();
+      const now = new Date(format.now()).toISOString();
       return h(
         "section",
         {},

@@ -65,7 +65,7 @@ export function createSparks({ api, onReady }) {
       const from = Date.parse(message.sent_at ?? message.created_at);
       const have = known.get(message.id);
       const place = h("span", { class: "spark-place" });
-      if (have) place.append(spark(have.times, from, Date.now(), label));
+      if (have) place.append(spark(have.times, from, Date.parse(api.now()), label));
       if (have?.opens !== message.opens) {
         wanted.set(message.id, { opens: message.opens, place });
         clearTimeout(timer);
