@@ -89,3 +89,24 @@ export function whileBusy(action, onError) {
     }
   };
 }
+
+/**
+ * Watch whether an element is pressed. A press and its release are a click only if what was pressed is still there, so
+ * nothing is drawn anew in between.
+ * @param {HTMLElement} element
+ * @param {AbortSignal} signal that ends it
+ * @param {() => void} onReleased called after the click
+ * @returns {() => boolean} whether it is pressed now
+ */
+export function watchPress(element, signal, onReleased) {
+  let pressed = false;
+  element.addEventListener("pointerdown", () => void (pressed = true));
+  // Where a press opens a menu, that takes the release for itself.
+  for (const type of ["pointerup", "pointercancel", "contextmenu"]) {
+    addEventListener(type, () => {
+      if (pressed) setTimeout(onReleased);
+      pressed = false;
+    }, { signal });
+  }
+  return () => pressed;
+}

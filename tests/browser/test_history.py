@@ -213,3 +213,20 @@ def test_a_subject_or_a_name_of_blanks_is_none(desks: Desks, sender: Sender) -> 
     dialog = page.get_by_role("dialog", name="(no subject)")
     expect(dialog.locator(".history-sub")).to_contain_text("lena@example.com")
     expect(dialog.locator(".reader-name")).to_have_text("lena@example.com")
+
+
+@pytest.mark.parametrize(
+    ("path", "pressed", "count"),
+    [("/messages", ".message", ".message-count"), ("/messages/{id}", ".history-content", ".reader-opens")],
+    ids=["list", "history"],
+)
+def test_a_menu_that_takes_the_release_of_a_press_keeps_nothing_from_being_shown(
+    desks: Desks, sender: Sender, path: str, pressed: str, count: str
+) -> None:
+    message = sender.register()
+    page = desks.open(sender, path.format(id=message["id"]))
+    # Of a right press Playwright, like macOS, says nothing more after "contextmenu".
+    page.locator(pressed).hover()
+    page.mouse.down(button="right")
+    sender.hit(message)
+    expect(page.locator(count)).to_contain_text("1 open")

@@ -3,11 +3,10 @@
  * hundred thousand of them cost what forty do. Rows are equally high; the stylesheet says how high.
  */
 
-import { h } from "../dom.js";
+import { h, watchPress } from "../dom.js";
 import { oncePerFrame } from "../live/frames.js";
 
 const OVERSCAN = 8;
-const RELEASES = ["pointerup", "pointercancel"];
 
 /**
  * Have an element say what a newer one says. It stays in the document: it may have the focus.
@@ -26,8 +25,9 @@ function renew(element, newer) {
  * @param {(item: T) => string} options.key
  * @param {(item: T) => HTMLElement} options.render always with the same attributes, and with listeners only further in
  * @param {() => void} options.onNearEnd called when the last rows come in sight
+ * @param {AbortSignal} options.signal that ends it
  */
-export function createVirtualList({ label, key, render, onNearEnd }) {
+export function createVirtualList({ label, key, render, onNearEnd, signal }) {
   const element = h("ul", { class: "virtual", "aria-label": label, role: "list" });
   /** @type {T[]} */
   let items = [];
@@ -87,39 +87,27 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
     element.insertBefore(row, after ?? null);
   }
 
-  // A press and its release are a click only if what is between them stays.
-  let pressed = false;
-  function release() {
-    pressed = false;
-    if (stale.size) setTimeout(drawStale);
-  }
-  element.addEventListener("pointerdown", () => void (pressed = true));
-  for (const type of RELEASES) addEventListener(type, release);
-
   const drawStale = oncePerFrame(() => {
-    if (pressed) return;
+    if (isPressed()) return;
     for (const [id, item] of stale) {
       const drawn = rows.get(id)?.firstElementChild;
       if (drawn) renew(drawn, render(item));
     }
     stale.clear();
   });
+  const isPressed = watchPress(element, signal, drawStale);
 
   const schedule = () => {
     pending ||= requestAnimationFrame(draw);
   };
-  addEventListener("scroll", schedule, { passive: true });
-  addEventListener("resize", schedule);
-  function print() {
-    isPrinted = true;
-    draw();
+  addEventListener("scroll", schedule, { passive: true, signal });
+  addEventListener("resize", schedule, { signal });
+  for (const type of ["beforeprint", "afterprint"]) {
+    addEventListener(type, () => {
+      isPrinted = type === "beforeprint";
+      draw();
+    }, { signal });
   }
-  function printed() {
-    isPrinted = false;
-    draw();
-  }
-  addEventListener("beforeprint", print);
-  addEventListener("afterprint", printed);
 
   return {
     element,
@@ -152,14 +140,6 @@ export function createVirtualList({ label, key, render, onNearEnd }) {
       for (const row of rows.values()) row.remove();
       rows.clear();
       stale.clear();
-    },
-    stop() {
-      removeEventListener("scroll", schedule);
-      removeEventListener("resize", schedule);
-      removeEventListener("beforeprint", print);
-      removeEventListener("afterprint", printed);
-      for (const type of RELEASES) removeEventListener(type, release);
-      cancelAnimationFrame(pending);
     },
   };
 }

@@ -3,7 +3,7 @@
  * lower right corner.
  */
 
-import { fill, h } from "../dom.js";
+import { fill, h, watchPress } from "../dom.js";
 import { icon } from "../icons.js";
 import { createReadings, oneAtATime } from "../live/readings.js";
 import { createHistoryNote } from "../parts/history-note.js";
@@ -67,8 +67,8 @@ export function createHistory(desk) {
     ),
   );
   // What can be pressed stays the same element while everything around it is drawn anew, and nothing moves while it is pressed.
-  let pressed = false;
   let isDue = false;
+  const isPressed = watchPress(content, desk.ended, () => isDue && draw());
   const picture = h("div", { class: "history-picture" });
   const places = h("div", {});
   const columns = h("div", { class: "history-columns" }, readers.element, places);
@@ -82,16 +82,6 @@ export function createHistory(desk) {
     // Whoever pressed it goes on from where they are.
     onLast: () => content.focus({ preventScroll: true }),
   });
-
-  content.addEventListener("pointerdown", () => (pressed = true));
-  for (const type of ["pointerup", "pointercancel"]) {
-    addEventListener(type, () => {
-      if (!pressed) return;
-      pressed = false;
-      // After the click that this ends.
-      setTimeout(() => isDue && ((isDue = false), draw()));
-    }, { signal: desk.ended });
-  }
 
   /** A click beside the dialog closes it. @param {MouseEvent} event */
   function outside(event) {
@@ -216,11 +206,8 @@ export function createHistory(desk) {
   }
 
   function draw() {
-    if (!message) return;
-    if (pressed) {
-      isDue = true;
-      return;
-    }
+    isDue = isPressed();
+    if (!message || isDue) return;
     const counted = opens.filter((open) => open.counted);
     note.show(message);
     picture.hidden = !message.tracked;

@@ -54,7 +54,13 @@ export function createMessages(desk) {
       h("label", {}, h("input", { type: "radio", name: "opened", value, "prop:checked": value === "", onchange: () => filter({ opened: value }) }), h("span", {}, label)),
     ),
   );
-  const list = createVirtualList({ label: texts.messages.list, key: (/** @type {Message} */ message) => message.id, render: messageRow, onNearEnd: () => void (foot.failed || more()) });
+  const list = createVirtualList({
+    label: texts.messages.list,
+    key: (/** @type {Message} */ message) => message.id,
+    render: messageRow,
+    onNearEnd: () => void (foot.failed || more()),
+    signal: desk.ended,
+  });
   const foot = createFoot({ texts, live, more });
   const body = h("div", { class: "messages-body" });
   const said = h("p", { class: "sr-only", role: "status" });
@@ -298,8 +304,8 @@ export function createMessages(desk) {
   }));
   live.on("reset", () => void load());
   desk.ended.addEventListener("abort", () => {
-    list.stop();
     clearTimeout(following);
+    clearTimeout(typing);
   });
 
   let begun = false;
