@@ -311,3 +311,11 @@ def test_settings_that_could_not_be_read_are_read_once_the_hub_is_there_again(
     for card in cards:
         expect(card.locator(".row")).to_have_count(1, timeout=RETURN_MS)
         expect(card.get_by_role("alert")).to_have_count(0)
+
+
+def test_the_focus_goes_on_from_the_button_that_connects_again(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender)
+    line.end(4409)
+    page.get_by_role("button", name="Use it here").press("Enter")
+    live(page)
+    expect(page.locator("#content")).to_be_focused()

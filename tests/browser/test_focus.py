@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desks, live, log_in, log_in_by_hand, scroll
-from tests.browser.people import Sender
+from tests.browser.people import CURL, Sender
 
 
 def create_token(page: Page, name: str) -> None:
@@ -39,6 +39,15 @@ def test_a_token_that_is_not_revoked_after_all_leaves_the_focus_alone(desks: Des
     page.keyboard.press("Tab")
     expect(buttons.first).to_have_text("Revoke")
     expect(buttons.last).to_be_focused()
+
+
+def test_a_token_whose_button_was_pressed_without_the_focus_is_not_revoked_later(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    button = page.locator("[aria-labelledby=tokens-title] .row button")
+    button.evaluate("(button) => button.click()")  # As in Safari, where a click does not focus it.
+    expect(button).to_have_text("Revoke for good?")
+    page.get_by_label("Your name").focus()
+    expect(button).to_have_text("Revoke")
 
 
 def test_the_focus_goes_on_from_a_session_that_was_ended(desks: Desks, sender: Sender) -> None:
@@ -248,3 +257,15 @@ def test_toasts_are_shown_after_a_session_that_ended_in_a_dialog(desks: Desks, s
     page.get_by_role("button", name="Mute all notifications").click()
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Nothing was muted.")).to_be_visible()
+
+
+def test_a_row_of_the_feed_keeps_the_focus_as_machines_are_shown(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    for _ in range(2):
+        sender.hit(message)
+    sender.hit(message, user_agent=CURL)
+    page = desks.open(sender)
+    for key in "jj.":
+        page.keyboard.press(key)
+    expect(page.locator(".feed .open")).to_have_count(3)
+    expect(page.locator(".feed .open").last).to_be_focused()

@@ -178,6 +178,17 @@ def test_the_speaker_promises_nothing_while_real_time_is_off(desks: Desks, sende
     expect(said).to_have_text("Speaking: you are told when it is opened.")
 
 
+def test_the_speaker_keeps_the_focus_while_the_opens_are_read_anew(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    sender.hit(message, user_agent=CURL)
+    page = desks.open(sender, f"/messages/{message['id']}")
+    speaker = page.get_by_role("button", name="Mute this mail")
+    speaker.focus()
+    page.keyboard.press(".")
+    expect(page.get_by_role("dialog").locator(".open")).to_have_count(1)
+    expect(speaker).to_be_focused()
+
+
 def test_every_recipient_can_be_seen_and_the_latest_to_open_it_first(desks: Desks, sender: Sender) -> None:
     addresses = [f"person{number}@example.com" for number in range(60)]
     message = sender.register(*addresses, pixels="per_recipient")

@@ -16,9 +16,12 @@ export function createConnectionSign(texts, live) {
     const shown = element.dataset.state;
     // Every try would be read aloud, for as long as the hub is away.
     if (shown === "waiting" && (state === "connecting" || state === shown)) return;
+    const hadFocus = again === document.activeElement;
     element.dataset.state = state;
     element.title = "";
     fill(label, texts.connection[state]);
+    // The button that was pressed is gone.
+    if (hadFocus) document.getElementById("content")?.focus({ preventScroll: true });
   }
 
   show(live.state);

@@ -94,10 +94,12 @@ export function createActivity(desk) {
     await readings.begin(async (counts) => {
       const page = await fetchPage(null);
       if (!counts()) return;
+      const focused = focusedRow()?.dataset.open;
       forget();
       feed.replaceChildren();
       append(page);
       ready = true;
+      if (focused) (entries.get(focused)?.row.element ?? document.getElementById("content"))?.focus({ preventScroll: true });
     }, (error) => {
       forget();
       next = null;
@@ -279,10 +281,12 @@ export function createActivity(desk) {
     if (!foot.failed && foot.element.getBoundingClientRect().top < innerHeight * 2) void readOn();
   }
 
+  const focusedRow = () => /** @type {HTMLElement | null | undefined} */ (document.activeElement?.closest(".feed .open"));
+
   /** @param {number} step */
   function move(step) {
     const rows = /** @type {HTMLElement[]} */ ([...feed.querySelectorAll(".open")]);
-    const at = rows.indexOf(/** @type {HTMLElement} */ (document.activeElement?.closest(".open")));
+    const at = rows.indexOf(/** @type {HTMLElement} */ (focusedRow()));
     const row = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + step))];
     row?.focus({ preventScroll: true });
     row?.scrollIntoView({ block: "nearest" });
@@ -309,7 +313,7 @@ export function createActivity(desk) {
     move,
     toggleMachines: () => void setMachines(!machines),
     /** The message of the row that has the focus. */
-    focused: () => /** @type {HTMLElement | undefined} */ (document.activeElement?.closest(".open"))?.dataset.message,
+    focused: () => focusedRow()?.dataset.message,
     enter: () => {
       if (readings.failed) void load();
       else if (!reads()) release();

@@ -148,7 +148,8 @@ export function createHistory(desk) {
       opens = items;
       next = page.next;
       book.noteWhole(whole, since);
-      drawHead();
+      drawNames(whole);
+      drawSpeaker(whole);
       draw();
     }, fail);
   }
@@ -187,13 +188,13 @@ export function createHistory(desk) {
     );
   }
 
-  function drawHead() {
-    if (!message) return;
-    const { id } = message;
-    drawNames(message);
+  /** The speaker of the message that is shown. It stays the same one while the rest is read anew: it may have the focus. @param {Message} of */
+  function drawSpeaker({ id, muted: was }) {
+    const muted = book.peek(id)?.muted ?? was;
+    if (speaker) return speaker.set(muted);
     speaker = createSpeaker({
       texts,
-      muted: book.peek(id)?.muted ?? message.muted,
+      muted,
       realtime: () => desk.settings.realtime_notifications,
       onToggle: async (next) => {
         const since = book.heard;

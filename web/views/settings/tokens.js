@@ -42,6 +42,8 @@ export function createTokensCard(desk) {
     /** The second press revokes; a look elsewhere takes the first one back. */
     async function press() {
       if (revoke.dataset.sure) return remove();
+      // Safari does not focus a button that is clicked, and what has no focus does not lose it.
+      revoke.focus();
       revoke.dataset.sure = "true";
       revoke.textContent = words.revokeSure;
       revoke.removeAttribute("aria-label");
