@@ -179,6 +179,8 @@ REFUSED = {
     "Lena <nobody>": "“nobody”",
     "Lena <>": "“”",
     "a@x.com, Lena b@x.com": "“Lena b@x.com”",
+    "Lena <a@x.com> Bo <b@x.com>": "“Lena <a@x.com> Bo <b@x.com>”",
+    "<a@x.com> <b@x.com>": "“<a@x.com>”",
 }
 
 

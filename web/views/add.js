@@ -7,11 +7,11 @@ import { createSnippets } from "../parts/snippet.js";
 import { timeAgo } from "../parts/time.js";
 
 const MOST_RECIPIENTS = 500;
-const ADDRESS = /^[^\s@]+@[^\s@]+$/;
+const ADDRESS = /^[^\s@<>]+@[^\s@<>]+$/;
 /** One of a list that has commas, semicolons or lines between its items; not those in quotes or angle brackets. */
 const ITEM = /(?:"[^"\n]*"|<[^>\n]*>|[^,;\n])+/g;
-/** "Lena Müller <lena@example.com>", as mail programs write it. */
-const NAMED = /^(.*?)\s*<([^<>]*)>$/;
+/** "Lena Müller <lena@example.com>", as mail programs write it; not two of them with nothing in between. */
+const NAMED = /^((?:"[^"]*"|[^"<>])*)<([^<>]*)>$/;
 
 /** @typedef {import("../client.js").Open} Open */
 /** @typedef {import("../api.js").Message} Message */
@@ -27,7 +27,7 @@ export function parseRecipients(text) {
     // Addresses may have nothing but spaces between them; a name without an address is no list of them.
     const addresses = named !== undefined ? [named.trim()] : words.every((word) => word.includes("@")) ? words : [item.trim()];
     for (const address of addresses.filter((one) => one || named !== undefined)) {
-      if (!found.has(address)) found.set(address, { address, name: name.replace(/^"(.*)"$/, "$1").trim() || undefined });
+      if (!found.has(address)) found.set(address, { address, name: name.trim().replace(/^"(.*)"$/, "$1").trim() || undefined });
     }
   }
   return [...found.values()];
