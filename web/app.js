@@ -8,7 +8,7 @@ import { createRetry } from "./live/retry.js";
 import { createBadge } from "./notify/badge.js";
 import { errorState } from "./parts/state.js";
 import { createToasts } from "./parts/toast.js";
-import { createPrefs } from "./prefs.js";
+import { createPrefs, openChannel } from "./prefs.js";
 import { createRouter } from "./router.js";
 import { texts } from "./texts.js";
 import { createLogin } from "./views/login.js";
@@ -23,7 +23,7 @@ function startApp(root) {
   const toasts = createToasts(texts);
   const badge = createBadge(texts.name);
   /** Joins all tabs of this browser, which have one session; each says whose it is. */
-  const tabs = new BroadcastChannel("glimpse");
+  const tabs = openChannel("glimpse");
   /** @type {ReturnType<typeof createDesk> | undefined} */
   let desk;
   let user = "";

@@ -18,6 +18,7 @@ import { createConnectionSign } from "./parts/connection.js";
 import { createShell } from "./parts/shell.js";
 import { createShortcuts } from "./parts/shortcuts.js";
 import { keepTimesFresh } from "./parts/time.js";
+import { openChannel } from "./prefs.js";
 import { createActivity } from "./views/activity.js";
 import { createAdd } from "./views/add.js";
 import { createHistory } from "./views/history.js";
@@ -65,7 +66,7 @@ import { createSettings } from "./views/settings.js";
 export function createDesk({ texts, format, words, api, me, prefs, router, toasts, badge, onLogOut, onSignedOut, onStranger }) {
   const ending = new AbortController();
   const ended = ending.signal;
-  const channel = new BroadcastChannel(`glimpse-${me.id}`);
+  const channel = openChannel(`glimpse-${me.id}`);
   const live = createLive({ url: location.origin, user: me.id, sequence: me.sequence });
   const attention = createAttention(channel);
   const book = createMessageBook(api, live);

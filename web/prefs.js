@@ -58,3 +58,16 @@ export function createPrefs(storage) {
     },
   };
 }
+
+/**
+ * What joins the tabs of this browser; where site data is blocked, in Firefox, it joins none.
+ * @param {string} name
+ * @returns {BroadcastChannel}
+ */
+export function openChannel(name) {
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return /** @type {any} */ (new MessageChannel().port1);
+  }
+}

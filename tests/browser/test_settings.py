@@ -147,6 +147,15 @@ def test_the_theme_is_kept_and_followed_by_other_tabs(desks: Desks, sender: Send
     expect(page.locator("html")).to_have_css("background-color", "rgb(246, 246, 244)")
 
 
+def test_every_tab_shows_what_was_chosen_in_another(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    other = desks.tab(page.context, "/settings")
+    for name in ("Keyboard shortcuts", "Sound"):
+        switch = page.get_by_role("switch", name=name)
+        switch.click()
+        expect(other.get_by_role("switch", name=name)).to_be_checked(checked=switch.is_checked())
+
+
 def test_name_and_password_can_be_changed(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/settings")
     page.get_by_label("Your name").fill("Sales Desk")

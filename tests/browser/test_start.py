@@ -13,9 +13,11 @@ NO_RETRY = """
     setTimeout = (run, after) => real(run, after >= 500 ? 1e9 : after);
 """
 BLOCKED = """
-    Object.defineProperty(window, "localStorage", { get() { throw new DOMException("Denied", "SecurityError"); } });
+    const denied = () => { throw new DOMException("Denied", "SecurityError"); };
+    Object.defineProperty(window, "localStorage", { get: denied });
+    BroadcastChannel = class { constructor() { denied(); } };
 """
-"""As a browser has it that blocks site data."""
+"""As a browser has it that blocks site data; the channel as Firefox has it."""
 
 
 def not_begun(desks: Desks, sender: Sender, script: str = "") -> Page:

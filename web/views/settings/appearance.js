@@ -20,11 +20,12 @@ export function createAppearanceCard({ texts, prefs, ended }) {
     id: "shortcuts",
     label: words.shortcuts,
     hint: words.shortcutsHint,
-    checked: prefs.get("shortcuts"),
+    checked: false,
     onChange: (on) => prefs.set("shortcuts", on),
   });
-  prefs.watch(({ theme }) => {
-    for (const input of segments.querySelectorAll("input")) input.checked = input.value === theme;
+  prefs.watch((chosen) => {
+    for (const input of segments.querySelectorAll("input")) input.checked = input.value === chosen.theme;
+    shortcuts.set(chosen.shortcuts);
   }, ended);
   const row = h("div", { class: "switch-row" }, h("div", { class: "switch-text" }, h("p", { class: "switch-label" }, words.theme)), segments);
   return { element: card("appearance", words.appearance, row, shortcuts.element), enter: undefined };

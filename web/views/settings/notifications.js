@@ -70,7 +70,7 @@ export function createNotificationsCard(desk) {
     id: "sound",
     label: words.sound,
     hint: words.soundHint,
-    checked: prefs.get("sound"),
+    checked: false,
     onChange(on) {
       prefs.set("sound", on);
       if (on) desk.chime();
@@ -83,6 +83,7 @@ export function createNotificationsCard(desk) {
     realtime.set(realtime_notifications);
     fill(lastUsed, muted_all_at && timeIn(words.mutedAllAt, timeAgo(format, muted_all_at)));
     popups.set(state === "granted" && prefs.get("popups"));
+    sound.set(prefs.get("sound"));
     popups.input.disabled = state === "denied" || state === "unsupported";
     popupHint.textContent = state === "denied" ? texts.ask.denied : state === "unsupported" ? texts.ask.unsupported : "";
   }
