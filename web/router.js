@@ -37,7 +37,9 @@ export function createRouter(onRoute) {
     if (returning && !next) return void (next = [path, how]);
     returning = false;
     next = undefined;
-    if (how.replace) history.replaceState(history.state, "", path);
+    // As the browser does it with a link to where one is.
+    const isHere = new URL(path, location.href).href === location.href;
+    if (how.replace || isHere) history.replaceState(history.state, "", path);
     else history.pushState({ depth: depth() + 1 }, "", path);
     onRoute(here());
   }

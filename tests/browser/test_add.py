@@ -42,6 +42,8 @@ def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
     httpx.get(found[1], headers=reader).raise_for_status()
     expect(page.get_by_text("Opened!")).to_be_visible()
     expect(page.get_by_text("me@example.com · Boston, US")).to_be_visible()
+    # What changes by itself in a live region would be read aloud each time.
+    expect(page.locator("[role=status] time[data-ago]")).to_have_attribute("aria-live", "off")
     page.get_by_role("link", name="Open its history").click()
     expect(page.get_by_role("dialog", name="My first tracked mail")).to_be_visible()
 

@@ -31,6 +31,16 @@ def filtered(page: Page) -> None:
     expect(page.locator("dialog.history")).to_be_hidden()
 
 
+def test_a_link_to_where_one_is_adds_nothing_to_go_back_to(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/activity")
+    messages = page.get_by_role("link", name="Messages", exact=True)
+    for _ in range(3):
+        messages.click()
+    page.go_back()
+    expect(page).to_have_url(re.compile("/activity$"))
+    expect(page.get_by_role("heading", name="Activity")).to_be_visible()
+
+
 def test_a_search_outlives_the_history_however_that_was_reached(desks: Desks, sender: Sender) -> None:
     sender.register(subject="The quote")
     page = desks.open(sender, "/messages?q=quote")

@@ -162,10 +162,13 @@ export function createAdd(desk) {
   /** @param {Open} open @param {import("../words.js").Brief} brief */
   function drawOpened(open, brief) {
     markDone(4);
+    const when = timeAgo(format, open.at);
+    // All of it would be read aloud again for every minute that goes by.
+    when.ariaLive = "off";
     fill(
       watch,
       h("p", { class: "opened" }, h("span", { class: "opened-symbol" }, icon("eye")), h("strong", {}, say.opened)),
-      h("p", {}, `${[words.who(open, brief), ...words.facts(open)].join(" · ")} · `, timeAgo(format, open.at)),
+      h("p", {}, `${[words.who(open, brief), ...words.facts(open)].join(" · ")} · `, when),
       h(
         "div",
         { class: "buttons" },
