@@ -72,7 +72,7 @@ async function problem(response, began) {
  * @param {() => void} options.onSignedOut called when the session has ended
  */
 export function createApi({ onSignedOut }) {
-  /** Sessions that have begun here: what is refused of one that is over says nothing of the next. */
+  /** How many sessions have begun here: a 401 for what was asked in an earlier one does not end the present one. */
   let sessions = 0;
   /** How far the hub's clock is ahead of ours, in milliseconds; rather less, as an answer's date is in whole seconds and from before its way. */
   let ahead = 0;

@@ -42,7 +42,10 @@ export interface Open {
 
 /** A CloudEvents 1.0 object. */
 export interface GlimpseEvent {
+  specversion: "1.0";
   id: string;
+  /** the hub's address */
+  source: string;
   type:
     | "open.recorded"
     | "open.reclassified"

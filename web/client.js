@@ -45,7 +45,7 @@ const PAGE = 200;
 const MOST_UNREAD = 8;
 /** More missed events than this are not worth replaying one by one. */
 const MOST_CAUGHT_UP = 5_000;
-/** Verdicts that no open was told with; a scanner may have been taken for a person before. */
+/** Opens with these verdicts were never told. One with `scanner` may have been, when it was still taken for a person. */
 const NEVER_TOLD = ["bot", "prefetch"];
 
 /**

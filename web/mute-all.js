@@ -22,7 +22,7 @@ const TELLING_MS = 5_000;
 export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  /** Over when the hub has been told, however it took it. */
+  /** Settled once the hub has answered, be it with a refusal. */
   let telling = Promise.resolve();
   let heldUntil = 0;
 
@@ -48,7 +48,7 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
     toasts.say(texts.settings.muteAllUndone);
   }
 
-  /** Tell the hub now what it would be told in a moment; nothing if nothing is to be told. Whoever asks twice waits once. */
+  /** Tell the hub now, if it would be told in a moment, and wait for its answer; asked twice, it is told once. */
   function finish() {
     if (timer) telling = tell();
     return telling;

@@ -33,7 +33,7 @@ export function createRouter(onRoute) {
 
   /** @param {string} path @param {{ replace?: boolean }} [how] */
   function go(path, how = {}) {
-    // It would be undone by the way back; whoever presses again waits no longer.
+    // The way back, once there, would undo it, so it waits for that. Whoever presses a second time does not wait.
     if (returning && !next) return void (next = [path, how]);
     returning = false;
     next = undefined;

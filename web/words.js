@@ -20,19 +20,26 @@ export function createWords(texts, format) {
     /** What a recipient is called; a name of blanks is none. @param {{ name: string | null, address: string }} recipient */
     name: ({ name, address }) => name?.trim() || address,
 
+    /** To whom a message went: "Lena" or "Lena and 2 more". @param {{ recipients: { name: string | null, address: string }[] }} message */
+    to: ({ recipients: [first, ...others] }) => texts.messages.to(words.name(first), others.length),
+
     /** @param {{ subject: string } | undefined} message @param {string} [unknown] said where there is no message */
     subject: (message, unknown = texts.noSubject) => (message ? message.subject.trim() || texts.noSubject : unknown),
 
     /** Whether a message has been sent by now. @param {{ sent_at: string | null }} message */
     isSent: ({ sent_at }) => sent_at !== null && !format.isAhead(sent_at),
 
+    /** "United States" or "hidden by Gmail"; null if neither is known. @param {Open["place"]} place */
+    country({ hidden_by, country_code, country }) {
+      if (hidden_by) return texts.places.hiddenBy(words.provider(hidden_by));
+      return country_code ? format.country(country_code) : country;
+    },
+
     /** "Boston, US", "hidden by Gmail" or that it is not known. @param {Open} open */
     where({ place }) {
-      if (place.hidden_by) return texts.places.hiddenBy(words.provider(place.hidden_by));
-      const country = place.country_code ? format.country(place.country_code) : place.country;
-      const near = place.city ?? place.region;
+      const near = place.hidden_by ? null : (place.city ?? place.region);
       if (near) return place.country_code ? `${near}, ${place.country_code}` : near;
-      return country ?? texts.places.unknown;
+      return words.country(place) ?? texts.places.unknown;
     },
 
     /** @param {string} name */

@@ -20,12 +20,13 @@ export function createMessageBook(api, live) {
   const asked = new Map();
   /** @type {Set<(brief: Brief) => void>} */
   const listeners = new Set();
-  /** How many events we have heard of; and which of them was the last about a message. */
+  /** How many events have been heard; and for each message, which of them was the last about it. */
   let heard = 0;
   /** @type {Map<string, number>} */
   const heardOf = new Map();
+  /** Which of them was the last mute-all, and which the last reset: no answer from before that counts. */
   let allMuted = 0;
-  let allRead = 0;
+  let lastReset = 0;
 
   /** @param {Brief} brief */
   function note(brief) {
@@ -48,7 +49,7 @@ export function createMessageBook(api, live) {
    * @param {number} since what had been heard when it was asked for
    */
   function noteWhole(message, since) {
-    if (Math.max(heardOf.get(message.id) ?? 0, allRead) > since) return false;
+    if (Math.max(heardOf.get(message.id) ?? 0, lastReset) > since) return false;
     note({ ...briefOf(message), muted: message.muted || allMuted > since });
     return true;
   }
@@ -68,7 +69,7 @@ export function createMessageBook(api, live) {
     known.forEach((brief) => note({ ...brief, muted: true }));
   });
   live.on("reset", () => {
-    allRead = heard += 1;
+    lastReset = heard += 1;
     known.clear();
   });
 

@@ -8,7 +8,7 @@ const NOTES = [
 ];
 const SECONDS = 0.5;
 
-/** Before the first click in a tab nothing sounds, and what was put off would sound all at once after it. */
+/** Before the first click in a tab the browser lets nothing sound, and plays all that was meant to at that click. */
 const maySound = () => navigator.userActivation?.hasBeenActive !== false;
 
 /**

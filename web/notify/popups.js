@@ -10,9 +10,9 @@
 /** An open waits this long for others that come with it, and no longer than that however many come. */
 const COLLECT_MS = 350;
 const LONGEST_MS = 1_500;
-/** Where nobody is at this browser, another device goes first: it may say that they have seen it. */
-const HOLD_MS = 2_000;
+/** Where nobody was at this browser for so long, a pop-up waits: it may be seen on another device first. */
 const THERE_MS = 120_000;
+const HOLD_MS = 2_000;
 /** What nobody has shown by then is not news any more. */
 const STALE_MS = 15_000;
 

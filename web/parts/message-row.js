@@ -22,7 +22,6 @@ export function createMessageRows({ texts, format, words, sparks }) {
 
   /** @param {import("../api.js").Message} message */
   return function messageRow(message) {
-    const [first] = message.recipients;
     const opens = texts.messages.opens(message.opens, format.number(message.opens));
     const none = message.tracked ? texts.messages.notOpened : texts.messages.notKnown;
     return h(
@@ -32,7 +31,7 @@ export function createMessageRows({ texts, format, words, sparks }) {
         "span",
         { class: "message-main" },
         h("span", { class: "message-subject" }, words.subject(message)),
-        h("span", { class: "message-to" }, texts.messages.to(first ? words.name(first) : texts.who.someone, message.recipients.length - 1)),
+        h("span", { class: "message-to" }, words.to(message)),
       ),
       message.muted && h("span", { class: "message-muted", title: texts.messages.muted }, icon("muted"), h("span", { class: "sr-only" }, texts.messages.muted)),
       h("span", { class: "message-chart" }, message.opens > 0 && sparks.picture(message, texts.messages.chart(opens))),

@@ -59,8 +59,7 @@ export function createPictures({ texts, format, words }) {
       /** @type {Map<string, { name: string, count: number, quiet: boolean }>} */
       const found = new Map();
       for (const { place } of counted) {
-        const hidden = place.hidden_by && texts.places.hiddenBy(words.provider(place.hidden_by));
-        const name = hidden ?? (place.country_code ? format.country(place.country_code) : (place.country ?? texts.history.placeUnknown));
+        const name = words.country(place) ?? texts.history.placeUnknown;
         const row = found.get(name) ?? { name, count: 0, quiet: !place.country_code };
         row.count += 1;
         found.set(name, row);

@@ -27,7 +27,7 @@ function createSheet(texts, off) {
       { class: "sheet-frame" },
       h(
         "header",
-        { class: "history-head" },
+        { class: "dialog-head" },
         h("h2", { id: "sheet-title" }, words.title),
         h("button", { class: "icon-button", type: "button", "aria-label": texts.close, onclick: () => dialog.close() }, icon("close")),
       ),

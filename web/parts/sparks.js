@@ -67,6 +67,7 @@ export function createSparks({ api, onReady }) {
       const place = h("span", { class: "spark-place" });
       if (have) place.append(spark(have.times, from, Date.parse(api.now()), label));
       if (have?.opens !== message.opens) {
+        wanted.delete(message.id); // Whoever was wanted before is the newest now.
         wanted.set(message.id, { opens: message.opens, place });
         clearTimeout(timer);
         timer = setTimeout(start, REST_MS);

@@ -50,7 +50,7 @@ export function pageError(texts, error, retry, live) {
 /**
  * @param {typeof import("../texts.js").texts} texts
  * @param {() => unknown} retry
- * @param {() => HTMLElement | null | undefined} near finds where whoever was at the button goes on when that goes; else it is the content
+ * @param {() => HTMLElement | null | undefined} near finds what takes the focus when the button that has it goes; if nothing, the content does
  */
 function createAgain(texts, retry, near) {
   async function run() {

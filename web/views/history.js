@@ -43,7 +43,7 @@ export function createHistory(desk) {
   let speaker;
   /** @type {() => void} */
   let onClosed = () => undefined;
-  /** Finds the row that it was opened from, whose content may have been drawn anew since. @type {string | undefined} */
+  /** A selector of the row it was opened from: the row itself may have been drawn anew since. @type {string | undefined} */
   let cameFrom;
 
   const title = h("h2", { id: "history-title", class: "history-title" });
@@ -58,7 +58,7 @@ export function createHistory(desk) {
       { class: "history-frame" },
       h(
         "header",
-        { class: "history-head" },
+        { class: "dialog-head" },
         h("div", { class: "history-names" }, h("p", { class: "eyebrow" }, texts.history.title), title, sub),
         h("button", { class: "icon-button", type: "button", "aria-label": texts.history.back, onclick: leave }, icon("close")),
       ),
@@ -177,12 +177,11 @@ export function createHistory(desk) {
 
   /** @param {Message} of */
   function drawNames(of) {
-    const { crm, recipients, sent_at } = of;
-    const [first] = recipients;
+    const { crm, sent_at } = of;
     setTitle(words.subject(of));
     fill(
       sub,
-      h("span", {}, texts.messages.to(first ? words.name(first) : "", recipients.length - 1)),
+      h("span", {}, words.to(of)),
       sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at) }, (words.isSent(of) ? texts.messages.sent : texts.messages.toBeSent)(format.dateTime(sent_at)))),
       crm?.url && /^https?:/.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
     );

@@ -13,7 +13,7 @@ const PAGE = 50;
 /** The longest page that the hub gives. */
 const MOST_AT_ONCE = 1_000;
 const TYPING_MS = 200;
-/** A filtered list is read anew this long, for each of the longest pages, after what may change it, however much happens. */
+/** How long after a change a filtered list is read anew, times the longest pages it takes. Further changes do not put it off. */
 const FOLLOW_MS = 500;
 
 /** @typedef {import("../api.js").Message} Message */
@@ -182,7 +182,7 @@ export function createMessages(desk) {
       const focused = focusedId();
       const at = indexOf(focused);
       if (at >= 0 && !found.some(({ id }) => id === focused)) /** @type {HTMLElement} */ (document.activeElement).blur();
-      const first = items.find(({ id }) => topOf(id) >= 0)?.id;
+      const first = rows().find((row) => row.getBoundingClientRect().top >= 0)?.dataset.message;
       const before = topOf(first);
       items = [];
       byId = new Map();
@@ -200,8 +200,11 @@ export function createMessages(desk) {
   /** @param {string | undefined} id */
   const indexOf = (id) => items.findIndex((message) => message.id === id);
 
+  /** The rows that are in the document, in their order. */
+  const rows = () => /** @type {HTMLElement[]} */ ([...list.element.querySelectorAll("[data-message]")]);
+
   /** How far down the screen a message is, if it is in the document. @param {string | undefined} id */
-  const topOf = (id) => list.element.querySelector(`[data-message="${id}"]`)?.getBoundingClientRect().top ?? -Infinity;
+  const topOf = (id) => rows().find(({ dataset }) => dataset.message === id)?.getBoundingClientRect().top ?? -Infinity;
 
   /** @param {string | null} name */
   function offerTemplate(name) {
