@@ -1,7 +1,7 @@
-"""What is asked, bodies and queries, read strictly; and the answer.
+"""Requests, read strictly, bodies and queries alike; and their answers.
 
-Promise: what comes out is what the contract describes; anything else is a 422 that names the field, or a
-413. Unknown fields and parameters are errors, so that a misspelt one is not quietly ignored.
+Promise: what comes out is what the contract describes; anything else is a 422 that names the field, or a 400, 408
+or 413 about the whole body. Unknown fields and parameters are errors, so that a misspelt one is not quietly ignored.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ MOST_BODY_BYTES = 256 * 1024
 """The contract's: more is answered 413."""
 
 DRAINED_BYTES = 16 * 1024 * 1024
-"""How much of a body that is too long is read all the same: a client that is still sending hears no answer."""
+"""How much of a body that is too long is read all the same, because a client that is still sending hears no answer."""
 
 BODY_SECONDS = 30.0
-"""How long a body may take, as a router gives a request."""
+"""How long a body may take: as long as a router gives a request."""
 
 TURN_SECONDS = 0.005
-"""How long the event loop makes an answer before it does something else."""
+"""How long the event loop works on one answer before it does something else."""
 
 PAGE_ITEMS = 50
 MOST_PAGE_ITEMS = 1000
-"""How many items a page has, and may have."""
+"""How many items a page has by default, and at the most."""
 
 MOST_NAME = 200
 """Characters of a name, be it a person's, a token's or a template's."""
@@ -59,8 +59,8 @@ def answer(value: object, status: int = 200) -> Response:
 
 
 async def in_turns(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
-    """What `make` makes of each. A page may be of half a million recipients, and pixels that come meanwhile wait for
-    one turn only.
+    """What `make` makes of each item, in short turns: a page may have half a million recipients, and a pixel that comes
+    meanwhile waits for one turn only.
     """
     clock = asyncio.get_running_loop().time
     made: list[Made] = []
@@ -74,10 +74,11 @@ async def in_turns(make: Callable[[Item], Made], items: Iterable[Item]) -> list[
 
 
 async def read_bytes(request: Request) -> bytes:
-    """The body, however often it is asked for. Raises a 413 `Problem` if it is over 256 KiB, a 408 if it does not end.
+    """The body, read once, however often this is called.
 
-    What is too much is read and thrown away up to a bound, because a client that is still sending when the
-    connection closes never sees the answer.
+    Raises a 413 `Problem` if it is over 256 KiB, a 408 if it takes too long, and a 400 if it ends early. What is over
+    256 KiB is read and thrown away up to a bound, because a client that is still sending when the connection closes
+    never sees the answer.
     """
     if not hasattr(request.state, "body"):
         request.state.body = await _read_bytes(request)
@@ -112,7 +113,7 @@ async def refuse_too_much(request: Request) -> None:
 
 
 async def read_body(request: Request, type_: type[Body]) -> Body:
-    """The body as a `type_`, of a call that takes no parameters. Raises a 413 or 422 `Problem`."""
+    """The body, as a `type_`, of a call that takes no parameters. Raises a 422 `Problem`, and those of `read_bytes`."""
     Query(request)
     return decode_body(await read_bytes(request), type_)
 
@@ -122,8 +123,9 @@ class Nothing(Struct, forbid_unknown_fields=True):
 
 
 async def read_nothing(request: Request) -> None:
-    """See that a call that takes neither body nor parameters has none, or an empty object. Raises a 413 or 422
-    `Problem`.
+    """Check that a call has no parameters, and no body but an empty object.
+
+    Raises a 422 `Problem`, and those of `read_bytes`.
     """
     Query(request)
     if body := await read_bytes(request):
@@ -149,21 +151,21 @@ def _field_and_detail(text: str) -> tuple[str, str]:
 
 
 def is_name(text: str) -> bool:
-    """Whether something can be called so: 1 to 200 characters, of which something is to be seen and all can be shown.
+    """Whether `text` can be a name: 1 to 200 characters, all of them printable and not all of them blank.
 
-    The joiners belong to words of Persian and of India's languages, and to emoji.
+    The joiners are allowed, because words of Persian and of India's languages contain them, and so do emoji.
     """
     return 0 < len(text) <= MOST_NAME and not text.isspace() and text.translate(_JOINERS).isprintable()
 
 
 def is_mail_address(text: str) -> bool:
-    """Whether it looks like a mail address, of any length: something on both sides of an @, all of it to be shown."""
+    """Whether it looks like a mail address, of any length: printable text without blanks on both sides of an @."""
     local, _, domain = text.rpartition("@")
     return bool(local and domain) and text.isprintable() and " " not in text
 
 
 def path_id(request: Request, what: str) -> str:
-    """The id in the path of `what`. Raises a 404 `Problem` for what cannot be one."""
+    """The id in the path of `what`. Raises a 404 `Problem` if it cannot be an id."""
     text: str = request.path_params["id"]
     if not is_id(text):
         raise not_found(what)
@@ -171,7 +173,7 @@ def path_id(request: Request, what: str) -> str:
 
 
 def length(most: int, least: int = 0) -> Meta:
-    """What the document says of how long a text may be. `Checks` sees to it, and tells of all fields at once."""
+    """How long a text may be, for the document only: `Checks` enforces it, and tells of all fields at once."""
     return Meta(extra_json_schema={"minLength": least, "maxLength": most})
 
 

@@ -24,7 +24,7 @@ class Happened(Struct, tag_field="type", tag="event"):
 
 
 SAID: tuple[type[Struct], ...] = (Connect, Viewing, Seen)
-"""What a client says; `TOLD`, what the hub does."""
+"""What a client says; `TOLD` is what the hub says."""
 TOLD: tuple[type[Struct], ...] = (Connected, Happened, Heartbeat, Error)
 
 

@@ -1,7 +1,7 @@
 """Attempts at a password: how often a key (an account, an address) may be tried before it has to wait.
 
-Promise: guessing is slow, on one process and on many, also when many guesses come at once. With Redis the
-count is shared; while Redis is away each process counts for itself, so that nobody is let loose.
+Promise: guessing is slow, on one process and on many, even when many guesses come at once. With Redis the
+processes share the count; while Redis is away each counts for itself, so that guessing stays limited.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 300
 MOST_KEPT = 10_000
-"""Accounts and addresses whose attempts one process remembers: some megabytes, whoever guesses at however many."""
+"""Accounts and addresses whose attempts one process remembers: some megabytes, however many are guessed at."""
 
 REDIS_SECONDS = 0.5
-"""How long Redis may take for an attempt before this process counts by itself: somebody waits to log in."""
+"""How long Redis may take before this process counts an attempt by itself: somebody is waiting to log in."""
 
 
 class Attempts(Protocol):
     """Counts attempts by key over five minutes."""
 
     async def begin(self, key: str, most: int) -> int:
-        """Count an attempt at `key`, which allows `most`; the seconds to wait if it may not be made now, or 0."""
+        """Count an attempt at `key`, which allows `most`; returns 0, or the seconds to wait if it is refused."""
 
     async def succeeded(self, key: str) -> None:
         """Forget the attempts at `key`."""
@@ -52,7 +52,7 @@ class LocalAttempts:
         """As `Attempts.begin`."""
         now = self._clock()
         recent = [at for at in self._made.pop(key, ()) if at > now - WINDOW_SECONDS * 1000]
-        # Put back last, so that what is pushed out of a full memory is what was not tried for longest.
+        # Put back last, so that a full memory drops the key that was not tried for longest.
         self._made[key] = recent
         if len(recent) >= most:
             return max(1, math.ceil((recent[-most] - now) / 1000 + WINDOW_SECONDS))
@@ -75,7 +75,7 @@ class SharedAttempts:
     """The count of all processes, in Redis, under names that tell nobody whose they are."""
 
     def __init__(self, redis: Redis, local: LocalAttempts, pseudonym: Callable[[str], str]) -> None:
-        """`pseudonym` gives a key another name, the same in each process, that only they can tell."""
+        """`pseudonym` gives a key another name, the same in each process; nobody else can tell whose it is."""
         self._redis = redis
         self._pseudonym = pseudonym
         self._local = local
@@ -97,7 +97,7 @@ class SharedAttempts:
             return 0
         if int(made) <= most:
             return 0
-        # It was not made, so this process alone has nothing to refuse for once the others' window is over.
+        # The attempt was not made, so this process must not count it once the shared window is over.
         await self._local.give_back(key)
         return max(1, int(left))
 
@@ -117,7 +117,7 @@ class SharedAttempts:
         try:
             async with asyncio.timeout(REDIS_SECONDS), self._redis.pipeline(transaction=True) as pipe:
                 pipe.decr(name)
-                # Its time may just have been over: what is made anew then must not stay for ever.
+                # The count may just have expired; one that is made anew here must not stay for ever.
                 pipe.expire(name, WINDOW_SECONDS, nx=True)
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):

@@ -22,10 +22,10 @@ from hub.tracking.visit import TrustedProxies, forwarded_proto
 TOKEN_PREFIX = "glimpse_"
 HTTPS_COOKIE = "__Host-glimpse"
 HTTP_COOKIE = "glimpse"
-"""A browser keeps `__Host-` only over https, so that plain http and subdomains cannot plant it."""
+"""A browser keeps a `__Host-` cookie only over https, so that plain http and subdomains cannot plant it."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TOUCH_MS = 60_000
-"""How often at the most it is written down that a credential was used: it is shown to the minute."""
+"""How long after one use of a credential the next is written down: the last use is shown to the minute."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -36,12 +36,12 @@ def new_secret(prefix: str = "") -> str:
 
 
 def secret_hash(secret: str) -> str:
-    """What is kept of a secret, and what it is found by."""
+    """The hash that is kept of a secret, and by which it is found."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Auth:
-    """Tells who is asking, and where they see the hub."""
+    """Tells who is asking, and at what address they see the hub."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Auth:
         header = request.headers.get("authorization")
         cookie = self._cookie(request)
         if request.method not in SAFE_METHODS and (header, cookie) != (None, None):
-            # How long a body takes is for the client to say: what is revoked meanwhile is refused.
+            # The client decides how long its body takes. A credential revoked meanwhile has to be refused.
             await read_bytes(request)
         if header is not None:
             credential = await self.by_header(header)
@@ -99,10 +99,10 @@ class Auth:
         return await self._credentials.reload(credential, self._clock())
 
     async def of_socket(self, connection: HTTPConnection) -> tuple[Credential | None, bool]:
-        """Who opens a socket, as far as its headers say, and whether there was an `Authorization` header. With one that
-        names nobody the socket is to be refused, whatever its first frame says.
+        """Who opens a socket, as far as its headers say, and whether there was an `Authorization` header. If that names
+        nobody, the caller has to refuse the socket, whatever its first frame says.
 
-        Raises a 403 `Problem` for a cookie with an Origin that is not ours, or none.
+        Raises a 403 `Problem` for a cookie with an Origin that is not ours, or without one.
         """
         header = connection.headers.get("authorization")
         if header is not None:
@@ -117,8 +117,8 @@ class Auth:
     def check_origin(self, request: Request) -> None:
         """Raise a 403 `Problem` if a foreign page sent this.
 
-        Browsers send `Origin` with every unsafe request, and `Sec-Fetch-Site` with all; what sends neither
-        is no browser and carries no cookie it was not given on purpose.
+        Browsers send `Origin` with every unsafe request, and `Sec-Fetch-Site` with all; a client that sends neither
+        is no browser, and sends only a cookie that it was given on purpose.
         """
         origin = request.headers.get("origin")
         if origin is None and request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none"):

@@ -1,7 +1,7 @@
 """Calls from pages of other sites (CORS), as Outlook add-ins are: with an API token, never with the session's cookie.
 
-Promise: a page of any site may read what a call with a token is answered. No header says so to a call that comes with a
-cookie, and a browser then keeps the answer from the page; an unsafe one is refused by `Auth`.
+Promise: a page of any site may read the answer to a call with a token. The answer to a call with a cookie lacks the
+header that allows this, so a browser keeps it from the page; an unsafe call with a cookie is refused by `Auth`.
 """
 
 from __future__ import annotations
@@ -28,4 +28,4 @@ CALLS_FROM_ELSEWHERE = Middleware(
     expose_headers=["Date", "Retry-After", "X-Request-ID"],
     max_age=7200,
 )
-"""For the API, and nothing else of the hub's. 7,200 s is the most that Chrome heeds."""
+"""For the API only. 7,200 s is the most that Chrome heeds."""

@@ -17,7 +17,7 @@ from hub.model import EventType
 from hub.wire import MessageData, MutedData, OpenData, SeenData, SettingsData
 
 VERSION = "1.0.0"
-"""Of the contract, in each of its documents."""
+"""The contract's version, in each of its documents."""
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """Health: whether the process lives, whether it can do its work, and how it is doing.
 
-Promise: `/readyz` is green only when a hit that comes now is committed and told, and says what is missing
-when it is not. `/metrics` is shown to the machine itself and to admins only.
+Promise: `/readyz` is green only while a hit that comes now would be committed and told; otherwise it says what is
+wrong. `/metrics` is shown to the machine itself and to admins only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hub.tracking.visit import TrustedProxies, client_address
 
 
 class Metrics:
-    """The counters of one process, in a registry of their own. One `of_several` says which process it is."""
+    """The counters of one process, in a registry of their own. With `of_several`, each names its process."""
 
     def __init__(self, *, of_several: bool = False) -> None:
         self.registry = CollectorRegistry()
@@ -163,7 +163,7 @@ class HealthApi:
     def _server_trouble(self) -> str | None:
         if self._connections.draining:
             return "the server is going down"
-        # Only who has a connection already hears it, as a router may; anybody else is refused one.
+        # Only a client that is already connected, as a router may be, can hear this: new connections are refused.
         return "no file descriptors are left: new connections are refused" if out_of_descriptors() else None
 
 

@@ -60,7 +60,7 @@ class MessageBody(Struct, forbid_unknown_fields=True):
 
 
 class MessagePatch(Struct, forbid_unknown_fields=True):
-    """What of a message can be changed."""
+    """The fields of a message that can be changed."""
 
     muted: bool | UnsetType = UNSET
     sent_at: str | UnsetType | None = UNSET

@@ -211,7 +211,7 @@ def _stream(refs: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
-    """The WebSocket as far as HTTP goes, which is all that OpenAPI can tell of."""
+    """The WebSocket as far as HTTP goes, which is all that OpenAPI can describe."""
     header: dict[str, Any] = {
         "name": "Sec-WebSocket-Protocol",
         "in": "header",
@@ -224,7 +224,7 @@ def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
         "description": "An upgrade to a WebSocket with the subprotocol glimpse.v1. What is said on it, and the codes "
         "it is closed with, are in /api/v1/asyncapi.json. Without an Authorization header or the session's cookie, the "
         "first frame carries an API token; a token that is not valid is told by the close code 4401.",
-        # The last one: nothing yet, for who shows a token in the first frame.
+        # The empty one is for a client that shows its token in the first frame.
         "security": [{"token": []}, {"session": []}, {}],
         "parameters": [header],
         "responses": {

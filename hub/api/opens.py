@@ -67,7 +67,7 @@ class OpensApi:
             return self._renderer.view(policy.as_told_now(event, user.settings), user.settings, base_url)
 
         views = await in_turns(view, events)
-        # The user was read first, so the log may have grown past what it said.
+        # The user was read before the log, which may have grown meanwhile.
         head = max(user.sequence, events[-1].sequence if events else 0)
         return answer(EventPage(views, head))
 

@@ -32,7 +32,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 FILE_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
 DOCUMENTS = (".html", ".svg")
-"""What a browser opens as a page of its own, and so needs the policy; sixty modules without it save 20 KB."""
+"""Files that a browser opens as pages of their own, so they need the policy; sixty modules without it save 20 KB."""
 DECLARATIONS_HEADERS = FILE_HEADERS | {"content-type": "text/plain; charset=utf-8"}
 """For `client.d.ts`: going by its ending, it would be served as a video or as a file of translations."""
 
@@ -47,7 +47,7 @@ COMPRESSED_FROM = 500
 """A file of fewer bytes gains nothing from being compressed."""
 COMPRESSION = Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM)
 UNNEEDED = ("accept-ranges", "last-modified")
-"""What the file server says of each of sixty files, where the ETag says enough: 4 KB on the first visit."""
+"""Headers that the file server adds to each of sixty files, though the ETag is enough: 4 KB on the first visit."""
 PAGES = ("/", "/login", "/activity", "/messages", "/messages/{id}", "/settings", "/try")
 
 

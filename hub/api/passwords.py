@@ -1,7 +1,7 @@
 """Passwords: argon2id, off the event loop, and never more than a few at once.
 
 A hash takes tens of milliseconds and 64 MiB by design (RFC 9106, second recommended option): on the event
-loop it would stop every socket, and unbounded it would be a way to exhaust the machine.
+loop it would stop every socket, and without a bound anybody could exhaust the machine.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Passwords:
         return await self._run(self._hasher.hash, password)
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password fits. With no hash it takes as long and is False: who has an account stays unsaid."""
+        """Whether the password fits. With no hash it is False and takes as long: nobody learns who has an account."""
         if len(password) > MOST_CHARACTERS:
             return False
         return await self._run(self._verify, password_hash or self._nobodys, password) and password_hash is not None

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""What RFC 9110 calls these; Python did not before 3.13."""
+"""The titles that RFC 9110 gives these; Python has them only from 3.13 on."""
 
 
 class FieldError(Struct, frozen=True):
@@ -85,7 +85,7 @@ def invalid_fields(errors: list[FieldError]) -> Problem:
 
 
 def not_found(what: str) -> Problem:
-    """There is no such thing, or none of the asker's own: the two are told apart by nothing."""
+    """There is no such thing, or it is not the asker's: both get the same answer."""
     return Problem(404, "not-found", f"There is no such {what}.")
 
 

@@ -70,7 +70,7 @@ class SessionApi:
         body = await read_body(request, LoginBody)
         account = f"account:{body.email.lower()[:MOST_ADDRESS]}"
         address = f"address:{_site(client_address(request.scope, self._trusted_proxies))}"
-        # The address first: one that is refused must not use up what the account allows.
+        # The address comes first: attempts that are refused because of it must not use up what the account allows.
         wait = await self._attempts.begin(address, ADDRESS_ATTEMPTS)
         wait = wait or await self._attempts.begin(account, ACCOUNT_ATTEMPTS)
         if wait:
@@ -79,7 +79,7 @@ class SessionApi:
         if not await self._passwords.verify(found[1] if found else None, body.password) or found is None:
             raise _wrong_password()
         await self._attempts.succeeded(account)
-        # Given back, not forgotten: whoever has an account of their own may not guess at others for ever.
+        # Given back, not forgotten: else somebody with an account of their own could guess at others for ever.
         await self._attempts.give_back(address)
         user, password_hash = found
         secret = new_secret()
@@ -105,7 +105,7 @@ class SessionApi:
 
 
 async def me_answer(events: Events, user: User) -> Response:
-    """An account as its owner is answered, with how many notifications they have not read. Raises `DatabaseAway`."""
+    """The answer that shows users their own account, with how many notifications are unread. Raises `DatabaseAway`."""
     return answer(me_view(user, await events.unseen(user.id, user.seen_sequence, user.sequence)))
 
 
@@ -114,7 +114,7 @@ def _wrong_password() -> Problem:
 
 
 def _site(address: str) -> str:
-    """The address, or for IPv6 its /64: one customer has all of that."""
+    """The address, or for IPv6 its /64, because one customer has a whole /64."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

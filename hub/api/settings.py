@@ -23,7 +23,7 @@ from hub.wire import Time, rfc3339, rfc3339_or_none, settings_view
 
 
 class SettingsPatch(Struct, forbid_unknown_fields=True):
-    """What of the settings can be changed."""
+    """The settings that can be changed."""
 
     realtime_notifications: bool | UnsetType = UNSET
 
@@ -36,7 +36,7 @@ class PasswordBody(Struct, forbid_unknown_fields=True):
 
 
 class MePatch(Struct, forbid_unknown_fields=True):
-    """What of an account can be changed."""
+    """The fields of an account that can be changed."""
 
     name: Annotated[str, length(MOST_NAME, 1)] | UnsetType = UNSET
     password: PasswordBody | UnsetType = UNSET
@@ -65,7 +65,7 @@ class TokenView(Struct):
 
 
 class SessionView(Struct):
-    """A place where the user is logged in; `current` is the one asking."""
+    """A place where the user is logged in; `current` is true for the session that asks."""
 
     id: str
     created_at: Time
