@@ -31,7 +31,7 @@ from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, CLOUDS
 
 
 class Sighting(Struct, frozen=True):
-    """A hit on the same pixel: its open's id, who by (a keyed hash) and what it was taken for."""
+    """A hit on the same pixel: its open's id, its client (a keyed hash) and what it was taken for."""
 
     id: str
     at: int
@@ -42,9 +42,9 @@ class Sighting(Struct, frozen=True):
 class Context(Struct, frozen=True):
     """What is known about the message when a hit is judged. Times are in milliseconds.
 
-    `viewings` are when the sender was looking at it, near the hit; `others` what was seen on the same
-    pixel in the delivery window; `clients` the hit's own client hashes; `sharers` how many people the
-    pixel was sent to.
+    `viewings` are the times near the hit at which the sender looked at the message; `others` are the hits on the
+    same pixel in the delivery window; `clients` are the hit's own client hashes; `sharers` is how many people
+    the pixel was sent to.
     """
 
     sent_at: int | None
@@ -70,9 +70,10 @@ PROXIES = {
 OUTLOOK_WEB = (Place(hidden_by="outlook"), Device(client="Outlook"))
 NO_RELAY_LIST = "no_relay_list"
 DISGUISES = frozenset({"microsoft_scan", "google_early"})
-"""The rules by which what calls itself a browser is a scanner, and only the moment of the hit gives that away."""
+"""The rules that take for a scanner what calls itself a browser, because of nothing but the moment of the hit."""
 NOBODYS = frozenset({"nameless", "scanner", "preview", "headless", "tool", "monitor", "crawler", "unknown"})
-"""Agents that no person reads with: those of `rules_agents.MACHINES`, and what names nothing. They have no device."""
+"""Agents that no person reads with: those of `rules_agents.MACHINES`, and those that name nothing. They have no
+device."""
 
 
 def examine(visit: Visit, data: Datasets) -> Evidence:
@@ -83,7 +84,7 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
     if network in (APPLE_RELAY_ROUGHLY, None) and agent == "apple_prefetch" and not data.relay_known:
         notes = (NO_RELAY_LIST,)
     if network in SCANNERS:
-        # Whatever it calls itself is a disguise, and where it stands is no reader's place.
+        # Whatever name it gives is a disguise, and its place is no reader's.
         place, device = Place(), Device()
     elif agent in PROXIES:
         place, device = PROXIES[agent]
@@ -97,7 +98,7 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
         else:
             # In a data centre nobody reads.
             place = Place() if network in CLOUDS else data.place(visit.address)
-        # Where Microsoft filters mail all else is a scanner's disguise, too.
+        # Any other agent in the network where Microsoft filters mail is a scanner in disguise, too.
         nobody = agent in NOBODYS or network == "microsoft_filter"
         device = Device() if nobody else read_device(visit.user_agent)
     return Evidence(agent, network, visit.prefetch, place, device, notes)
@@ -111,7 +112,9 @@ def classify(evidence: Evidence, at: int, context: Context) -> Verdict:
 
 
 def device_of(evidence: Evidence, verdict: Verdict) -> Device:
-    """The device that is told with a verdict on `evidence`: a disguise is none, though Outlook's proxy is Outlook's."""
+    """The device that is told with a verdict on `evidence`: none for a disguise, unless the place is hidden, since
+    Outlook's proxy may be in disguise and is still Outlook.
+    """
     return evidence.device if evidence.place.hidden_by or DISGUISES.isdisjoint(verdict.reasons) else Device()
 
 
@@ -141,7 +144,7 @@ def _moments(evidence: Evidence, at: int, context: Context) -> frozenset[str]:
 
 
 def _in_burst(sighting: Sighting, sent_at: int) -> bool:
-    """Whether a sighting is one of those a burst is made of: a provider's proxy never is."""
+    """Whether a sighting counts towards a burst; a provider's proxy never does."""
     early = 0 <= sighting.at - sent_at <= DELIVERY_WINDOW_MS
     return early and sighting.verdict.verdict in ("human", "scanner")
 
@@ -153,9 +156,9 @@ def _burst_size(context: Context) -> int:
 def reconsider(sightings: Sequence[Sighting], context: Context) -> list[tuple[str, Verdict]]:
     """The opens on one pixel whose verdict has to change, each with its new one.
 
-    A viewing close by makes a hit the sender's own, whatever it was taken for; so does sending that turns out to have
-    been later, of what was taken for people; a burst inside the delivery window turns that into a scanner. Of
-    `context`, `others` and `clients` are not looked at.
+    A viewing close by makes a hit the sender's own, whatever it was taken for. If the message turns out to have been
+    sent later, earlier hits that were taken for people's become the sender's own. A burst inside the delivery window
+    turns people into a scanner. `context.others` and `context.clients` are not used.
     """
     changed: list[tuple[str, Verdict]] = []
     burst: list[Sighting] = []

@@ -1,9 +1,9 @@
 """Data sets: whose network an address is in, and where it is.
 
-Promise: looking up costs a few microseconds; a file that is missing or cannot be read is survived with
-a warning, and what depends on it says so; a changed file is taken up without a restart, whole or not
-at all. Only what somebody named themselves has to be right: the place database and the folder. Fetching
-them is `datasets_update`.
+Promise: looking up costs a few microseconds; the hub does without a file that is missing or, with a warning, one
+that cannot be read, and what depends on it says so; a changed file is taken up without a restart, whole or not
+at all. Only what an operator has named has to be right: the place database and the folder. `datasets_update`
+fetches the files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hub.tracking.visit import BITS, address_number
 logger = logging.getLogger(__name__)
 
 RELAY, PLACES = "apple-relay", "places"
-"""What the data sets are called in what is printed."""
+"""The data sets' names in what is printed."""
 RELAY_FILE = "egress-ip-ranges.csv"
 """Apple's own name for its list, so that one fetched by hand is found too."""
 PLACES_FILE = "dbip-city-lite.mmdb"
@@ -53,7 +53,7 @@ class NetworkTable:
     """Which owner an address belongs to. Built once, never changed: safe to share and to swap."""
 
     def __init__(self, owned: Iterable[tuple[str, Iterable[Block]]]) -> None:
-        """Take owners and their blocks; where blocks overlap, the smaller one says whose it is."""
+        """Take owners and their blocks; where blocks overlap, the smaller one decides."""
         blocks = [(*block, owner) for owner, listed in owned for block in listed]
         self._starts: dict[int, list[int]] = {}
         self._owners: dict[int, list[str | None]] = {}
@@ -73,9 +73,9 @@ class NetworkTable:
 
 
 def _flatten(blocks: list[tuple[int, int, str]]) -> list[tuple[int, str | None]]:
-    """Nested blocks as a line of starts: from each one on, the innermost owner, or None for nobody.
+    """Nested blocks as a list of starts in order, each with the innermost owner from there on, or None for nobody.
 
-    Of the blocks that are open at an address, the one that began last is the innermost.
+    Of the blocks around an address, the one that began last is the innermost.
     """
     line: list[tuple[int, str | None]] = []
     open_blocks: list[tuple[int, str]] = []
@@ -183,13 +183,14 @@ class Datasets:
         return places.find(address) if places is not None else NOWHERE
 
     def status(self) -> tuple[Status, ...]:
-        """What is there, how old it is, and why what is there is not used."""
+        """For each data set whether it is there, how old it is, and why it is not used."""
         return self._loaded.statuses
 
     def reload_if_changed(self) -> bool:
         """Take up files that have changed. Reads for up to a second: call it in a thread.
 
-        A file that cannot be read any more leaves what was loaded in place. Returns whether another is in use now.
+        If a file cannot be read any more, what was loaded from it stays in use. Returns whether anything else is in use
+        now.
         """
         before = self._loaded
         if self._seen() == before.seen:
@@ -240,7 +241,7 @@ def _check_folder(folder: Path) -> None:
     nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
     if not nearest.is_dir():
         raise _no_folder(folder, f"{str(nearest)[:120]!r} is no folder")
-    # Nobody asked for the default, and a hub that has no data sets is none the worse for it.
+    # Nobody asked for the default folder, and a hub works without data sets.
     if folder != DATA_DIR and not os.access(nearest, os.W_OK | os.X_OK):
         raise _no_folder(folder, f"it is not there, and may not be made in {str(nearest)[:120]!r}")
 

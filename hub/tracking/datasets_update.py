@@ -84,9 +84,9 @@ def update(
     *,
     today: date | None = None,
 ) -> list[str]:
-    """Bring every data set in `data_dir` up to date; say what went wrong, one line a data set.
+    """Bring every data set in `data_dir` up to date; returns what went wrong, one line a data set.
 
-    Each is tried, whatever becomes of the others. Blocks for as long as it takes: call it in a thread.
+    Each is tried, whatever becomes of the others. Blocks until all are done: call it in a thread.
     """
     problems = []
     try:
@@ -137,7 +137,7 @@ def update_places(
 
 @contextmanager
 def _explained(name: str, url: str) -> Iterator[None]:
-    """Have what goes wrong in the block be an `UpdateFailed` that says what happened; `NotThere` is the caller's."""
+    """Turn what goes wrong in the block into an `UpdateFailed` that says what happened; `NotThere` passes through."""
     try:
         yield
     except urllib.error.URLError as error:

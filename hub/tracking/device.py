@@ -1,8 +1,8 @@
 """Devices: what kind of machine, system and mail program or browser a User-Agent names.
 
-Promise: nothing of a User-Agent comes out but short names; a hostile one costs no more than a capped
-one, and any number of different ones take bounded memory. What an image proxy says of itself is no
-reader's device: `classify` does not ask about those.
+Promise: only short names come out of a User-Agent; a hostile one costs no more than a capped one, and any number
+of different ones take bounded memory. An image proxy's User-Agent names no reader's device, so `classify` does not
+ask about it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BROWSERS = {
     "Mobile Safari UI/WKWebView": None,
     "Other": None,
 }
-"""Browsers by the name people know; None where it is the view inside of a program that goes unnamed."""
+"""Browsers by the name people know; None for a web view inside a program that does not name itself."""
 
 UNKNOWN = Device()
 
@@ -92,9 +92,9 @@ def _read(user_agent: str) -> Device:
 
 
 def _kind(parsed: _Parsed, lowered: str) -> DeviceType:
-    """The type of device, as `user_agents` tells it, but for Android.
+    """The type of device, as `user_agents` tells it, except on Android.
 
-    There it takes whatever does not say "Mobile Safari" for a tablet, mail programs included.
+    There `user_agents` takes whatever does not say "Mobile Safari" for a tablet, mail programs included.
     """
     if parsed.os.family == "Android":
         browser = lowered.startswith("mozilla/") and "mobile" not in lowered

@@ -1,7 +1,7 @@
-"""Explaining: the verdict on any hit, as one would like it told.
+"""Explaining: the verdict on any hit that somebody describes, with its reasons in words.
 
-Promise: the same functions judge here as on the way in, so what is explained is what happens. Only what is no hit at
-all, for it is no GET, is judged here alone.
+Promise: the same functions judge here as on the way in, so what is explained is what happens. Only a request that is
+no hit, because it is no GET, is judged here alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IN_NO_HEADER = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 
 
 class NoSuchHit(ValueError):
-    """No request could be that. The message is one line that names the option and says what it may be."""
+    """No request could be like that. The message is one line that names the option and says what it may be."""
 
 
 def explain(
@@ -53,7 +53,7 @@ def explain(
         verdict = Verdict("bot", "high", ("probe",), RULESET)
     else:
         raw = [("user-agent", user_agent), *headers]
-        # As a program that was given them would send them.
+        # Encoded as a program that was given these texts would send them.
         sent = [(name.lower().encode(), value.encode("utf-8", "surrogateescape")) for name, value in raw]
         scope = {"client": (ip, 0), "headers": sent}
         visit = read_visit(scope, message_id="", position=0, at=after_ms, trusted_proxies=NO_PROXIES)
@@ -71,7 +71,7 @@ def explain(
 
 
 def _check(method: str, headers: Iterable[tuple[str, str]], after_send_seconds: float | None) -> None:
-    # Written so that "not a number", of which no comparison holds, is refused as well.
+    # Written so that NaN, for which no comparison holds, is refused as well.
     if after_send_seconds is not None and not -MOST_SECONDS <= after_send_seconds <= MOST_SECONDS:
         raise NoSuchHit("--after-send must be a number of seconds, within a hundred years; negative is before sending")
     if not TOKEN.fullmatch(method):

@@ -66,15 +66,16 @@ class Pixel:
     def take(self, scope: Scope, write: Callable[[bytes, bytes], bool], run: Callable[[ASGIApp], None]) -> None:
         """Answer the GET in `scope` without a task of its own, which would cost as much as all of its HTTP.
 
-        `write` writes an answer's headers and body at once, or tells that it cannot; `run` has an application answer.
+        `write` writes an answer's headers and body at once, or returns False if it cannot; `run` has an application
+        answer instead.
         """
 
         def answer() -> None:
             if not write(HEADER_LINES, GIF):
                 run(_answer)
 
-        # Not from within uvloop's own callback: it gives Python's lock away after each, and SQLite's thread, waiting
-        # for it, wakes up in vain every time.
+        # Not from within uvloop's own callback: uvloop releases Python's lock after each of those, and SQLite's thread,
+        # which waits for the lock, would wake up in vain every time.
         asyncio.get_running_loop().call_soon(self._record, scope, answer)
 
     def _record(self, scope: Scope, over: Callable[[], object]) -> None:

@@ -21,7 +21,7 @@ from hub.tracking.visit import BITS, address_number, address_text
 CACHED_BLOCKS = 16_384
 CACHED_ADDRESSES = 4096
 BLOCK_BITS = {4: 24, 6: 48}
-"""Places are remembered for whole blocks of addresses: hardly any is smaller, and reading one costs some 10 us."""
+"""Places are remembered for blocks of this size: hardly any network is smaller, and reading one costs some 10 us."""
 
 NAME_CHARACTERS = 80
 NOWHERE = Place()
@@ -73,12 +73,12 @@ class Places:
         self._reader.close()
 
     def _find_block(self, version: int, block: int) -> Place | None:
-        """Where a whole block is; None if it is divided."""
+        """Where a whole block is; None if the database divides it, or does not say."""
         place, network = self._find(address_text(version, block << BITS[version] - BLOCK_BITS[version]))
         return place if network is not None and network.prefixlen <= BLOCK_BITS[version] else None
 
     def _find(self, address: str) -> tuple[Place, Network | None]:
-        """Where an address is, and the network around it of which that is true, where that is known."""
+        """Where an address is, and the network around it for which the same is true, if that is known."""
         try:
             found = self._look_up(address)
         except AddressNotFoundError as error:

@@ -13,7 +13,7 @@ from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
 RULESET = "2026-11.21"
-"""Stored with each verdict. Change it with any rule."""
+"""Stored with each verdict. Change it whenever a rule changes."""
 
 DELIVERY_WINDOW_MS = 15_000
 """The delivery window, counted from the confirmed `sent_at`, both ends included. Scanners fetch within
@@ -21,18 +21,18 @@ seconds of delivery: the windows found in public code are 2 s (Mautic 7.1), 10 s
 (`DELIVERY_COINCIDENT_THRESHOLD_SECONDS`). Minutes would drop quick readers."""
 
 BURST_CLIENTS = 3
-"""So many different clients on one pixel within the delivery window are a scanner. Two can be one person's
-telephone and computer; Outlook's eight fetches of a reading are one client."""
+"""This many different clients on one pixel within the delivery window are a scanner. Two can be one person's
+telephone and computer; the eight fetches that Outlook makes for one reading are one client."""
 
 SHARERS_PER_CLIENT = 100
-"""A burst takes one client more for each so many people who share the pixel: some of them are quick."""
+"""A burst needs one more client for each so many people who share the pixel, because some of them are quick."""
 
 VIEWING_MS = 10_000
 """A hit this close to the sender's looking at the message is the sender's own (protocol, `viewing`)."""
 
 Moment = Literal["any", "early", "before_sent", "viewing", "fetched_ahead", "burst", "unlisted", "apple_device"]
-"""`unlisted`: Apple's list is not loaded, so nothing can be said of whether it is Apple's relay. `apple_device`:
-its system is one of `APPLE_SYSTEMS`."""
+"""`unlisted`: Apple's list is not loaded, so nobody can tell whether the address is of Apple's relay.
+`apple_device`: the device's system is one of `APPLE_SYSTEMS`."""
 
 APPLE_SYSTEMS = frozenset({"macOS", "iOS", "iPadOS"})
 """The systems whose programs use Apple's Private Relay (support.apple.com/102602, 2026-11)."""

@@ -2,7 +2,7 @@
 
 Promise: an ordered table; the first pattern found decides. Mail providers' proxies come first and by
 their own exact marks, never from a ready-made bot list: those call Gmail's proxy a bot and pass its
-prefetch as a person (four of them measured, 2026-11). Lists serve only for what names itself.
+prefetch as a person (four of them measured, 2026-11). Ready-made lists serve only for machines that name themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CACHED_USER_AGENTS = 4096
 class Agent(NamedTuple):
     """One kind of program, by a pattern searched in the User-Agent in lower case.
 
-    What a machine's pattern finds is the name that is told, or if it has a group `name`, only that.
+    The text that a machine's pattern finds is told as its name; if the pattern has a group `name`, only that group.
     """
 
     kind: str
@@ -66,8 +66,8 @@ MACHINES: tuple[Agent, ...] = (
           r"|google web preview|google \(\+https://developers\.google|iframely|embedly|yahoo link preview"
           r"|flipboardproxy|rocket\.chat(?!\+?/\S+ chrome/)|github-camo|link ?preview|url ?preview|zoombot",
           "crawler-user-agents.json; the services' own names", "2026-11"),
-    # In the form of a browser these are the programs themselves, in which a person reads, as is Rocket.Chat before
-    # Chrome: mattermost/desktop 352, RocketChat/Rocket.Chat 4948.
+    # In the form of a browser these are the programs themselves, in which a person reads; so is Rocket.Chat if Chrome
+    # follows it: mattermost/desktop 352, RocketChat/Rocket.Chat 4948.
     Agent("preview", r"^(?!mozilla/).*?(?P<name>whatsapp|viber|mattermost)",
           "crawler-user-agents.json; device-detector fixtures of Viber", "2026-11"),
     Agent("headless",
@@ -89,7 +89,7 @@ MACHINES: tuple[Agent, ...] = (
           r"|office 365 connectors|microsoft exchange/|exchangeservicesclient|microsoft-cryptoapi|dataaccessd"
           r"|phpmailer|mailgun|mailchimp|mailjet|mailinator|feedburner|simplepie|magpierss|wordpress/",
           "device-detector libraries.yml; crawler-user-agents.json", "2026-11"),
-    # Short words, which are found inside of others: WeChat, QQ and TikTok say NetType/WIFI.
+    # Short words, taken as whole words because others contain them: WeChat, QQ and TikTok say NetType/WIFI.
     Agent("tool",
           r"\b(?:(?:reactor)?netty|axios|undici|excon|hackney|reqwest|unirest|jakarta)\b|\burllib"
           r"|\b(?:java|c?python|php)/\d|\b(?:jersey|jetty)/",
@@ -111,7 +111,7 @@ MACHINES: tuple[Agent, ...] = (
           r"|amazonbot|petalbot|ahrefs|semrush|mj12|dotbot|ia_archiver|archive\.org|heritrix|nutch|httrack|scrapy"
           r"|censys|shodan|zgrab|masscan|nmap|netcraft|expanse|internet-?measurement|nuclei|nikto|sqlmap",
           "crawler-user-agents.json", "2026-11"),
-    # Left out is what may also be a person's: a transcoder, an extension, an app made of a page.
+    # Without names that may also be a person's: a transcoder, an extension, an app made of a page.
     Agent("crawler",
           r"google-(?:amphtml|assess|ads-|hotelads|publisher-plugin|business)|googleadsense|duplexweb-google"
           r"|google search console|amzn-user|manus-user|devin\.ai|geedo(?:bot|shop)|mixnode|tineye|assetnote|datanyze"
@@ -135,7 +135,7 @@ PEOPLE: tuple[Agent, ...] = (
           r"|scanner|probe|\+ ?https?://|\(https?://|; https?://",
           "the words by which machines name themselves; RFC 9309, 2.2.1. CUBOT makes telephones", "2026-11"),
     Agent("app", r"cfnetwork/|dalvik/|darwin/", "programs on Apple's and Google's systems", "2026-11"),
-    # By where it ends, for what may follow an engine has too many names: any program with a web view has its own.
+    # Told by where it ends, because too many names may follow an engine: every program with a web view adds its own.
     Agent("bare_engine",
           r"^mozilla/\d\.\d(?: \((?:[^()]|\([^()]*\))*\))? "
           r"(?:applewebkit(?:/[\d.]*\+?)?(?: \(khtml(?:, like(?: gecko)?)?\)?)?|gecko(?:/\d*)?)$",

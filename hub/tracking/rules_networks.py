@@ -1,8 +1,8 @@
 """The networks: whose an address is, where that says something about a hit.
 
-Promise: built in are the networks of mail providers and of mail security products that could be
-substantiated. An address in none of them is simply not known, which is no reason against a reader; and
-an address in a data centre is none either, since mail providers fetch for their readers from there.
+Promise: the table has those networks of mail providers, mail security products and Apple's relay for which there is
+a source. An address in none of them is simply not known, which is no reason against a reader; nor is an address in
+a data centre, because mail providers fetch for their readers from there.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Owner(NamedTuple):
 
 
 APPLE_RELAY = "apple_relay"
-"""Whoever is in Apple's own list, when that is loaded."""
+"""The networks in Apple's own list, when that is loaded."""
 APPLE_RELAY_ROUGHLY = "apple_relay_roughly"
-"""The blocks the relay is known to leave from, for want of the list: not every address in them is used."""
+"""The blocks that the relay is known to use, for want of the list; it does not use every address in them."""
 
 OWNERS: tuple[Owner, ...] = (
     Owner(
@@ -130,4 +130,4 @@ SCANNERS = frozenset({"proofpoint", "mimecast", "barracuda", "cisco", "symantec"
 carry people."""
 
 CLOUDS = frozenset({"gmail", "google", "microsoft", "microsoft_filter"})
-"""Networks of data centres: where an address of theirs is says nothing of where a reader is."""
+"""Networks of data centres: the place of an address in them says nothing about where a reader is."""

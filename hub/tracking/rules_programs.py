@@ -26,14 +26,14 @@ class Program(NamedTuple):
 
 BARE_WEBKIT = r"^mozilla/5\.0 \([^)]*\) applewebkit/[\d.]+ \(khtml, like gecko\)$"
 """WebKit with no browser after it: Outlook.com's proxy, Apple Mail, or the new Outlook for Windows. Only
-the network can tell the first from the others (warmbly 564, 569; read 2026-11); of another system than
-theirs it is no mail program's, and from elsewhere says nothing."""
+the network can tell the first from the others (warmbly 564, 569; read 2026-11). With another system than
+theirs it is no mail program's, and means nothing unless it comes from Microsoft's network."""
 BARE_WEBKIT_ON = BARE_WEBKIT.replace(r"\([^)]*\) apple", r"\((?:%s)[^)]*\) apple")
 BARE_MAIL = BARE_WEBKIT_ON % "macintosh|windows|iphone|ipad|ipod"
 APPLE_MAIL_TOUCH = (
     r"^mozilla/5\.0 \((?:iphone|ipad|ipod)[^)]*\) applewebkit/[\d.]+ \(khtml, like gecko\)(?: mobile/\w+)?$"
 )
-"""Mail on an iPhone or iPad: a web view that names its build and no browser."""
+"""Mail on an iPhone or iPad: a web view that may name its build, and names no browser."""
 
 # Sources: matomo-org/device-detector pim.yml and its fixtures; ua-parser/uap-core regexes.yaml;
 # warmbly mailclient_test.go; the programs' own names in the stores. Checked 2026-11.
@@ -103,8 +103,8 @@ _PROGRAMS = tuple((re.compile(row.pattern), row) for row in PROGRAMS)
 
 AT_THE_START = "|".join(row.pattern for row in PROGRAMS if row.pattern.startswith("^"))
 ANYWHERE = "|".join(row.pattern for row in PROGRAMS if not row.pattern.startswith("^"))
-"""All programs in two patterns: one that need not be tried further in, and one whose branches each begin
-with a letter, which `re` finds several times as fast: where a word has to begin is said behind that letter."""
+"""All programs in two patterns. The first is tried at the start only. Each branch of the second begins with a
+letter, which `re` finds several times as fast; where a word has to begin, a look-behind after it says so."""
 _ANY = (re.compile(AT_THE_START), re.compile(ANYWHERE))
 
 

@@ -45,7 +45,7 @@ class Keys:
         if not secrets:
             raise ValueError("at least one secret is needed")
         derived = [hashlib.sha256(b"glimpse/pixel/1\0" + secret.encode()).digest() for secret in secrets]
-        # A list, not a mapping: an id is one byte, and two secrets that share it are both to be believed.
+        # A list, not a mapping: an id is one byte, so two secrets may share one, and both have to be valid.
         self._keys = [(key[0], hmac.new(key[1:], digestmod="sha256")) for key in derived]
         self._client_secret = hashlib.sha256(b"glimpse/client/1\0" + secrets[0].encode()).digest()
         self._name_secret = hashlib.sha256(b"glimpse/name/1\0" + secrets[0].encode()).digest()

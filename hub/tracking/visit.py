@@ -1,7 +1,7 @@
 """The visit: what a request says about who made it.
 
-Promise: the client's address is the one that the nearest untrusted party had; nobody can choose it by
-sending a header. The User-Agent is cut to 512 bytes before anything looks at it.
+Promise: the client's address is that of the nearest untrusted party; nobody can choose it by sending a header.
+The User-Agent is cut to 512 bytes before anything looks at it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hub.model import Network, Visit
 
 USER_AGENT_BYTES = 512
 MOST_HOPS = 32
-"""Trusted hops that are walked through at the most; a longer chain is a loop or an attack."""
+"""The walk passes this many trusted hops at the most; a longer chain is a loop or an attack."""
 
 BITS = {4: 32, 6: 128}
 """How long an address of each version is."""
@@ -32,7 +32,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class TrustedProxies:
-    """The networks whose word on who they speak for is believed. `trust` tells of an address whether it is in one."""
+    """The networks that are believed about whom they speak for. `trust` tells whether an address is in one of them."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._blocks = [
@@ -87,7 +87,7 @@ def clean_user_agent(raw: bytes) -> str:
 def client_address(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> str:
     """The address of the client behind the trusted proxies; "" if it cannot be known.
 
-    `X-Forwarded-For` is read from the right, and only as far as each hop that speaks is trusted: the
+    `X-Forwarded-For` is read from the right, for as long as the hop that added an entry is trusted: the
     first untrusted address is the client's. Junk ends the walk at the last good hop. A peer on a Unix
     socket has no address and counts as trusted.
     """
@@ -125,7 +125,7 @@ def _walk(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> tuple[st
 
 
 def _listed(headers: Headers, name: bytes) -> list[str]:
-    """The comma-separated values of a header, over all its lines, from left to right; empty ones are none (RFC 9110,
+    """The comma-separated values of a header, over all its lines, from left to right, without empty ones (RFC 9110,
     5.6.1.2).
     """
     values = [value for key, value in headers if key == name]
@@ -156,7 +156,7 @@ def parse_address(text: str) -> str | None:
 
 
 def address_text(version: int, number: int) -> str:
-    """The address with this version and these bits: what `address_number` takes apart."""
+    """The address with this version and these bits; `address_number` is the reverse."""
     family = socket.AF_INET6 if version == 6 else socket.AF_INET
     return socket.inet_ntop(family, number.to_bytes(BITS[version] // 8, "big"))
 
