@@ -1,8 +1,8 @@
 """A database that has grown: millions of opens put in by a few statements, as the hub would have left them.
 
-Every sender has as many messages as every other, every message as many opens, and of them every fifth is no
+Every sender has as many messages as every other, and every message as many opens, of which every fifth is no
 person's; every fourth message was opened by machines only. The log reaches back 60 days, each user's sequence is
-right, and all but the last notifications are seen, but for the second sender, who has seen none.
+right, and each user has seen their log but for the last UNSEEN events.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ SENDERS = 5
 OPENS_PER_MESSAGE = 10
 UNSEEN = 20
 NEVER_SAW = 1
-"""Which sender has seen no notification."""
+"""The sender who asks the query "me, with nothing ever seen"."""
 
 SLICE = 100_000
-"""Rows in one statement: on a slow machine, too, it has to be done within the time that a statement has."""
+"""Rows in one statement, which has to end within a statement's time limit on a slow machine, too."""
 MESSAGES_SLICE = 10_000
-"""Fewer, for PostgreSQL makes the trigrams of each, and an answer that takes longer than 10 s is given up."""
+"""Fewer, because PostgreSQL makes the trigrams of each, and an answer that takes longer than 10 s is given up."""
 
 LOG_MS = 60 * DAY_MS
 TEMPLATES = 4
-"""So few senders and templates that every page is full in the smallest database too, and as much is answered."""
+"""So few senders and templates that every page is full in the smallest database, too, and answers are as long."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def grown_id(number: int) -> str:
 
 
 async def grow(url: str, opens: int) -> Grown:
-    """Migrate the database at `url` and fill it. `opens` is a multiple of SENDERS * OPENS_PER_MESSAGE."""
+    """Migrate the database at `url` and fill it. `opens` has to be a multiple of SENDERS * OPENS_PER_MESSAGE."""
     grown = Grown(url, opens, a_world(SENDERS, 0))
     await build(url, grown.world)
     database = Database(url)
@@ -82,7 +82,7 @@ def _read(message: str) -> str:
 
 
 class _Filling:
-    """The statements, in the words of one database."""
+    """The statements, in the SQL of one database."""
 
     def __init__(self, database: Database, grown: Grown) -> None:
         self._database = database
@@ -116,7 +116,7 @@ class _Filling:
 
     async def opens(self, start: int, end: int) -> None:
         message = self._id(f"k % {self._grown.messages}")
-        # The messages' pixels are asked for in turn, and every fifth time round by machines.
+        # The messages' pixels are asked for in turn; every fifth round is by machines.
         counted = f"((k / {self._grown.messages}) % 5 <> 0 AND {_read(f'k % {self._grown.messages}')})"
         async with self._database.write() as tx:
             await tx.fetch(

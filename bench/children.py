@@ -1,5 +1,5 @@
-"""Load generators as processes of their own, so that what makes the load never slows what is measured by sharing
-its interpreter, and so that what it takes of the machine can be told apart."""
+"""Load generators as processes of their own: they share no interpreter with what is measured, so they do not slow
+it, and what they take of the machine can be told apart."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ END_SECONDS = 5.0
 
 
 class Child:
-    """A process that runs `work(spec, link)`, both picklable; it ends with this one.
+    """A process that runs `work(spec, link)`, `work` and `spec` picklable; it ends with this one.
 
-    What it sends down its link is heard here, what is told here it receives. If it fails, hearing it raises.
+    `hear` returns what it sends down its link, and `tell` sends it something. If it fails, `hear` raises.
     """
 
     def __init__(self, work: Work, spec: object) -> None:

@@ -1,8 +1,8 @@
 # ruff: noqa: T201 - a bench prints
 """What judging a hit costs: `python -m bench.classify`.
 
-Prints microseconds a hit for each step with warm caches, what a new and what a hostile User-Agent
-cost, what the network table costs against a scan, and how memory stands after many different ones.
+Prints the microseconds of each step for a hit with warm caches, what a new and a hostile User-Agent cost, what the
+network table costs against a scan, and how much memory many different User-Agents leave in use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Many WebSocket clients in a process of their own, cheap enough to hear what a fast server says.
+"""Many WebSocket clients in a process of their own, cheap enough to keep up with a fast server.
 
 Promise: each event is noted with the machine's monotonic clock when its bytes are read, pings are answered,
 and a socket that the server closes is counted, never opened again.
@@ -31,8 +31,8 @@ ID_BYTES = 26
 
 @dataclass(frozen=True)
 class Opening:
-    """How a socket is opened: its path, the frame it sends first (none: it is live at once), and the number of events
-    that it then waits for."""
+    """How a socket is opened: its path, the frame that it sends first (none: it is live at once), and the number of
+    events that it missed."""
 
     path: str
     first: str = ""
@@ -41,7 +41,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Crowd:
-    """The sockets to open, at most `at_once` under way at a time, and what to note of each event."""
+    """The sockets to open, at most `at_once` of them at a time, and what to note of each event."""
 
     port: int
     openings: Sequence[Opening]
@@ -66,9 +66,9 @@ class Heard:
     """What a crowd heard since it was last told to begin. Times are in nanoseconds of the monotonic clock.
 
     `events` came from `first_event` to `last_event`. With "subjects", `subjects` and `times` have one entry for each
-    event; with "sequences", `sequences` has those of each socket in order, and `times` when each of them had got as
-    many as its opening says that it `missed`. `connected` is when each socket was told that it is. Since the opening
-    so many sockets were `closed`, `codes` being those that the server gave.
+    event; with "sequences", `sequences` has those of each socket in order, and `times` has the moment at which each
+    socket had got as many events as its opening `missed`. `connected` has the moment at which each socket was told
+    that it is connected. `closed` counts the sockets closed since the opening, `codes` the server's close codes.
     """
 
     events: int = 0
@@ -136,7 +136,7 @@ class _Crowd:
         return self._heard
 
     def turn(self, link: Connection) -> object:
-        """Do what there is to do, until the owner says something: that."""
+        """Do what there is to do until the owner says something; returns that."""
         if self._watched < 0:
             self._watched = link.fileno()
             self._poll.register(self._watched, select.EPOLLIN)

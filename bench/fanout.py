@@ -1,8 +1,8 @@
-"""Measure 4, fan-out: how many deliveries a second, to a thousand sockets of one user, and to two of each of many.
+"""Measure 4, fan-out: deliveries a second to a thousand sockets of one user, and to two sockets each of many users.
 
-Beside it, nginx with Nchan delivers the same frames to as many sockets. A hit of Glimpse is classified and
-committed before it is delivered; a message published to Nchan is only kept in memory. The fan-out alone is therefore
-measured as well: a hub that hears of the events on its bus, as it does of all that another process has committed.
+Beside it, nginx with Nchan delivers frames of the same size to as many sockets. Glimpse classifies and commits a hit
+before it delivers its event; Nchan only keeps a message in memory. So the fan-out alone is measured as well, on a hub
+that hears of the events on its bus, as it hears of everything that another process has committed.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ SILENCE_SECONDS = 8.0
 GOAL = 1.0
 COMMITTED = 16
 CONNECTIONS_TO_THE_BUS = 1
-"""A process commits about so many events at a time under such a load, and says so over one connection."""
+"""Under such a load a process commits about COMMITTED events at a time, and tells of them over one connection."""
 
 EVENT_BYTES = 908
-"""With these a frame is as large as the one that tells of an open, 935 bytes on average."""
+"""So many make a frame as large as one that tells of an open, 935 bytes on average."""
 
 NCHAN_LOCATIONS = """
 location /publish {
@@ -65,7 +65,7 @@ location /subscribe {
 
 @dataclass(frozen=True)
 class Shape:
-    """A fan-out: so many users, who share SOCKETS sockets evenly, and so many events, on users in turn."""
+    """A fan-out: so many users, who share SOCKETS sockets evenly, and so many events, for the users in turn."""
 
     name: str
     users: int
@@ -104,8 +104,8 @@ def measure(setting: Setting) -> list[Figure]:
 
 @dataclass
 class _Contender:
-    """A server, who listens to it, and how a round's events are made: its number and pace (None: no pace) in, a load
-    out."""
+    """A server, its listeners, and `make`, which makes a round's load from its number and pace (None: as fast as the
+    server takes it)."""
 
     runs: _Runs
     crowd: Crowd
@@ -151,7 +151,7 @@ def _by_turns(setting: Setting, shape: Shape, contenders: Sequence[_Contender], 
         for each in clients:
             each.open(OPEN_SECONDS)
         for number in range(rounds + 2):
-            # The last round is at a steady pace: what a delivery costs then, not how many can be had.
+            # The last round is at a steady pace: it measures what a delivery costs, not how many are possible.
             pace = shape.events / PACED_SECONDS if number > rounds else None
             for contender, crowd in zip(contenders, clients, strict=True):
                 _round(setting, shape, contender.runs, crowd, contender.make(number, pace))
@@ -168,7 +168,7 @@ def _hits(hub: Server, batches: Sequence[Sequence[Letter]], number: int, pace: f
 
 
 def _from_the_bus(port: int, shape: Shape, world: World, number: int, pace: float | None) -> Load:
-    """What other processes say on the bus when they have committed as many events, several at a time."""
+    """What other processes say on the bus once they have committed these events, several at a time."""
     first = number * shape.events
     event = b'"' + b"x" * EVENT_BYTES + b'"'
     notices = [
@@ -196,7 +196,7 @@ def _publishing(nchan: Server, shape: Shape, _number: int, pace: float | None) -
 
 
 def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: Load) -> None:
-    """Send the events as fast as they are taken, and time from the first that arrives to the last."""
+    """Send the events, as fast as they are taken or paced, and time from when the first is due to the last frame."""
     with load.generator(made) as child:
         child.hear(load.PATIENCE_SECONDS)
         clients.begin()
@@ -217,7 +217,7 @@ def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: 
 
 
 def _rate(shape: Shape, runs: _Runs, beside: _Runs | None) -> Figure:
-    """The deliveries a second, of the rounds but the first, which warms up, and the last, which is paced."""
+    """The deliveries a second, over all rounds but the first, which warms up, and the last, which is paced."""
     server, generator, others = map(statistics.median, zip(*runs.cores[1:-1], strict=True))
     return Figure(
         measure=NAME,

@@ -22,8 +22,8 @@ class Figure:
 
     `ratio` is `value` over the yardstick named `against`, the median over pairs of runs next to each other.
     `goal` is for the ratio if there is one, else for the value. `server`, `generator` and `others` are how many
-    cores the measured processes, the load generators and all else on the machine took. `runs` are the values that
-    `value` is the median of.
+    cores the measured processes, the load generators and all else on the machine took. `value` is the median of
+    `runs`, or one of them.
     """
 
     measure: str
@@ -42,7 +42,7 @@ class Figure:
 
     @property
     def reached(self) -> float:
-        """What is held against the goal."""
+        """What is compared with the goal."""
         return self.value if self.ratio is None else self.ratio
 
     @property
@@ -55,8 +55,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a measure is told: a folder of its own for files, whether to be quick, whether to take the sizes that take
-    long, too, and where to say how it goes.
+    """What a measure is told: a folder of its own for files, whether to be quick, whether to include the sizes that
+    take long, and where to report progress.
     """
 
     folder: Path
@@ -73,5 +73,5 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def paired_ratio(values: Sequence[float], yardstick: Sequence[float]) -> float:
-    """The median ratio of runs next to each other, so that what slows the machine for a while slows both."""
+    """The median ratio of neighbouring runs: what slows the machine for a while slows both."""
     return statistics.median(value / beside for value, beside in zip(values, yardstick, strict=True))

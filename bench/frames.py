@@ -1,4 +1,4 @@
-"""WebSocket frames in few instructions: whole ones out of what a server sent, and small ones to send to it."""
+"""WebSocket frames in few instructions: finds whole ones in what a server sent, and makes small ones to send to it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 def frames(data: bytes) -> tuple[list[tuple[int, int, int]], int]:
-    """The whole frames that `data` (from a server, so not masked) begins with: each one's opcode and the start and
-    the end of its payload; and where what is left begins."""
+    """The whole frames at the beginning of `data` (from a server, so not masked): the opcode of each, and the start
+    and end of its payload; and where the rest begins."""
     found, at, size = [], 0, len(data)
     while size - at >= 2:
         length, start = data[at + 1], at + 2

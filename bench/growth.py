@@ -1,7 +1,8 @@
-"""Measure 6, growth: what each page asks, with ten thousand, a million and (`--long`) ten million opens; and the
-deletion of old rows while hits are recorded.
+"""Measure 6, growth: the request behind each page, with ten thousand, a million and (`--long`) ten million opens; and
+the deletion of old rows while hits are recorded.
 
-A query's time is that of the whole REST request, one after the other on one connection, in random order.
+A query's time is that of the whole REST request. The requests come one after the other on one connection, for things
+drawn at random.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ QUERIES: dict[str, Ask] = {
 
 
 def _own(grown: Grown, dice: random.Random) -> str:
-    """A message of the first sender, who asks."""
+    """A message of the first sender, who is the one that asks."""
     return grown_id(dice.randrange(grown.messages // SENDERS) * SENDERS)
 
 
 def measure(setting: Setting) -> list[Figure]:
-    """p99 of each query at each size, beside that at the first; and hits while old rows are deleted."""
+    """The p99 of each query at the last size beside that at the first; and hits while old rows are deleted."""
     sizes = [10_000, 100_000 if setting.quick else 1_000_000, *([10_000_000] if setting.long else [])]
     figures: list[Figure] = []
     with servers.DurablePostgres() as postgres:
@@ -85,14 +86,14 @@ def _grown(setting: Setting, name: str, postgres: DurablePostgres, size: int, st
     else:
         database = stack.enter_context(postgres.database())
         grown = asyncio.run(grow(postgres.url(database), size))
-        # As PostgreSQL itself does by and by.
+        # PostgreSQL itself does this sooner or later.
         postgres.run("VACUUM ANALYZE", database)
     setting.say(f"{name}: {size:,} opens are in")
     return grown
 
 
 def _queries(setting: Setting, name: str, grown: Sequence[Grown]) -> dict[str, list[list[int]]]:
-    """The times of each query in nanoseconds, in order, at each size: by turns, as the machine has its moments."""
+    """The sorted times of each query, in nanoseconds, at each size. Sizes take turns: the machine's speed varies."""
     times, dice = 60 if setting.quick else 250, random.Random(5)
     found: dict[str, list[list[int]]] = {}
     with ExitStack() as stack:
@@ -116,7 +117,7 @@ def _request(grown: Grown, query: str, path: str) -> bytes:
 
 
 def _compared(name: str, grown: Sequence[Grown], found: Mapping[str, list[list[int]]]) -> list[Figure]:
-    """The p99 at the last size, and how many times that of the first."""
+    """The p99 at the last size, and its ratio to the p99 at the first."""
     figures = []
     for query, runs in found.items():
         p50, p99 = ([percentile(run, percent) / 1e6 for run in runs] for percent in (50, 99))

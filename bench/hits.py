@@ -1,7 +1,7 @@
-"""Measure 1, durable hits: how many a second one process commits and answers, and how soon, at half of that.
+"""Measure 1, durable hits: how many a second one process commits and answers, and how soon at half of that rate.
 
-Every run of the hub stands beside a run of each yardstick, in changing order, and the ratio is the median of
-these pairs, since the machine itself changes from minute to minute.
+Every run of the hub is paired with a run of each yardstick, in changing order, and the ratio is the median of these
+pairs, because the machine itself changes from minute to minute.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class _Runs:
         self.cores: dict[str, list[tuple[float, float, float]]] = {each.name: [] for each in these}
         self.answers = dict.fromkeys(self.rates, 0.0)
         self.resident: dict[str, list[int]] = {each.name: [] for each in these}
-        """Memory in use in bytes, after the round that warms up and after each other."""
+        """Memory in use in bytes, after the round that warms up and after each later one."""
 
     def run(self, rounds: int) -> None:
-        """So many rounds, each with a run of every server; the first, not counted, warms them up."""
+        """Make so many rounds, each with a run of every server, after one that warms them up and is not counted."""
         for number in range(rounds + 1):
             hits = mixed(self._messages, HITS, self._dice)
             for each in self._servers:

@@ -1,8 +1,8 @@
 # ruff: noqa: T201 - a bench prints
 """Malformed requests at random: `python -m bench.hostile --requests 100000 --seed 7`.
 
-None of them is answered with an error of the hub's, no connection is stuck, and afterwards the hub holds no
-socket more and hardly more memory than before; or the exit status is 1.
+The hub must answer none of them with a server error and leave no connection stuck, and afterwards it must hold no more
+sockets and hardly more memory than before; otherwise the exit status is 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_GROWTH = 50_000_000
 
 
 async def run(directory: Path, number: int, seed: int) -> Storm:
-    """Send so many to a hub of their own. Raises AssertionError with what went wrong."""
+    """Send `number` malformed requests to a hub of their own. Raises AssertionError with what went wrong."""
     url = f"sqlite:///{directory / 'hub.db'}"
     with HubProcess(directory, url, {"HUB_SECRET_KEY": SECRET}) as hub:
         hub.add_user("sender@example.com", "Sender", "correct horse battery")

@@ -1,4 +1,4 @@
-"""Measure 3, idle sockets: what ten thousand of them take of one process, heartbeats and pings included."""
+"""Measure 3, idle sockets: what ten thousand of them cost one process, heartbeats and pings included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KILOBYTES, CORE_PERCENT = 20.0, 5.0
 
 
 def measure(setting: Setting) -> list[Figure]:
-    """Memory and processor time a socket, after every one of them has had a heartbeat."""
+    """The memory for each socket, and the processor time for all, while each gets heartbeats and pings."""
     seconds = 25 if setting.quick else 60
     world = a_world(SOCKETS // PER_USER, 1)
     url = f"sqlite:///{setting.folder}/hub.db"

@@ -3,8 +3,8 @@
 
 Hits are answered and events followed while the hub is killed (-9) again and again: in batches, while it spools,
 while it replays, while it starts, in migrations, and at each named point of `tests.faulty`. Then every answered
-hit is there exactly once, every sequence is gapless, every client that resumed has each event exactly once, and
-every counter equals a recount; or the exit status is 1, and the files are kept.
+hit must be there exactly once, every sequence be gapless, every client that resumed have each event exactly once, and
+every counter equal a recount; otherwise the exit status is 1, and the files are kept.
 """
 
 from __future__ import annotations
@@ -75,21 +75,21 @@ class World:
     kills: Counter[str] = field(default_factory=Counter)
 
     async def some_hits(self) -> None:
-        """Until a few more are answered, or many."""
+        """Wait until a few more hits are answered, or many."""
         goal = len(self.ledger.answered) + self.chance.randrange(1, self.chance.choice(MOST_HITS))
         await eventually(lambda: len(self.ledger.answered) >= goal, 30, "hits are answered")
 
     async def moment(self, most: float = 0.02) -> None:
-        """A little while: the kill is to fall anywhere."""
+        """Wait a little while, so that the kill may come anywhere."""
         await asyncio.sleep(self.chance.random() * most)
 
     async def restart(self) -> None:
-        """Kill it, and start it as it should be."""
+        """Kill the hub, and start it without faults."""
         self.hub.kill()
         await self.start()
 
     async def start(self, **spec: object) -> None:
-        """Start it, with `spec` of `tests.faulty`."""
+        """Start the hub, with `spec` for `tests.faulty`."""
         self.hub.clear()
         self.hub.be(migrations=str(self.migrations), **spec)
         await asyncio.to_thread(self.hub.start)

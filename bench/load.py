@@ -1,8 +1,8 @@
-"""The load: HTTP requests from a process of their own, as many as are answered or so many a second.
+"""The load: HTTP requests from a process of their own, as fast as they are answered or so many a second.
 
 Promise: at a constant rate each answer's time counts from the moment its request was due, not from when the
-generator came to send it, so that a server that stalls is charged for everything it kept waiting. Every
-answer's status is checked, and its length is what it said.
+generator sent it, so that a server that stalls is charged for every request it kept waiting. Every answer's
+status is checked, and an answer is over when all of the length that it states has come.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECOND_NS = 1_000_000_000
 class Load:
     """What to ask for: `requests` in turn over so many connections; `rate` a second, or as fast as they are answered.
 
-    With `once`, it ends when each request was sent once; else it goes round until `seconds` have passed. Every
+    With `once`, the load ends when each request was sent once; else it goes round until `seconds` have passed. Every
     answer has to begin with `answer`.
     """
 
@@ -46,8 +46,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of it. `due` and `latencies` are in nanoseconds, one for each answered request, `due` on the
-    machine's monotonic clock and, with `numbers`, saying which request it was."""
+    """What came of a load. `numbers`, `due` and `latencies` have one entry for each answered request: which request it
+    was, when it was due (nanoseconds of the machine's monotonic clock), and how many nanoseconds its answer took."""
 
     seconds: float
     cpu_seconds: float
@@ -72,7 +72,7 @@ class Loaded:
 
 
 def generator(load: Load) -> Child:
-    """A process that says "ready", and when told anything makes the load and says what came of it, a `Loaded`."""
+    """A process that says "ready"; once it is told anything it makes the load, and then says a `Loaded`."""
     return Child(_work, load)
 
 
@@ -85,7 +85,7 @@ def run(load: Load) -> Loaded:
 
 
 def heard(child: Child, load: Load) -> Loaded:
-    """What a generator that was told to go found. Raises `BenchError` if a request fails."""
+    """What a generator found after it was told to go. Raises `BenchError` if a request fails."""
     said = child.hear(load.seconds + 2 * PATIENCE_SECONDS)
     assert isinstance(said, Loaded)
     return said
@@ -123,7 +123,7 @@ class _Making:
             self._as_fast_as_answered(end)
         else:
             self._as_due(began, end, self._load.rate)
-        # Only what was under way at the end is waited for, and not for ever.
+        # Wait only for the answers that are still due, and not for ever.
         stop = time.monotonic_ns()
         while self._asked and time.monotonic_ns() < stop + PATIENCE_SECONDS * SECOND_NS:
             self._take(0.1)
@@ -159,7 +159,7 @@ class _Making:
         self._sockets[at].send(self._load.requests[number])
 
     def _take(self, seconds: float) -> bool:
-        """Read what has come; whether anything had."""
+        """Read what has come; returns whether anything had."""
         ready = self._poll.poll(seconds)
         for at, _ in ready:
             data = self._partial.pop(at, b"") + self._sockets[at].recv(RECEIVE_BYTES)
@@ -179,7 +179,7 @@ class _Making:
 def _size(data: bytes) -> int:
     """How many bytes the answer that begins with `data` has in all, or 0 if that is not known yet.
 
-    HTTP's, or the number in one line that Redis says how many heard a message with.
+    The answer is HTTP's, or Redis's one line with the number of those that heard a message.
     """
     if data.startswith(b":"):
         return data.find(b"\r\n") + 2 if b"\r\n" in data else 0

@@ -1,4 +1,4 @@
-"""The machine as the figures depend on it: what it is, and what the processes on it took. Linux only."""
+"""The machine, on which the figures depend: what it is, and what the processes on it took. Linux only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYNCS = 200
 FILES = 20_000
 """Files that one process has open at the most: 10,000 sockets, and room for all else."""
 DAMON = Path("/sys/kernel/mm/damon/admin/kdamonds")
-"""Where Linux says which memory is given up though there is room (Documentation/admin-guide/mm/damon, 6.18)."""
+"""Where Linux says which memory it gives up though there is room (Documentation/admin-guide/mm/damon, 6.18)."""
 
 
 def facts(folder: Path) -> dict[str, str]:
@@ -41,7 +41,7 @@ def facts(folder: Path) -> dict[str, str]:
 
 
 def kept_for(damon: Path = DAMON) -> str:
-    """How long the machine keeps in memory what was read from the disk: some virtual machines give it up soon."""
+    """How long the machine keeps in memory what it read from the disk; some virtual machines give it up soon."""
     for action in damon.glob("*/contexts/*/schemes/*/action"):
         if action.read_text().strip() == "pageout":
             intervals = int((action.parent / "access_pattern/age/min").read_text())
@@ -64,7 +64,7 @@ def sync_seconds(folder: Path) -> float:
 
 
 def processes_of(leader: int) -> list[int]:
-    """The process `leader` and all that it started, and they, and that still run."""
+    """The process `leader` and its descendants, as far as they still run."""
     parents = {
         int(entry.name): int(stat[1])
         for entry in Path("/proc").iterdir()
@@ -77,7 +77,7 @@ def processes_of(leader: int) -> list[int]:
 
 
 def cpu_seconds(leader: int) -> float:
-    """The processor time that the process `leader` and the living ones it started have taken so far."""
+    """The processor time that the process `leader` and its living descendants have taken so far."""
     taken = [_stat(pid) for pid in processes_of(leader)]
     return sum(int(stat[11]) + int(stat[12]) for stat in taken if stat) / TICKS
 
@@ -89,10 +89,10 @@ def busy_seconds() -> float:
 
 
 class Watch:
-    """What the processor does from now on; after `end`, the cores that were taken can be read."""
+    """Watches the processor from now on; after `end` it says how many cores were taken."""
 
     def __init__(self, *leaders: int) -> None:
-        """`leaders` are measured, with the processes they started."""
+        """`leaders` are measured, with their descendants."""
         self._leaders = leaders
         self.server = self.seconds = self.busy = 0.0
         self._began = time.monotonic()
@@ -106,7 +106,7 @@ class Watch:
         self.busy = (busy - self._busy) / self.seconds
 
     def others(self, generator: float) -> float:
-        """The cores that neither the measured processes took nor the `generator`."""
+        """The cores that something else than the measured processes and the `generator` took."""
         return max(0.0, self.busy - self.server - generator)
 
     def _now(self) -> tuple[float, float]:

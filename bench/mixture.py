@@ -12,10 +12,10 @@ from bench.world import Letter
 from tests.servers import ROOT
 
 SHARES = {"human": 0.50, "proxy": 0.30, "prefetch": 0.08, "scanner": 0.06, "bot": 0.06}
-"""How often each verdict of the golden table is drawn. Invented, and so that every path is taken."""
+"""How often each verdict of the golden table is drawn. The shares are invented, so that every path is taken."""
 
 REPEATS = 0.10
-"""How often a hit is one of the last hundred again, by the same client."""
+"""How often a hit repeats one of the last hundred, by the same client."""
 
 RECENT = 100
 READER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Thunderbird/140.4.0"
@@ -37,7 +37,7 @@ class Hit(NamedTuple):
 
 
 def mixed(messages: Sequence[Letter], number: int, dice: random.Random) -> list[Hit]:
-    """`number` hits on the pixels of `messages`: people, proxies, machines, and some of them again."""
+    """`number` hits on the pixels of `messages`: by people, proxies and machines, some of them repeats."""
     kinds, weights = list(SHARES), list(SHARES.values())
     hits: list[Hit] = []
     for kind in dice.choices(kinds, weights, k=number):
@@ -49,7 +49,7 @@ def mixed(messages: Sequence[Letter], number: int, dice: random.Random) -> list[
 
 
 def first_opens(messages: Sequence[Letter], dice: random.Random) -> list[Hit]:
-    """One hit on each message, each by a person, or a proxy that stands for one: each makes a notification."""
+    """One hit on each message, by a person or by a proxy that stands for one: each makes a notification."""
     return [_hit(message.pixel(dice), dice.choice(("human", "human", "proxy")), dice) for message in messages]
 
 
@@ -72,7 +72,7 @@ def _rows() -> dict[str, list[tuple[str, str]]]:
 
 
 def _near(address: str, dice: random.Random) -> str:
-    """An address of the same small network, where that can be told from the text alone."""
+    """Another address of the same small network, if that can be told from the text alone (IPv4)."""
     network, dot, _ = address.rpartition(".")
     return f"{network}.{dice.randrange(1, 255)}" if dot else address
 

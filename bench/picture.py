@@ -1,4 +1,4 @@
-"""The figures as an SVG: for each with a goal or a yardstick, a bar that is full where the goal is."""
+"""The figures as an SVG: a line for each, with a bar for those that have a goal, which is marked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST = 2.0
 
 
 def share(figure: Figure) -> float:
-    """How much of the goal is reached: 1.0 is the goal, more is better whichever way the goal is bound."""
+    """How much of the goal is reached: 1.0 is the goal, and more is better, be the goal a floor or a ceiling."""
     assert figure.goal is not None
     if figure.bound == "at least":
         return figure.reached / figure.goal

@@ -1,4 +1,4 @@
-"""What was found, as a table for people, as JSON for programs, and as the part of docs/performance.md that shows it.
+"""What was found, as a table for people, as JSON for programs, and as the tables in docs/performance.md.
 
 Promise: every figure on the page comes out of one run's JSON; none is written by hand.
 """
@@ -27,7 +27,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one run found: on which day, with which options, on what machine."""
+    """What one run found, and on which day, with which options and on what machine."""
 
     when: str
     options: str
@@ -36,7 +36,7 @@ class Run:
 
 
 def number(value: float) -> str:
-    """A value with three significant digits or all before the point."""
+    """A value with three significant digits, or with all digits before the point."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Measure 2, hit to screen: from the moment a hit is due to the moment its event is read at each of two sockets.
+"""Measure 2, hit to screen: the time from when a hit is due to when its event is read at each of two sockets.
 
 Each hit is the first open of a message of its own, so that its event can be told from all others.
 """
@@ -75,7 +75,7 @@ def _run(server: Server, clients: Clients, messages: Sequence[Letter], rate: flo
 
 
 def times(messages: Sequence[Letter], done: Loaded, heard: Heard) -> list[int]:
-    """The nanoseconds from each hit's due time to each event that came of it, in order of length."""
+    """The nanoseconds from each hit's due time to each event that came of it, the shortest first."""
     due = {messages[number].id.encode(): at for number, at in zip(done.numbers, done.due, strict=True)}
     pairs = zip(heard.subjects, heard.times, strict=True)
     return sorted(at - due[subject] for subject, at in pairs if subject in due)

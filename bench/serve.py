@@ -1,8 +1,8 @@
 """Starts what is measured: `python -m bench.serve hub|bare --port P …`.
 
-Promise: both are served by the hub's own server with the hub's own settings. Of what the environment cannot set,
-only the sockets a user may have, the files a process may open and the time between two sweeps of old rows can be
-told otherwise. The database is one that `bench.world` has migrated.
+Promise: both are served by the hub's own server with the hub's own settings. Of the limits that the environment
+cannot set, only three differ: the sockets a user may have, the files a process may open and the time between two
+sweeps of old rows. The database is one that `bench.world` has migrated.
 """
 
 from __future__ import annotations

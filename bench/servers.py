@@ -1,7 +1,7 @@
-"""What is measured and what it is measured against, each as a process of its own on 127.0.0.1.
+"""What is measured and its yardsticks, each as a process of its own on 127.0.0.1.
 
-Promise: whatever is started here ends with the block that started it. PostgreSQL keeps its own defaults in
-all that makes it durable, unlike that of the tests.
+Promise: whatever is started here ends with the block that started it. Unlike in the tests, PostgreSQL keeps its
+default settings for durability.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: what it is called in the table, where it is, its process, and those of its database and bus."""
+    """A running server: its name in the table, its port, its process, and the processes of its database and bus."""
 
     name: str
     port: int
@@ -40,7 +40,7 @@ class Server:
     helpers: tuple[int, ...] = ()
 
     def watch(self) -> Watch:
-        """What it takes of the machine from now on, with its workers and helpers."""
+        """Watch what it takes of the machine from now on, with its workers and helpers."""
         return Watch(self.pid, *self.helpers)
 
     def resident_bytes(self) -> int:
@@ -68,7 +68,7 @@ def hub(
     data: Path | None = None,
     helpers: tuple[int, ...] = (),
 ) -> Iterator[Server]:
-    """The hub on a migrated database; `data` has its data sets, `helpers` are the processes that it leans on."""
+    """The hub on a migrated database; `data` has its data sets, `helpers` are the processes that it depends on."""
     environ = {"DATABASE_URL": database_url, "HUB_DATA_DIR": str(data or folder / "data")}
     if redis_url:
         environ["REDIS_URL"] = redis_url
@@ -118,7 +118,7 @@ http {{
 
 
 def lacking(modules: Sequence[Path] = ()) -> str:
-    """What nginx with these modules needs and is not installed, in one line; nothing if all is there."""
+    """What is not installed of nginx and these modules, in one line; empty if all is there."""
     missing = ["nginx"] if _nginx() is None else [str(path) for path in modules if not path.exists()]
     return f"{', '.join(missing)}: not installed (apt install nginx libnginx-mod-nchan)" if missing else ""
 
@@ -146,7 +146,7 @@ def _python(name: str, folder: Path, arguments: Sequence[str], environ: Mapping[
         with _process(name, home, command, port, environ) as server:
             yield server
     finally:
-        # What it said is worth a look when a figure is odd; the folder is gone by then.
+        # Its log is worth a look when a figure is odd, and the folder is gone by then.
         LOGS.mkdir(parents=True, exist_ok=True)
         shutil.copy(home / "log", LOGS / f"{folder.name}-{name.replace(' ', '-')}.log")
 
@@ -169,7 +169,7 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
         raise AssertionError(f"a server ended at its start with status {process.returncode}")
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
-            # A listener is there before its application is: only an answer says that it serves.
+            # The port is open before the application serves: only an answer shows that it does.
             link.settimeout(5)
             link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             return bool(link.recv(1))

@@ -20,7 +20,7 @@ def hub_opening(token: str, stream: str = "notifications", after: int | None = N
 
 
 class Clients:
-    """A crowd as its owner sees it; it is ended with `close` or at the end of the block."""
+    """A crowd as its owner sees it; it ends with `close` or at the end of the block."""
 
     def __init__(self, crowd: Crowd) -> None:
         self._size = len(crowd.openings)
@@ -52,7 +52,7 @@ class Clients:
         self._child.tell("begin")
 
     def wait(self, events: int, seconds: float, silence: float = 8.0) -> bool:
-        """Wait until so many events came since `begin`; False after `seconds`, or so long without one."""
+        """Wait until so many events came since `begin`; False after `seconds`, or `silence` seconds without one."""
         deadline = time.monotonic() + seconds
         quiet_since, before = time.monotonic(), -1
         while (now := self.status().events) < events:

@@ -1,7 +1,7 @@
 """Measure 5, a reconnect storm: five thousand clients come back at once for what they missed, while hits go on.
 
-Each client names the sequence it saw last, and has to get every event after it, once and in order, up to its
-user's last one: those that it missed and those that come meanwhile.
+Each client names the sequence it saw last, and has to get every later event of its user, once and in order: those
+that it missed and those that come meanwhile.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIVE_GOAL = 5.0
 
 
 def measure(setting: Setting) -> list[Figure]:
-    """How soon all are live and have everything, on SQLite and on PostgreSQL, and what hits felt of it."""
+    """How soon all are live and have everything, on SQLite and on PostgreSQL, and how hits fared meanwhile."""
     world = a_world(USERS, USERS * LOGGED + HITS_PER_SECOND * HIT_SECONDS)
     with ExitStack() as stack:
         postgres = stack.enter_context(servers.DurablePostgres())
@@ -89,7 +89,7 @@ def faulty(sequences: Sequence[Sequence[int]], heads: Sequence[int]) -> int:
 
 
 def _heads(during: int) -> list[int]:
-    """Where each user's log stands at the end: messages are the users' in turn, and each is opened once."""
+    """Where each user's log stands at the end: the messages belong to the users in turn, and each is opened once."""
     return [LOGGED + during // USERS + (number < during % USERS) for number in range(USERS)]
 
 
@@ -108,7 +108,7 @@ def _figures(
         Figure(
             measure=NAME,
             name=f"{server.name}, until {CLIENTS:,} clients are live and have what they missed",
-            # Who was turned away is not back, however soon the others were.
+            # If a client was turned away the storm is not over, however soon the others were back.
             value=max(live, caught_up) if len(heard.times) == CLIENTS else LIVE_SECONDS,
             unit="s",
             goal=LIVE_GOAL,

@@ -1,4 +1,4 @@
-"""wrk, the load generator for as much as is answered: it takes far less of the machine than one in Python.
+"""wrk, the load generator for as many requests as are answered: it takes far less of the machine than one in Python.
 
 It does not time well at a constant rate (it waits for an answer before it asks again), so `bench.load` does that.
 """
@@ -70,7 +70,7 @@ def rate(port: int, hits: Sequence[Hit], connections: int, seconds: int, folder:
         timer.start()
         assert process.stdout is not None
         said = process.stdout.read()
-        # Not Popen.wait: only wait4 tells what this one child took.
+        # wait4 and not Popen.wait: only wait4 tells what this one child took.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         timer.cancel()
