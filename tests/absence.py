@@ -29,7 +29,9 @@ async def times(store: Store) -> list[int]:
 
 
 class Lock:
-    """Holds what every write needs, as another program would, or keeps everybody out."""
+    """Takes the database away: on SQLite it holds what every write needs, as another program would; on PostgreSQL it
+    keeps everybody out.
+    """
 
     def __init__(self, store: Store, postgres: Postgres | None) -> None:
         self._store = store

@@ -43,7 +43,7 @@ PASSWORD = "correct horse battery"
 PASSWORD_HASH = weak_hash(PASSWORD)
 
 LONG_AGO = "2024-05-01T12:00:00Z"
-"""When the messages here were sent: long ago, so that a hit is nobody's delivery."""
+"""When the messages here were sent: so long ago that no hit falls into the delivery window."""
 READER = "203.0.113.7"
 MAIL_PROGRAM = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Thunderbird/128.3.0",
@@ -51,7 +51,7 @@ MAIL_PROGRAM = (
 )
 MACHINE = "curl/8.5.0"
 COMMIT_SECONDS = 10.0
-"""Patience with a busy machine: a hit that a slow commit sends to the spool is counted after its answer."""
+"""Long, because on a busy machine a slow commit would send a hit to the spool, to be counted after its answer."""
 JSON = {"content-type": "application/json"}
 
 
@@ -107,7 +107,7 @@ class Socket:
 
 @dataclass
 class Sender:
-    """An account, with a client that shows its API token and one that shows nothing."""
+    """An account, with a client that shows its API token."""
 
     hub: Hub
     id: str
@@ -235,7 +235,7 @@ class Hub:
             yield Socket(connection)
 
     async def fill_log(self, sender: Sender, count: int) -> None:
-        """Append `count` small events to a sender's log, unheard by anybody."""
+        """Append `count` small events to a sender's log, and tell nobody."""
         head = await sender.head()
         made = [
             Event(sender.id, head + number, "settings.updated", 1, settings=Settings())

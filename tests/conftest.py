@@ -53,7 +53,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: WorkerController) -> None:
-    """Hear what one of several processes left out; each has collected the same."""
+    """Note what one of several processes left out; each has collected the same tests."""
     node.config.stash[left_out] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
@@ -74,10 +74,10 @@ def _skipped_in_ci(config: pytest.Config) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse tests of one name, and leave out what cannot run.
+    """Refuse tests that share a name, and leave out what cannot run.
 
-    Of tests of one name several processes run only one, and nobody is told. Without Chromium the browser tests
-    cannot run: they are left out loudly; in CI, refused.
+    If tests share a name, several processes run only one of them and tell nobody. Without Chromium the browser tests
+    cannot run: they are left out, which is said at the end; in CI they are refused.
     """
     names = Counter(item.nodeid for item in items)
     if several := [name for name, number in names.items() if number > 1]:
@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     browser = [item for item in items if "browser" in item.path.relative_to(config.rootpath).parts]
     if not browser or _find_chromium():
         return
-    # What one of several processes raises here is not shown: there the run fails at its end.
+    # What one of several processes raises here is not shown, so such a run fails at its end.
     if os.environ.get("CI") == "true" and not hasattr(config, "workerinput"):
         raise pytest.UsageError(NO_CHROMIUM)
     items[:] = [item for item in items if item not in browser]
@@ -107,7 +107,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def headless_chromium(chromium: str) -> str:
-    """The same browser without what draws windows and pop-ups, if it is there: a test takes half as long in it."""
+    """A build of the browser that draws no windows and pop-ups, if there is one: a test takes half as long in it."""
     return os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or chromium
 
 
@@ -252,5 +252,5 @@ async def remote(migrated_postgresql_url: str) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def message(store: Store) -> Message:
-    """A message that a sender registered, to one reader, sent an hour before."""
+    """A message that a sender registered, to one reader, sent an hour before `T0`."""
     return await store.message(await store.sender())

@@ -1,4 +1,4 @@
-"""The two documents, OpenAPI and AsyncAPI, held against what is really answered and said.
+"""The two documents, OpenAPI and AsyncAPI, compared with what a hub really answers and says.
 
 Promise: the clients of `tests.api` and `tests.plugins` bring every answer and every frame here, so each test that
 talks to a hub also tries its documents. They are read more strictly than they are written: a field that they do
@@ -23,11 +23,11 @@ BASE_PATH = "/api/v1"
 OPENAPI = openapi_document()
 ASYNCAPI = asyncapi_document()
 NOT_OF_AN_OPERATION = {404, 405}
-"""What is answered where there is nothing, or not in that way."""
+"""The statuses of an address with nothing behind it, and of a method that it does not take."""
 
 
 def strict(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The components of a document, with no field in any object that is not named there."""
+    """The components of a document, whose objects may have only the fields that are named there."""
     components = copy.deepcopy(document["components"])
     for schema in components["schemas"].values():
         if "properties" in schema:
@@ -67,8 +67,8 @@ def assert_documented(answer: httpx.Response) -> None:
 
 
 async def check_answer(answer: httpx.Response) -> None:
-    """`assert_documented`, as a hook of a client; a stream is left to who reads it."""
-    # What a browser asks before a call is none of the API's own.
+    """`assert_documented`, as a hook of a client; a stream is left to its reader."""
+    # The preflight that a browser sends before a call is no operation of the API.
     is_preflight = "access-control-request-method" in answer.request.headers
     if answer.request.url.path.startswith(BASE_PATH) and not is_preflight:
         if answer.request.method == "HEAD" or "text/event-stream" not in answer.headers.get("content-type", ""):

@@ -111,12 +111,12 @@ class Duo:
         self.ledger.answered.add(pixel)
 
     async def more_hits(self, number: int = 30) -> None:
-        """Wait until so many more are answered, of those that `tests.plugins.reading` asks for."""
+        """Wait until so many more of the pixels that `tests.plugins.reading` asks for are answered."""
         goal = len(self.ledger.answered) + number
         await eventually(lambda: len(self.ledger.answered) >= goal, 2 * PATIENCE_SECONDS, "pixels are answered")
 
     async def settled(self) -> None:
-        """Wait until both are ready and nothing waits in a spool; then compare all that was answered with the log."""
+        """Wait until both are ready and nothing waits in a spool; then compare all answers with the database."""
         await self.ready()
         await eventually(lambda: not self.spooled(), what="the spools are empty")
         await self.ledger.check(self.store.database)

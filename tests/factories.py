@@ -65,7 +65,7 @@ class ManualClock:
 
 
 class Heard:
-    """A bus that keeps what was published, batch by batch, and when asked says what it saw of the database."""
+    """A bus that keeps what was published; `on_publish` is called with each batch before that."""
 
     def __init__(self) -> None:
         self.items: list[Item] = []
@@ -161,7 +161,7 @@ async def a_recorder(store: Store, directory: Path, **settings: Any) -> AsyncIte
 def make_recorder(store: Store, spool: Spool, **settings: Any) -> Recorder:
     """A recorder on `store`'s database, bus and clock, with `spool` and these settings of `Config`.
 
-    Unless told otherwise it waits long for a commit: on a busy machine a slow one is no absence.
+    By default it waits long for a commit: on a busy machine a slow one does not mean that the database is away.
     """
     return Recorder(
         store.database,
@@ -253,7 +253,7 @@ class Stopwatch:
 
 
 def seeded() -> random.Random:
-    """Chance that can be had again: its seed is printed with a failure, and taken from `HUB_TEST_SEED`."""
+    """Chance that can be repeated: its seed is printed with a failure, and taken from `HUB_TEST_SEED`."""
     seed = os.environ.get("HUB_TEST_SEED") or str(random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"HUB_TEST_SEED={seed}\n")
     return random.Random(seed)

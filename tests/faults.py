@@ -1,6 +1,6 @@
-"""A hub with something wrong, from outside: crashes at named points, and faults that come and go.
+"""A hub with something wrong, as a test handles it: crashes at named points, and faults that come and go.
 
-`tests.faulty` is what happens inside.
+`tests.faulty` does the rest inside the hub's process.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class FaultyHub(HubProcess):
         self.be()
 
     def be(self, **spec: Any) -> None:
-        """Have what is run from now on be as `spec` says: `crash`, `nth`, `migrations`."""
+        """Run all later processes with `spec`: `crash`, `nth`, `migrations`."""
         whole = {"folder": str(self.faults), "spool": str(self.spool), **spec}
         self.program = ("-m", "tests.faulty", json.dumps(whole))
 
     def open_log(self) -> BinaryIO:
-        """A pipe: what the hub prints has to come through when it can write no file."""
+        """A pipe: what the hub prints has to come through even when it can write no file."""
         ours, its = os.pipe()
         threading.Thread(target=self._keep, args=(ours,), daemon=True).start()
         return os.fdopen(its, "wb")
@@ -46,7 +46,7 @@ class FaultyHub(HubProcess):
                 log.write(line)
 
     def set(self, fault: str, value: str | None = "") -> None:
-        """Switch a fault on, with a value if it takes one, or with None off."""
+        """Switch a fault on, with a value if it takes one; None switches it off."""
         if value is None:
             (self.faults / fault).unlink()
         else:

@@ -1,9 +1,9 @@
 """The hub with something wrong: `python -m tests.faulty SPEC COMMAND…` runs `python -m hub COMMAND…` with a fault.
 
-Promise: the hub's own code runs as it is; what is wrong is put around its calls from here, so there is nothing in
-it for the tests' sake. SPEC is JSON: `folder`, where the file named after a fault switches that fault on
-for as long as it is there; `crash`, one of `POINTS`, at which the process is killed the `nth` time it is reached
-while `armed` is on; `migrations`, a folder with later ones; `spool`, the spool's folder.
+Promise: the hub's own code runs as it is, with nothing in it for the tests' sake; the faults are put around its calls
+from here. SPEC is JSON: `folder`, where a file named after a fault switches that fault on for as long as it is there;
+`crash`, one of `POINTS`, at which the process is killed the `nth` time it is reached while `armed` is on;
+`migrations`, a folder with later migrations; `spool`, the spool's folder.
 
 A crash here is as hard as a power cut to the spool: what no fsync has confirmed is gone with the process.
 """
@@ -102,7 +102,7 @@ REPLAYING = (
 """Those of `POINTS` that a running hub reaches, by what it is doing."""
 
 ONCE = (SPOOLING[0], *REPLAYING)
-"""What happens too seldom to wait for the tenth time."""
+"""Points that are reached too seldom to wait for the tenth time."""
 
 
 class Crash:
@@ -158,7 +158,7 @@ class Crash:
             self._cut_power()
 
     def _kill_when_sent(self, *_: Any) -> None:
-        """Kill when the statement is on its way, and nobody knows how far it came."""
+        """Kill when the statement is on its way and nobody knows how far it has come."""
         if self._is_now():
             asyncio.get_running_loop().call_later(SENT_SECONDS, self._cut_power)
 
@@ -175,8 +175,8 @@ class Crash:
 class Switches:
     """Faults that come and go while the hub runs.
 
-    `away` is the database; `read-only` the disk, and `full` the database's alone, both on SQLite; `clock` is the
-    clock, and its value how many milliseconds it is off.
+    `away`: the database is away. `read-only`: the disk of the database and the spool takes no writes; `full`: the
+    database's alone is full; both are for SQLite. `clock`: the clock is off by as many milliseconds as the value says.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -195,7 +195,7 @@ class Switches:
         vars(hub.app)["now"] = shifted
 
         def dated(**_: Any) -> Any:
-            # Given the time, it does not look at the ids it made before, as it would not after a restart.
+            # Given the time, uuid7 does not look at the ids it made before, just as after a restart.
             return uuid7(nanoseconds=shifted() * 1_000_000)
 
         uuid_utils.uuid7 = dated
@@ -220,7 +220,7 @@ class Switches:
             raise READ_ONLY
 
     def _clock_shift(self) -> int:
-        # Looked for before it is opened: this must work with no descriptor left. It may go in between.
+        # The file is looked for first, because this must work with no descriptor left; it may go in between.
         try:
             return int((self._folder / "clock").read_text()) if self.on("clock") else 0
         except FileNotFoundError:
@@ -235,7 +235,7 @@ def around(
     after: Callable[..., Any] | None = None,
     whether: Whether = always,
 ) -> None:
-    """Have `before` and `after` called with the arguments of `owner.name`, whenever `whether` says so of them."""
+    """Have `before` and `after` called around `owner.name`, with its arguments, whenever `whether` is true of them."""
     function = getattr(owner, name)
 
     @functools.wraps(function)

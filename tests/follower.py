@@ -31,7 +31,7 @@ class Follower(Plugin):
     opens: list[str] = field(default_factory=list)
 
     def hear(self, event: dict[str, Any]) -> None:
-        """Enter an event. Only what tells it from others is kept: a long ledger has many."""
+        """Enter an event. Only its sequence and its open's id are kept, because a long ledger has many."""
         self.last = int(event["sequence"])
         self.heard.append(self.last)
         if event["type"] == "open.recorded":

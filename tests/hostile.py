@@ -1,7 +1,7 @@
-"""Malformed requests at random, many at once: a hub that is asked them refuses each, and holds nothing afterwards.
+"""Malformed requests at random, many at once: a hub has to survive them, and hold nothing afterwards.
 
-Promise: what is sent is right at first and then spoilt in a few places, since that gets further than mere noise;
-with the same seed it is the same.
+Promise: most requests are right at first and then spoilt in a few places, because that gets further than mere noise;
+the same seed gives the same requests.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.processes import eventually
 from tests.resources import resident_bytes
 
 ANSWER_SECONDS = 0.1
-"""How long an answer is waited for at least before the client says that no more will come: the request may be
-unfinished. On a slow machine it is `TIMES` as long as answers usually take, learnt beginning with `FIRST_SECONDS`."""
+"""The least time that a client waits for an answer before it says that no more will come, as its request may be
+unfinished. On a slow machine it waits `TIMES` as long as answers usually take, beginning with `FIRST_SECONDS`."""
 TIMES = 10
 FIRST_SECONDS = 0.2
 LEARNT = 0.05
@@ -139,7 +139,7 @@ def sockets(pid: int) -> int:
 
 @dataclass
 class Storm:
-    """So many malformed requests on a running hub, on `connections` at a time, and what it made of them."""
+    """Malformed requests to a running hub, on so many `connections` at a time, and what came of them."""
 
     hub: HubProcess
     right: Sequence[bytes]
@@ -153,7 +153,7 @@ class Storm:
     usual: float = FIRST_SECONDS
 
     async def blow(self, number: int) -> None:
-        """Send them all; `before` and `after` are the sockets and the bytes that the hub holds."""
+        """Send `number` of them; `before` and `after` are the sockets and the bytes that the hub holds."""
         chance = random.Random(self.seed)
         idle = sockets(self.hub.pid)
         warm = round(number * WARM_UP)
@@ -204,7 +204,7 @@ class Storm:
                 self.failed.append((status, request))
 
     def check(self, most_growth: int) -> None:
-        """Raises AssertionError if something was answered with an error of the hub's, or held, or grew too much."""
+        """Raises AssertionError if the hub answered with a server error, left a connection stuck, or grew too much."""
         assert not self.failed, f"{len(self.failed)} errors of the hub's, the first for {self.failed[0]}"
         assert not self.stuck, f"{len(self.stuck)} connections were stuck, the first after {self.stuck[0]!r}"
         assert "Traceback" not in self.hub.output(), self.hub.output()[-4000:]

@@ -27,7 +27,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 
 weak_hash: Callable[[str], str] = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash
-"""As weak as argon2 allows, so that a log-in takes no time; the hub's own hashes are tried by themselves."""
+"""As weak as argon2 allows, so that a log-in takes no time; the hub's own hashes have tests of their own."""
 
 
 class HubProcess:
@@ -102,7 +102,7 @@ class HubProcess:
             )
 
     def open_log(self) -> BinaryIO:
-        """What it prints into; closed here once it has been started."""
+        """The file that it prints into; this process closes it once the hub has been started."""
         return self.log.open("ab")
 
     def ready(self) -> bool:
@@ -118,7 +118,7 @@ class HubProcess:
             return False
 
     def serves(self) -> bool:
-        """Whether all its workers serve: `/readyz` is answered by the first, and the others may yet be starting."""
+        """Whether all its workers serve: the first answers `/readyz` while the others may still be starting."""
         return self.base_url in self.output()[self._said_before :]
 
     def output(self) -> str:
@@ -139,7 +139,7 @@ class HubProcess:
         )
 
     def add_user(self, email: str, name: str, password: str, admin: bool = False) -> None:
-        """Make an account, as the command line does but for its weak hash: processes and log-ins would take minutes."""
+        """Make an account as the command line would, but without a process and with a weak hash: that saves minutes."""
         role, kept = "admin" if admin else "user", weak_hash(password)
         self._in_database(lambda database: Users(database).add(email, name, role, kept, now()))
 

@@ -26,7 +26,7 @@ ROUTER_SECONDS = 30.0
 """A Heroku-style router gives up an answer whose first byte takes longer."""
 RECIPIENTS = 500
 LONG_AGO = 1_700_000_000_000
-"""When the messages were sent, in milliseconds: a hit now is nobody's delivery."""
+"""When the messages were sent, in milliseconds: so long ago that no hit falls into the delivery window."""
 
 Pixel = tuple[str, int]
 

@@ -82,7 +82,7 @@ class Plugin:
         self.events.append(event)
 
     async def read_log(self, head: int) -> None:
-        """What it does when there is too much to be replayed; this one goes on from where it is let."""
+        """What it does when there is too much to be replayed; this one reads nothing, and goes on with what comes."""
 
     async def _listen(self, connection: ClientConnection) -> None:
         first = {"type": "connect", "token": self.token, "stream": self.stream, "after": self.last}
@@ -126,8 +126,8 @@ async def reading(
 ) -> AsyncIterator[list[Pixel]]:
     """Mail that is opened at this pace, on each of `hubs` in turn, for as long as the block.
 
-    A hub that cannot be reached is passed over for the next, as a router does. The list is of what
-    was asked for and not answered: a connection that ended first.
+    A hub that cannot be reached is passed over for the next, as a router does. The list has the pixels that were
+    asked for and not answered, because the connection ended first.
     """
     ended, unanswered = asyncio.Event(), list[Pixel]()
     pause = readers / per_second

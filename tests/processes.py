@@ -25,12 +25,12 @@ T = TypeVar("T")
 POLL_SECONDS = 0.01
 
 PATIENCE_SECONDS = 60.0
-"""How long is waited for what comes soon if nothing is wrong: a machine that runs the tests may be ten times slower."""
+"""How long to wait for what comes soon if nothing is wrong: a machine that runs the tests may be ten times slower."""
 
 PORTS = range(20_000, 32_000)
 """Below those that systems give out by themselves; test processes that run side by side share them out."""
 CHANCE = random.SystemRandom()
-"""Not the one that Hypothesis seeds alike in each process."""
+"""Not Python's shared generator, which Hypothesis seeds alike in each process."""
 
 GUARD = """
 import ctypes, os, sys
@@ -42,14 +42,15 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death))
 os.execv(command[0], command)
 """
-"""Becomes the program it is given: as another user, and (prctl(2)) ending with the thread that started it."""
+"""Becomes the program it is given, as the user it is given; on Linux that ends with the thread that started it
+(prctl(2))."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on, and that no other is given before it is used.
+    """A TCP port of 127.0.0.1 that nothing listens on, and that the system gives to nobody by itself.
 
-    Not one of the system's choice: that one may be given to anybody, as the near end of a connection too, while a
-    server that will listen there is about to start, or has been killed and is to come back.
+    The system could give a port of its own choice to anybody, even as the near end of a connection, while the server
+    that is to listen there is about to start, or has been killed and is to come back.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -20,7 +20,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def connections_to(port: int) -> set[str]:
-    """The TCP connections to `port` of 127.0.0.1 that are open, as their clients have it: the clients' addresses."""
+    """The clients' addresses of the TCP connections to `port` of 127.0.0.1 that are open at the client's end."""
     established = "01"
     end = f"0100007F:{port:04X} {established}"
     return set(re.findall(rf" (\S+) {end} ", Path("/proc/net/tcp").read_text()))

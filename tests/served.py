@@ -1,4 +1,4 @@
-"""A small application behind `hub.server`, run as a process of its own: `python -m tests.served KIND WORKERS`."""
+"""A small application behind `hub.server`, run as a process of its own: `python -m tests.served KIND WORKERS PORT`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GOING_DOWN = 4001
 DRAIN_SECONDS = 18.0
 SHORT_DRAIN_SECONDS = 0.3
 HOLD_SOCKETS, HOLD_ANSWERS = "hold-sockets", "hold-answers"
-"""While there is a file of this name, sockets are not closed, or requests for `/waits` not answered."""
+"""Sockets are not closed while there is a file of the first name, nor `/waits` answered while there is the second."""
 
 FAILURE = "the schema is not current: migrate it first"
 
@@ -62,7 +62,7 @@ class Site:
             await asyncio.Event().wait()
         self.going_down.set()
         if self.kind_of_drain == "blocks":
-            # Due when the server looks again whether the drain is done: it goes on right after the second block.
+            # Due when the server next looks whether the drain is done, so it goes on right after the second block.
             asyncio.get_running_loop().call_later(2 * TICK_SECONDS, self.block, "second")
             self.block("first")
 

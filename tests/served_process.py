@@ -20,7 +20,7 @@ class Served:
     def __init__(
         self, directory: Path, kind: str = "good", workers: int = 1, port: int = 0, through: Sequence[str] = ()
     ) -> None:
-        """`through` is a command that is handed this one, to run it."""
+        """`through` is a command that is given the server's command as arguments, and runs it."""
         self.directory = directory
         self.out, self.log = directory / "out", directory / "log"
         with self.out.open("wb") as out, self.log.open("wb") as log:

