@@ -33,7 +33,7 @@ TEMPLATES = 4
 
 @dataclass(frozen=True)
 class Grown:
-    """A database with so many opens. `world` has its senders; the messages are numbered from 0."""
+    """A database with a number of `opens`. `world` has its senders; the messages are numbered from 0."""
 
     url: str
     opens: int

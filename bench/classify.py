@@ -54,7 +54,7 @@ def microseconds(act: Callable[[Any], object], inputs: Sequence[Any]) -> float:
 
 
 def data_sets(folder: Path, dice: random.Random) -> Datasets:
-    """Data sets of about the real size of Apple's list, merged, and a small city database."""
+    """A relay list about as long as Apple's when merged, and a small city database."""
     relay = {
         ipaddress.ip_network((dice.getrandbits(20) << 12 | 0xAC000000, 31), strict=False) for _ in range(RELAY_NETWORKS)
     }

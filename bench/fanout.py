@@ -44,7 +44,7 @@ CONNECTIONS_TO_THE_BUS = 1
 """Under such a load a process commits about COMMITTED events at a time, and tells of them over one connection."""
 
 EVENT_BYTES = 908
-"""So many make a frame as large as one that tells of an open, 935 bytes on average."""
+"""An event of this size makes a frame as large as one that tells of an open, 935 bytes on average."""
 
 NCHAN_LOCATIONS = """
 location /publish {
@@ -65,7 +65,7 @@ location /subscribe {
 
 @dataclass(frozen=True)
 class Shape:
-    """A fan-out: so many users, who share SOCKETS sockets evenly, and so many events, for the users in turn."""
+    """A fan-out: a number of `users`, who share SOCKETS sockets evenly, and of `events`, for the users in turn."""
 
     name: str
     users: int

@@ -79,7 +79,7 @@ def measure(setting: Setting) -> list[Figure]:
 
 
 def _grown(setting: Setting, name: str, postgres: DurablePostgres, size: int, stack: ExitStack) -> Grown:
-    """A new database with so many opens."""
+    """A new database with `size` opens."""
     if name == "SQLite":
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=setting.folder))
         grown = asyncio.run(grow(f"sqlite:///{folder}/hub.db", size))

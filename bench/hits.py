@@ -68,7 +68,7 @@ class _Runs:
         """Memory in use in bytes, after the round that warms up and after each later one."""
 
     def run(self, rounds: int) -> None:
-        """Make so many rounds, each with a run of every server, after one that warms them up and is not counted."""
+        """Make `rounds` rounds, each with a run of every server, after one that warms them up and is not counted."""
         for number in range(rounds + 1):
             hits = mixed(self._messages, HITS, self._dice)
             for each in self._servers:
@@ -150,7 +150,7 @@ def _soon(setting: Setting, server: Server, messages: Sequence[Letter], rate: fl
 
 @contextmanager
 def _hubs(folder: Path) -> Iterator[tuple[list[Server], World]]:
-    """The hub on SQLite and on PostgreSQL with the same world, and that."""
+    """The hub on SQLite and on PostgreSQL, with the same world, and that world."""
     data = folder / "data"
     data.mkdir()
     data_sets(data, random.Random(1))

@@ -62,7 +62,7 @@ STATEMENTS = MIGRATION.count("op.")
 
 @dataclass
 class World:
-    """What is killed, what is asked of it, and what became of it."""
+    """The hub that is killed, what is asked of it and heard from it, and what became of both."""
 
     hub: FaultyHub
     store: Store
@@ -172,7 +172,7 @@ SCENES: tuple[Callable[[World], Awaitable[None]], ...] = (
 
 
 async def kill_again_and_again(world: World, kills: int) -> None:
-    """Kill the hub so many times, and compare everything every so often and at the end."""
+    """Kill the hub `kills` times; compare everything after every CHECK_EVERY kills and at the end."""
     await world.start()
     async with listening(*world.followers):
         for number in range(1, kills + 1):

@@ -1,4 +1,4 @@
-"""The load: HTTP requests from a process of their own, as fast as they are answered or so many a second.
+"""The load: HTTP requests from a process of their own, as fast as they are answered or at a constant rate.
 
 Promise: at a constant rate each answer's time counts from the moment its request was due, not from when the
 generator sent it, so that a server that stalls is charged for every request it kept waiting. Every answer's
@@ -29,7 +29,7 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Load:
-    """What to ask for: `requests` in turn over so many connections; `rate` a second, or as fast as they are answered.
+    """What to ask for: `requests` in turn over `connections`, `rate` a second or as fast as they are answered.
 
     With `once`, the load ends when each request was sent once; else it goes round until `seconds` have passed. Every
     answer has to begin with `answer`.

@@ -52,7 +52,7 @@ class Clients:
         self._child.tell("begin")
 
     def wait(self, events: int, seconds: float, silence: float = 8.0) -> bool:
-        """Wait until so many events came since `begin`; False after `seconds`, or `silence` seconds without one."""
+        """Wait until this many `events` came since `begin`; False after `seconds`, or `silence` seconds without one."""
         deadline = time.monotonic() + seconds
         quiet_since, before = time.monotonic(), -1
         while (now := self.status().events) < events:

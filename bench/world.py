@@ -60,8 +60,8 @@ def pixel_path(message_id: str, position: int = 1) -> str:
 
 
 def a_world(senders: int, messages: int) -> World:
-    """So many senders and messages, not in a database yet. Of ten messages seven go to one reader, two go to five who
-    each have a pixel of their own, and one goes to five who share it."""
+    """A world of this size, not in a database yet. Of ten messages seven go to one reader, two go to five who each
+    have a pixel of their own, and one goes to five who share it."""
     return World(
         tuple(Sender(new_id(), f"{TOKEN_PREFIX}bench-{number}") for number in range(senders)),
         tuple(Letter(new_id(), *KINDS[number // senders % len(KINDS)]) for number in range(messages)),

@@ -181,7 +181,7 @@ class Sender:
 
 @dataclass
 class Hub:
-    """A running hub. `http` asks at its root, and shows no credentials."""
+    """A running hub. `http` is a client of its root that shows no credentials."""
 
     app: Starlette
     server: Server

@@ -1,4 +1,4 @@
-"""What the tests share: real servers, started once each when first asked for, and a fresh database a test.
+"""What the tests share: real servers, each started when first asked for, and a fresh database for each test.
 
 Asynchronous tests and fixtures run on asyncio and need no mark. With `CI=true` a skipped test fails the run.
 """

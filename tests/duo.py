@@ -111,7 +111,7 @@ class Duo:
         self.ledger.answered.add(pixel)
 
     async def more_hits(self, number: int = 30) -> None:
-        """Wait until so many more of the pixels that `tests.plugins.reading` asks for are answered."""
+        """Wait until `number` more of the pixels that `tests.plugins.reading` asks for are answered."""
         goal = len(self.ledger.answered) + number
         await eventually(lambda: len(self.ledger.answered) >= goal, 2 * PATIENCE_SECONDS, "pixels are answered")
 

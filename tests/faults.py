@@ -83,7 +83,7 @@ class FaultyHub(HubProcess):
         return self.process is not None and self.process.poll() == -signal.SIGKILL
 
     def complaints(self) -> list[str]:
-        """What it logged with a traceback, and the hits it put aside: a fault from outside is no cause for either."""
+        """What it logged with a traceback, and the hits it put aside: a fault from outside must cause neither."""
         rejected = self.spool / REJECTED
         aside = rejected.read_text().splitlines() if rejected.exists() else []
         return [*(line for line in self.output().splitlines() if '"exception"' in line or "Traceback" in line), *aside]

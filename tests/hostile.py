@@ -139,7 +139,7 @@ def sockets(pid: int) -> int:
 
 @dataclass
 class Storm:
-    """Malformed requests to a running hub, on so many `connections` at a time, and what came of them."""
+    """Malformed requests to a running hub, over a number of `connections` at a time, and what came of them."""
 
     hub: HubProcess
     right: Sequence[bytes]

@@ -115,7 +115,7 @@ async def asking(ledger: Ledger, hubs: Sequence[HubProcess], connections: int) -
 
 
 async def a_ledger(store: Store, *users: User, pixels: int) -> Ledger:
-    """A ledger of so many pixels at least, on new messages of `users` (or of two new senders) in turn."""
+    """A ledger of at least this many `pixels`, on new messages of `users` (or of two new senders) in turn."""
     owners = users or (await store.sender(), await store.sender())
     readers = [f"reader{number}@example.com" for number in range(RECIPIENTS)]
     number = max(2, -(-pixels // RECIPIENTS))

@@ -35,7 +35,7 @@ FAILURE = "the schema is not current: migrate it first"
 
 
 class Site:
-    """The application's parts. What happens to it, it notes in the file `journal` in its directory."""
+    """The application's parts. It notes what happens to it in the file `journal` in its directory."""
 
     def __init__(self, drain: Literal["quick", "hangs", "blocks"] = "quick") -> None:
         self.journal = Path("journal")

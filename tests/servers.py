@@ -44,7 +44,7 @@ def _installed(package: str) -> Path:
 
 
 class _Server(ABC):
-    """A process with a port and a directory of its own; as a context it is there for the block."""
+    """A process with a port and a directory of its own; as a context manager it runs for the block."""
 
     def __init__(self, name: str) -> None:
         self.port = free_port()

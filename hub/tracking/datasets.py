@@ -158,10 +158,10 @@ class Datasets:
 
     @classmethod
     def load(cls, data_dir: Path, geoip_db: Path | None) -> Datasets:
-        """Read what there is in `data_dir`; places are `geoip_db`'s if it is given.
+        """Read the data sets that are in `data_dir`; places come from `geoip_db` if it is given.
 
-        Raises `ConfigError`, which names the variable, if `geoip_db` is no place database or nothing can
-        ever be in `data_dir`.
+        Raises `ConfigError`, which names the variable, if `geoip_db` is no place database or `data_dir` can
+        never hold anything.
         """
         _check_folder(data_dir)
         if geoip_db is not None:
@@ -232,7 +232,7 @@ def make_folder(data_dir: Path) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """See that data sets can be in `folder`, now or once it is made. Raises `ConfigError`."""
+    """Check that `folder` can hold data sets, now or once it is made. Raises `ConfigError`."""
     if folder.is_dir():
         if not os.access(folder, os.R_OK | os.X_OK):
             raise _no_folder(folder, "it may not be read")

@@ -22,7 +22,7 @@ class Owner(NamedTuple):
 APPLE_RELAY = "apple_relay"
 """The networks in Apple's own list, when that is loaded."""
 APPLE_RELAY_ROUGHLY = "apple_relay_roughly"
-"""The blocks that the relay is known to use, for want of the list; it does not use every address in them."""
+"""For when the list is not loaded: blocks that the relay is known to use, though not every address in them."""
 
 OWNERS: tuple[Owner, ...] = (
     Owner(

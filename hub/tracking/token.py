@@ -41,7 +41,7 @@ class Keys:
         self.replace(*secrets)
 
     def replace(self, *secrets: str) -> None:
-        """Use these from now on, in place of those before. Raises ValueError if there is none."""
+        """Use these secrets from now on, in place of the former ones. Raises ValueError if there are none."""
         if not secrets:
             raise ValueError("at least one secret is needed")
         derived = [hashlib.sha256(b"glimpse/pixel/1\0" + secret.encode()).digest() for secret in secrets]

@@ -162,7 +162,7 @@ def address_text(version: int, number: int) -> str:
 
 
 def address_number(address: str) -> tuple[int, int]:
-    """The IP version of a parsed address and its bits as a number. Raises ValueError if it is none."""
+    """The IP version of a parsed address and its bits as a number. Raises ValueError if it is not an address."""
     try:
         if ":" in address:
             return 6, int.from_bytes(socket.inet_pton(socket.AF_INET6, address), "big")
