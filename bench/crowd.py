@@ -41,7 +41,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Crowd:
-    """The sockets to open, at most `at_once` of them at a time, and what to note of each event."""
+    """The sockets to open, with at most `at_once` of them being opened at a time, and what to note of each event."""
 
     port: int
     openings: Sequence[Opening]

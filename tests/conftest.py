@@ -1,4 +1,4 @@
-"""What the tests share: real servers, each started when first asked for, and a fresh database for each test.
+"""What the tests share: real servers, each started once when first asked for, and a fresh database for each test.
 
 Asynchronous tests and fixtures run on asyncio and need no mark. With `CI=true` a skipped test fails the run.
 """

@@ -97,7 +97,7 @@ class SharedAttempts:
             return 0
         if int(made) <= most:
             return 0
-        # The attempt was not made, so this process must not count it once the shared window is over.
+        # The attempt is refused, so this process must not count it beyond the shared window.
         await self._local.give_back(key)
         return max(1, int(left))
 

@@ -112,8 +112,8 @@ def classify(evidence: Evidence, at: int, context: Context) -> Verdict:
 
 
 def device_of(evidence: Evidence, verdict: Verdict) -> Device:
-    """The device that is told with a verdict on `evidence`: none for a disguise, unless the place is hidden, since
-    Outlook's proxy may be in disguise and is still Outlook.
+    """The device that is told with a verdict on `evidence`: none for a disguise, unless the place is hidden:
+    Outlook's proxy is Outlook even when it is taken for a scanner.
     """
     return evidence.device if evidence.place.hidden_by or DISGUISES.isdisjoint(verdict.reasons) else Device()
 

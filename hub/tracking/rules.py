@@ -25,7 +25,7 @@ BURST_CLIENTS = 3
 telephone and computer; the eight fetches that Outlook makes for one reading are one client."""
 
 SHARERS_PER_CLIENT = 100
-"""For each time this many people who share the pixel, a burst needs one client more: some of them are quick."""
+"""How many people who share a pixel raise the number of clients in a burst by one: some of them are quick."""
 
 VIEWING_MS = 10_000
 """A hit this close to the sender's looking at the message is the sender's own (protocol, `viewing`)."""
