@@ -1,7 +1,7 @@
 """Where Python begins: `python -m hub …`, installed as `glimpse`.
 
-Promise: a signal to end is heeded from here on, also by process 1 of a container, which the system spares every signal
-that it does not handle, and without a traceback. What a command needs takes a second to import.
+Promise: from here on a signal that asks for the end ends the process without a traceback, even during the imports of a
+command, which take a second. That holds for process 1 of a container too, which gets only the signals that it handles.
 """
 
 from __future__ import annotations

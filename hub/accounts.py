@@ -1,4 +1,4 @@
-"""Accounts as whoever runs the hub makes them: a sender's account, and a token for a plugin."""
+"""Accounts as an operator makes them: a sender's account, and a token for a plugin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hub.store.users import EmailTaken, Users
 
 
 class AccountError(ValueError):
-    """What was asked about an account cannot be done. The message is one line that says why."""
+    """An account or token cannot be made as asked. The message is one line that says why."""
 
 
 async def add_user(database: Database, email: str, name: str, role: str, password: str) -> None:
@@ -26,7 +26,7 @@ async def add_user(database: Database, email: str, name: str, role: str, passwor
 
 
 async def create_token(database: Database, email: str, name: str, token: str | None = None) -> str:
-    """Keep a new API token of the account's, `token` or a fresh one, and return it. Raises `AccountError`."""
+    """Add an API token, `token` or a fresh one, to an account; return it. Raises `AccountError` if there is none."""
     found = await Users(database).by_email(email)
     if found is None:
         raise AccountError(f"there is no account for {email}: make one with `glimpse user add`")

@@ -1,7 +1,7 @@
 """The actions: everything a sender can do that others have to be told of.
 
-Promise: each is one transaction, a change and its event together, and is told to the bus only when it is
-committed. These and the recorder are the only places that events leave from.
+Promise: a change and its event commit together, in one transaction, and the bus hears of them only after the commit.
+Events leave the hub from here and from the recorder only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BeyondTheLog(ValueError):
 
 
 class NewMessage(Struct, frozen=True):
-    """A message to register. `sent_at` is None while it is being written; unset, it is sent as it is registered."""
+    """A message to register. `sent_at` is None while it is being written; UNSET stands for the time of registration."""
 
     subject: str
     recipients: tuple[Recipient, ...]
@@ -61,7 +61,7 @@ class NewMessage(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """An idempotency key, the hash of the body it came with, and how the first answer is made."""
+    """An idempotency key, the hash of the body it came with, and a function that makes the first answer."""
 
     key: str
     body_hash: str
@@ -69,7 +69,7 @@ class Claim(Struct, frozen=True):
 
 
 class Actions:
-    """The verbs. Their `base_url` is what pixel addresses in the events begin with, as the asker sees the hub.
+    """The verbs. `base_url` is the hub's address as the caller sees it: pixel addresses in the events begin with it.
 
     All but `revoke` raise `DatabaseAway`.
     """
@@ -88,7 +88,7 @@ class Actions:
     async def register(
         self, user_id: str, new: NewMessage, base_url: str, claim: Claim | None = None
     ) -> tuple[Message, Settings] | str:
-        """Register a message. With a claim that came before, the answer it was given instead.
+        """Register a message. If the claim came before, register nothing and return the answer given then.
 
         Raises `KeyReused` if the key came before with another body.
         """
@@ -113,8 +113,8 @@ class Actions:
     ) -> tuple[Message, Settings]:
         """Set any of `muted`, `sent_at` (ms or None), `provider` and `crm`. Raises `NotFound`.
 
-        What a `sent_at` takes back may be too much for one transaction. If it ends between two, as when the database
-        is away, the message is changed, and the same change again takes back the rest.
+        A `sent_at` may take back too many opens for one transaction. If the call ends between two transactions, for
+        example because the database is away, the message is changed already; the same call again takes back the rest.
         """
         async with self._database.write() as tx:
             user, now = await self._begin(tx, user_id)
@@ -172,34 +172,34 @@ class Actions:
         await self._publish([event], user)
 
     async def view(self, user_id: str, message_id: str) -> None:
-        """The sender is looking at this message now: hits close by are theirs. Raises `NotFound`."""
+        """Note that the sender looks at this message now: hits close in time are the sender's. Raises `NotFound`."""
         if not await self._messages.owned(user_id, message_id):
             raise NotFound(message_id)
         now = self._clock()
         async with self._database.write() as tx:
             user = (await self._users.lock_owners(tx, [message_id]))[user_id]
             await self._messages.add_viewing(tx, message_id, now)
-            # A hit later than this look by another clock, or by the wait for the lock, may have been recorded before.
+            # A hit with a later time may be recorded already: another clock is ahead, or the lock took long.
             near = await self._opens.between(tx, message_id, now - VIEWING_MS, now + VIEWING_MS)
             events = await self._turn(tx, user, near, Context(sent_at=None, viewings=(now,)), now)
         await self._publish(events, user)
 
     async def revoke(self, credentials: Sequence[str]) -> None:
-        """Have the sockets closed that were opened with these credentials, on every process."""
+        """Close the sockets and streams that were opened with these credentials, in every process."""
         await self._bus.publish([Revoked(key) for key in credentials])
 
     async def _begin(self, tx: Held, user_id: str) -> tuple[User, int]:
-        """Take the next number in the user's log, and the time, which has to be in the same order."""
+        """Take the next sequence in the user's log, then the time: both have to be in the same order."""
         user = await self._users.bump(tx, user_id)
-        # Only now: what was waited for in the meantime came before.
+        # Read the clock only now: whatever held the lock until now came before.
         return user, self._clock()
 
     async def _give_back(self, tx: Held, user: User) -> None:
-        """Give the number that `_begin` took back: there will be no event, and the log has no gaps."""
+        """Give back the sequence that `_begin` took: there will be no event, and the log must not have a gap."""
         await tx.change(self._users.advanced({user.id: user.sequence - 1}))
 
     async def _turn_unsent(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
-        """Correct what was taken for people before the message was sent, `MOST_AT_ONCE` at the most."""
+        """Correct the opens from before the message was sent that were taken for people, at most `MOST_AT_ONCE`."""
         sent_at = (await self._messages.read(tx, message_id)).sent_at
         if sent_at is None:
             return []
@@ -207,7 +207,7 @@ class Actions:
         return await self._turn(tx, user, early, Context(sent_at=sent_at), now)
 
     async def _turn(self, tx: Held, user: User, opens: Sequence[Open], context: Context, now: int) -> list[Event]:
-        """Correct these opens of one message, as far as they are judged otherwise by what is known now."""
+        """Of these opens, all of one message, correct those whose verdict `context` changes."""
         before = {open_.id: open_ for open_ in opens}
         sightings = [Sighting(open_.id, open_.at, "", open_.verdict) for open_ in opens]
         changed = [corrected(before[open_id], verdict) for open_id, verdict in reconsider(sightings, context)]

@@ -83,14 +83,14 @@ def create_app(config: Config) -> Starlette:
             Exception: on_exception,
         },
     )
-    # A redirect to the address with or without a slash would go to http where a proxy ends the https.
+    # Behind a proxy that ends the https, a redirect that adds or drops a slash would lead to http.
     app.router.redirect_slashes = False
     return app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What is open, and at work by itself, for as long as the application lives."""
+    """The parts that stay open, and work by themselves, for as long as the application lives."""
 
     database: Database
     credentials: Credentials
@@ -191,7 +191,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
     app.state.socket = sockets
     app.state.pixel = Pixel(parts.keys, parts.recorder, trusted, now, metrics.hit)
     return [
-        # The front serves pixels and sockets; here the router learns what else is to be refused at their addresses.
+        # The front serves pixels and sockets; these routes let the router refuse all else at their addresses.
         Route(f"{PREFIX}{{name:path}}{SUFFIX}", app.state.pixel, methods=["GET"]),
         Mount(
             "/api/v1",
@@ -262,7 +262,7 @@ def _attempts(config: Config, keys: Keys, stack: AsyncExitStack) -> Attempts:
     if config.redis_url is None:
         return local
     options = connection_options(config.redis_url, config.redis_insecure_tls)
-    # A pool that waits: a guess that finds every connection taken must not go uncounted.
+    # A pool that waits: a guess has to be counted even when every connection is taken.
     pool = BlockingConnectionPool.from_url(config.redis_url, max_connections=4, timeout=None, **options)
     redis = Redis.from_pool(pool)
     stack.push_async_callback(redis.aclose)

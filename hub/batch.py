@@ -1,7 +1,7 @@
-"""A batch: hits judged together, and everything their transaction is to write.
+"""A batch: hits judged together, and everything that their transaction has to write.
 
-Promise: pure. What was read for the hits goes in, what there is to insert, count, remember, correct and tell
-comes out; a hit is judged with those before it in the same batch in view, as if they had come alone.
+Promise: pure. What was read for the hits goes in; what to insert, count, remember, correct and tell comes out. Each hit
+is judged with the earlier hits of its batch in view, as if each had come in a batch of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ClientKey = tuple[str, int, str]
 
 
 def is_early(message: MessageState, at: int) -> bool:
-    """Whether a hit at `at` is so soon after sending that a burst may still turn it."""
+    """Whether a hit at `at` is so soon after sending that a burst may still change its verdict."""
     return message.sent_at is not None and 0 <= at - message.sent_at <= DELIVERY_WINDOW_MS
 
 
@@ -46,8 +46,8 @@ def is_early(message: MessageState, at: int) -> bool:
 class Known:
     """What was read for hits that are to be judged.
 
-    `early` are each pixel's opens of the delivery window with their client hashes, `last_seen` when each client was
-    last taken for a person.
+    `early` holds each pixel's opens in the delivery window with their client hashes. `last_seen` says when each client
+    was last taken for a person.
     """
 
     users: dict[str, User]
@@ -58,8 +58,8 @@ class Known:
     viewings: dict[str, Sequence[int]] = field(default_factory=dict)
 
     def add(self, more: Known) -> None:
-        """Add what was read for others, on other messages. Of a user read twice the first reading is kept: whoever
-        commits asks whether that still stands.
+        """Add what was read for other hits, on other messages. If a user was read twice the first reading is kept: the
+        commit checks whether it still holds.
         """
         self.users = more.users | self.users
         self.messages |= more.messages
@@ -69,16 +69,16 @@ class Known:
         self.viewings |= more.viewings
 
     def follow(self, sequences: Mapping[str, int]) -> None:
-        """Go on from where a batch committed meanwhile has left these users' logs."""
+        """Take over the sequences at which a batch committed meanwhile has left these users' logs."""
         for user_id in self.users.keys() & sequences.keys():
             self.users[user_id] = replace(self.users[user_id], sequence=sequences[user_id])
 
 
 class Batch:
-    """The judgement of a batch: `judge` is called for hits as they come, in their order; then its results are read."""
+    """The judgement of a batch: call `judge` with hits in the order they came, then read the results."""
 
     def __init__(self, repeat_ms: int) -> None:
-        """`repeat_ms` is how long after a person's hit another of the same client is its repeat."""
+        """A hit is a repeat if its client was taken for a person within `repeat_ms` milliseconds of it."""
         self._repeat_ms = repeat_ms
         self._known = Known({}, {})
         self._last_seen: dict[ClientKey, tuple[int, ...]] = {}
@@ -91,7 +91,7 @@ class Batch:
         self._mistaken: set[ClientKey] = set()
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
-        """Judge hits by what is `known`. None is on a message that hits of an earlier call were on."""
+        """Judge hits by what is `known`. None may be on a message that hits of an earlier call were on."""
         self._known.add(known)
         self._last_seen |= {key: (at,) for key, at in known.last_seen.items()}
         for pixel, opens in known.early.items():
@@ -111,7 +111,7 @@ class Batch:
 
     @property
     def users(self) -> Mapping[str, User]:
-        """The owners of its messages by their ids, as they were read."""
+        """The owners of the batch's messages by id, as they were read."""
         return self._known.users
 
     def follow(self, sequences: Mapping[str, int]) -> None:
@@ -128,7 +128,7 @@ class Batch:
 
     @property
     def mistaken(self) -> set[ClientKey]:
-        """The clients taken for people, in this batch or before, who turn out to be none."""
+        """The clients that were taken for people, in this batch or before, and turn out not to be."""
         return self._mistaken - self.seen.keys()
 
     def verdicts(self) -> Mapping[str, int]:
@@ -137,11 +137,11 @@ class Batch:
 
     @property
     def corrected(self) -> list[Open]:
-        """Opens of earlier batches, as they are to be from now on."""
+        """Opens of earlier batches, with the corrections made."""
         return list(self._corrected.values())
 
     def counts(self) -> list[Count]:
-        """What the new opens add to messages (position 0) and to recipients who are not a message's only one."""
+        """What the new opens add to messages (position 0) and, where a message has several recipients, to these."""
         counts: dict[PixelKey, Count] = {}
         for open_ in self._opens.values():
             alone = self._known.messages[open_.message_id].recipient_count == 1
@@ -155,7 +155,7 @@ class Batch:
         return list(counts.values())
 
     def events(self, now: int) -> list[Event]:
-        """The events, numbered on from where each user's log stands; `now` is when opens are corrected."""
+        """The events, numbered from the end of each user's log; `now` dates the corrections."""
         sequences = {user_id: user.sequence for user_id, user in self._known.users.items()}
         opens = {message_id: message.opens for message_id, message in self._known.messages.items()}
         events = []
@@ -200,7 +200,7 @@ class Batch:
         client = _name(hit, sightings) if early else hit.clients[0]
         if verdict.verdict in COUNTABLE:
             key = (*pixel, client)
-            # A hit out of the spool may be older than what was seen last: either can be repeated, the later is kept.
+            # A hit from the spool may be older than the last one seen. Either can be repeated; the later time is kept.
             latest = max((*self._last_seen.get(key, ()), hit.at))
             self._last_seen[key] = (latest, hit.at)
             self.seen[key] = LastSeen(*key, latest)
@@ -218,7 +218,7 @@ class Batch:
             return False
         pixel = (hit.message_id, hit.position)
         before = [at for client in hit.clients for at in self._last_seen.get((*pixel, client), ())]
-        # Either way round: a spool is replayed after hits that came later.
+        # Before or after: the spool is replayed after hits that came later.
         return any(abs(hit.at - at) <= self._repeat_ms for at in before)
 
     def _reconsider(self, pixel: PixelKey, context: Context) -> None:
@@ -230,7 +230,7 @@ class Batch:
                 self._corrected[open_id] = corrected(self._before[open_id], verdict)
             place = next(place for place, sighting in enumerate(sightings) if sighting.id == open_id)
             sightings[place] = replace(sightings[place], verdict=verdict)
-            # Whoever was no person is repeated by nobody.
+            # A client that was no person cannot be repeated.
             key = (*pixel, sightings[place].client)
             self._last_seen.pop(key, None)
             self.seen.pop(key, None)
@@ -248,7 +248,7 @@ class Batch:
 def open_event(
     type_: EventType, open_: Open, message: MessageState, recipient: Recipient | None, user: User, sequence: int
 ) -> Event:
-    """The `open.recorded` or `open.reclassified` that tells of an open, withheld or not as the policy says."""
+    """The `open.recorded` or `open.reclassified` event for an open; the policy says whether it is withheld."""
     reason = policy.withheld(counted=open_.counted, message=message, settings=user.settings)
     return Event(
         user_id=user.id,
@@ -264,12 +264,12 @@ def open_event(
 
 
 def taken_back(event: Event, before: Open, now: int) -> Event:
-    """The `open.reclassified` event for an open that was `before`: sent to whoever was told of it."""
+    """The `open.reclassified` event, dated `now`, with the verdict of `before`; it notifies if `before` was told."""
     return replace(event, at=now, notified=before.told, was=before.verdict.verdict)
 
 
 def corrected(open_: Open, verdict: Verdict) -> Open:
-    """The open with another verdict, counted or not as that says."""
+    """The open with another verdict, and `counted` to match."""
     return replace(open_, verdict=verdict, counted=_counts(verdict, open_.repeat))
 
 
@@ -278,8 +278,9 @@ def _counts(verdict: Verdict, repeat: bool) -> bool:
 
 
 def _name(hit: Hit, sightings: Iterable[Sighting]) -> str:
-    """The one name by which a hit's client goes among these sightings: about midnight the one it had before, or it
-    would be two of a burst, and one of them be repeated when the burst is taken back.
+    """The one hash by which a hit's client goes among these sightings. Near midnight the client has two; one that an
+    earlier sighting has is kept. Otherwise the client would be two of a burst, and once that burst is taken back one of
+    the two could still be repeated.
     """
     known = {sighting.client for sighting in sightings}.intersection(hit.clients)
     return min(known, default=hit.clients[0])
