@@ -1,7 +1,7 @@
 """The command line.
 
 Promise: an error is one line on stderr that says what to do, with exit status 2 for bad usage and 1 for a
-failure; never a traceback. What a program may want to read is alone on stdout.
+failure; never a traceback. On stdout there is nothing but what a program may want to read.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def new_token(email: str, name: str) -> None:
     _check_name(name)
     config = _config()
     if config.embedded and not Path(sqlite_path(config.database_url)).exists():
-        # To make one would answer the same, and leave the file of a hub that nobody runs.
+        # Making the file would lead to the same answer, and leave behind the database of a hub that nobody runs.
         nobody = f"there is no account for {email}, for there is no file {sqlite_path(config.database_url)[:160]!r}"
         raise AccountError(f"{nobody}: go to the hub's folder, set DATABASE_URL, or make one with `glimpse user add`")
     asyncio.run(prepare(config))
@@ -194,7 +194,7 @@ def update_data() -> None:
     make_folder(config.data_dir)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
-    # Where nobody looks on, even a bar that is not drawn would leave its empty line.
+    # Without a terminal, even a bar that is not drawn would leave an empty line.
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, Any] = {}
 
@@ -241,7 +241,7 @@ def main() -> None:
 
 
 def _end(text: str, status: int) -> NoReturn:
-    """Say `text` in one line on stderr, without what would change how a terminal looks, and end."""
+    """Print `text` on stderr, as one line of printable characters only, and exit."""
     line = " ".join(text.split())
     click.echo(f"glimpse: {''.join(each if each.isprintable() else '?' for each in line)}", err=True)
     put(sys.stdout)
@@ -270,7 +270,7 @@ def _serve(config: Config, host: str, serving: Callable[[], None] = lambda: None
 
 
 def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
-    # What can be known to be wrong is told before anything is made or migrated.
+    # Mistakes that can be known beforehand are reported before anything is made or migrated.
     require_folder(config.database_url)
     if config.redis_url is not None:
         RedisBackend(config.redis_url)
@@ -279,7 +279,7 @@ def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
     except OSError as error:
         beside = config.embedded and config.spool_dir.parent == Path(sqlite_path(config.database_url)).parent
         if beside and not os.access(config.spool_dir.parent, os.W_OK):
-            # The database could not be written there, either, and nobody has set HUB_SPOOL_DIR: it follows from that.
+            # The database could not be written there either, so blame its address: the spool's default follows it.
             raise DatabaseAway(why_not_opened(config.database_url, error)) from None
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
         raise ConfigError(f"{reason}; set it to a folder that can") from None

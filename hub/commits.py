@@ -1,8 +1,8 @@
-"""Commits: hits in, one transaction for all of them, and what is to be told of it out.
+"""Commits: hits in, one transaction for all of them, notices out.
 
-Promise: what hits change (opens, counters, the users' logs) commits together or not at all. Hits may be judged
-before it is their turn to be committed, by what is read without a lock; what was judged so is committed only if
-nothing that it was judged by has moved, and is else judged anew under the lock.
+Promise: everything that hits change (opens, counters, the users' logs) commits together or not at all. Hits may be
+judged before their turn, by what is read without a lock. Such a judgement is committed only if nothing that it rests on
+has moved since; otherwise the hits are judged anew under the lock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Measures:
-    """What is told to observers after each commit: its hits and seconds, and how many of each verdict."""
+    """What observers are told after each commit: its hits and seconds, and how many opens have each verdict."""
 
     committed: Callable[[int, float], None] = lambda _hits, _seconds: None
     verdicts: Callable[[Mapping[str, int]], None] = lambda _counts: None
@@ -39,9 +39,9 @@ class Measures:
 class Draft:
     """Hits that go into one transaction, in their order.
 
-    `batch` is how they were judged, by what was read before their turn; None if that has to be done in the
-    transaction. `failure` is why they could not be read for, or judged. `sequences` is where the draft left its users'
-    logs, once it is committed as it was judged.
+    `batch` is their judgement by what was read before their turn, or None if they have to be judged in the transaction.
+    `failure` is why reading for them, or judging them, failed. `sequences` says where the draft left its users' logs,
+    and is None until the draft is committed as it was judged.
     """
 
     def __init__(self, repeat_ms: int) -> None:
@@ -51,10 +51,10 @@ class Draft:
         self.sequences: dict[str, int] | None = None
 
     def add(self, hits: Sequence[Hit], known: Known | Exception | None) -> None:
-        """Add hits, none of them on a message that an earlier one was on.
+        """Add hits. None may be on a message that hits of an earlier call were on.
 
-        `known` is what was read for them; None leaves all to be judged in the transaction, and an exception, which is
-        why they could not be read for, is raised when the draft is committed.
+        `known` is what was read for them. None leaves the whole draft to be judged in the transaction. An exception
+        says why the read failed, and is raised when the draft is committed.
         """
         self.hits += hits
         if isinstance(known, Exception):
@@ -68,8 +68,8 @@ class Draft:
                 self.failure = error
 
     def follow(self, before: Draft) -> None:
-        """Go on from `before`, which was kept meanwhile. Was it not committed as it was judged (but spooled, or judged
-        anew), it is not known where the logs stand, and this has to be judged in the transaction.
+        """Go on from `before`, which was kept meanwhile. If that was not committed as it was judged (but spooled, or
+        judged anew), it is not known where the logs stand, and this draft has to be judged in the transaction.
         """
         if before.sequences is None:
             if self.hits:
@@ -97,11 +97,11 @@ class Commits:
         self._measures = measures
 
     async def read(self, hits: Sequence[Hit]) -> Known:
-        """What hits are to be judged by, as it is now. Raises `DatabaseAway`."""
+        """Read what hits are to be judged by, as it stands now. Raises `DatabaseAway`."""
         return await self._known(self._database.fetch_reserved, hits)
 
     async def commit(self, draft: Draft) -> list[Notice]:
-        """Commit a draft as it was judged, or else judge it anew. Raises `DatabaseAway`, and its own `failure`.
+        """Commit a draft as it was judged, or else judged anew. Raises `DatabaseAway`, and the draft's own `failure`.
 
         On SQLite a draft is judged here, on the writer: reading ahead would save no round trip, and only the writer's
         cache holds what it just wrote.
@@ -120,7 +120,9 @@ class Commits:
         return self._told(batch, events, began) if events else []
 
     async def _made(self, writer: Held, batch: Batch) -> list[Event] | None:
-        """The events of a batch, committed now; None if it corrects opens, or what it was judged by has moved."""
+        """Commit a batch and return its events. None, with nothing committed, if it corrects opens or what it was
+        judged by has moved.
+        """
         if batch.corrected:
             return None
         events = batch.events(self._clock())
@@ -134,16 +136,16 @@ class Commits:
         return (await self._record(hits))[0]
 
     async def replay(self, hits: Sequence[Hit]) -> tuple[list[Notice], list[Hit]]:
-        """As `record`, but those recorded already are left out. Also returned are those whose message is not there."""
+        """As `record`, without the hits that are recorded already. Also returns the hits whose message is not there."""
         return await self._record(hits, again=True)
 
     async def _record(self, hits: Sequence[Hit], *, again: bool = False) -> tuple[list[Notice], list[Hit]]:
         began = time.perf_counter()
         async with self._database.write(quick=True) as tx:
-            if not self._database.embedded:  # There the transaction itself is the lock.
+            if not self._database.embedded:  # On SQLite the transaction itself is the lock.
                 await self._users.lock_owners(tx, {hit.message_id for hit in hits})
             recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
-            # A hit may be in the spool twice, if the hub was stopped as it was put there.
+            # A hit may be in the spool twice if the hub was stopped while it was put there.
             hits = list({hit.id: hit for hit in hits if hit.id not in recorded}.values())
             batch = await self._judged(tx.fetch, hits)
             gone = [hit for hit in hits if hit.id not in batch]
@@ -162,12 +164,12 @@ class Commits:
         return batch
 
     async def _known(self, fetch: Fetch, hits: Sequence[Hit]) -> Known:
-        """What hits are judged by."""
+        """Read what hits are judged by."""
         messages = {hit.message_id for hit in hits}
         pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
         clients = {(hit.message_id, hit.position, client) for hit in hits for client in hit.clients}
         known = await self._standings.read(fetch, messages, pixels, clients if self._repeat_ms else ())
-        # Who was seen later than now was seen before the clock was set back, which says nothing of what is a repeat.
+        # A time this far ahead is from before the clock was set back: it says nothing about what is a repeat.
         latest = self._clock() + self._repeat_ms
         known.last_seen = {client: at for client, at in known.last_seen.items() if at <= latest}
         early: set[PixelKey] = set()
@@ -198,7 +200,7 @@ class Commits:
         )
 
     async def _correct(self, tx: Held, batch: Batch) -> None:
-        # Seldom, and for as long as it takes to look through a message's opens.
+        # Off the event loop: this is rare, and may have to look through all of a message's opens.
         tx.quick = False
         await tx.change(self._opens.corrected(batch.corrected))
         await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in batch.corrected})

@@ -23,14 +23,14 @@ WHOLE_MOST_DIGITS = 12
 MAPPED_BITS = 96
 """The bits before the IPv4 address in one that is written as IPv6 (RFC 4291, 2.5.5.2)."""
 FILE_NAME_BYTES = 240
-"""Of the 255 that file systems take, what is left beside the ends that SQLite and the spool put to a name."""
+"""The longest name in the path of a database: file systems take 255, and SQLite and the spool append to the file's."""
 
 UNUSABLE_IN_A_LINK = re.compile(r"[\s\"'<>\\`{}|^?#@]|%(?![0-9A-Fa-f]{2})")
-"""What no address that pixels begin with may have in it (RFC 3986): it would end the path, the attribute of the HTML it
-is put in, or the line."""
+"""What the address that pixels begin with must not contain (RFC 3986): it would end the path, the HTML attribute that
+the address is put in, or the line."""
 DATA_DIR = Path("hub-data")
 SPOOL_DIR = Path("hub-spool")
-"""Where a server's database leaves no place for it; `from_environ` puts the spool beside an SQLite file."""
+"""The spool's folder if the database is on a server; `from_environ` puts the spool beside an SQLite file."""
 
 
 class ConfigError(ValueError):
@@ -55,7 +55,7 @@ class Config:
     repeat_seconds: int = 30
     log_level: str = "info"
 
-    # Some of these are the contract's, the others ours: tests shorten them, the environment cannot.
+    # Some of these belong to the contract, the others are ours. Tests shorten them; the environment cannot.
     heartbeat_seconds: float = 20.0
     connect_seconds: float = 10.0
     send_seconds: float = 10.0
@@ -114,7 +114,7 @@ def sqlite_path(database_url: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether `text` has no half of a character in it, which is how the system hands on bytes it cannot read."""
+    """Whether `text` is free of surrogates, by which Python hands on bytes of the environment that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -143,7 +143,7 @@ def _database_url(text: str) -> str:
     """Accept what hosts hand out: `postgres://` is the same as `postgresql://`."""
     scheme, separator, rest = text.partition("://")
     if separator and scheme in ("postgres", "postgresql") and rest:
-        # Of two @, the libraries that connect and that migrate would each take another one.
+        # With two @, the library that connects and the one that migrates would each cut at a different one.
         if not _is_server(text) or rest.count("@") > 1:
             raise ConfigError(
                 "DATABASE_URL cannot be read: set it to postgresql://USER:PASSWORD@HOST:PORT/NAME, the port a number, "
@@ -164,7 +164,7 @@ def _database_url(text: str) -> str:
 
 
 def _is_server(text: str) -> bool:
-    """Whether an address can be read one way only: a / ? or # in the password would move where it is cut."""
+    """Whether an address can be read in one way only: a / ? or # in the password would change where it is cut."""
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -222,7 +222,7 @@ def _networks(text: str | None) -> tuple[Network, ...]:
 
 
 def _plain(network: Network) -> Network:
-    """The network as peers are compared with it: IPv4, if it is one written as IPv6."""
+    """The network in the form that peers are compared with: an IPv4 network written as IPv6 becomes plain IPv4."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     if mapped is None or network.prefixlen < MAPPED_BITS:
         return network

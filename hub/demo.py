@@ -1,7 +1,7 @@
 """The demo: a hub on a throw-away database, with a sender and a trickle of real opens.
 
-Promise: what is seen is the product. The opens are HTTP requests for real pixels, made by a few well-known
-mail programs' User-Agents from addresses reserved for documentation; nothing is drawn by hand.
+Promise: the demo shows the product itself. Its opens are HTTP requests for real pixels, with the User-Agents of
+well-known mail programs, from addresses reserved for documentation and one of Google's; nothing is drawn by hand.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ READERS = (
 AN_HOUR_AGO = 3600
 AT_ONCE = 8
 END_SECONDS = 2.0
-"""How long the terminal is waited for once the server is gone."""
+"""How long to wait for the terminal's thread once the server is gone."""
 
 _ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-"""The hub is on this machine, to which no proxy of the network leads."""
+"""Asks past any proxy of the network: the hub is on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class DemoSender:
     token: str
 
     async def run(self, *, seconds: float = 4.0, sent_at: str) -> None:
-        """Register the messages and have some opened at once, then one every `seconds` or so while it runs."""
+        """Register the messages and make some opens at once, then one every `seconds` or so until cancelled."""
         pixels = [pixel for subject, to in SUBJECTS for pixel in await self._register(subject, to, sent_at)]
         for number in itertools.count():
             if number >= AT_ONCE:
@@ -122,7 +122,7 @@ def _get(url: str, address: str, user_agent: str) -> None:
 
 
 class Terminal:
-    """What the demo shows where it was started: where to look, and each open as it comes in."""
+    """What the demo prints where it was started: where to look, and each open as it comes in."""
 
     def __init__(self, base_url: str, password: str, token: str) -> None:
         self._base_url = base_url
@@ -132,7 +132,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[Callable[[], None]]:
-        """Show it for the block, once what is yielded was called: another hub may be at the port till then."""
+        """Print during the block, but only once the yielded function is called: till then another hub may be there."""
         thread = threading.Thread(target=self._run, name="demo", daemon=True)
         try:
             yield thread.start

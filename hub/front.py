@@ -21,14 +21,14 @@ from hub.model import new_id
 from hub.tracking.snippet import PREFIX, SUFFIX
 
 USABLE_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
-"""What Heroku's router sends and other proxies may; anything else is replaced, so that nothing odd is logged."""
+"""The ids that Heroku's router sends and other proxies may. Any other is replaced, so that nothing odd is logged."""
 
 
 class Front(Starlette):
-    """The application, which serves the endpoints `pixel` and `socket` of its `state` by itself."""
+    """The application; it calls the endpoints `pixel` and `socket` of its `state` directly."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Each layer behind this would take its time of every pixel, and be held in memory by every open socket.
+        # Each layer behind this would cost every pixel time, and every open socket memory.
         if _is_pixel(scope):
             await self.state.pixel(scope, receive, send)
         elif scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:

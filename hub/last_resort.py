@@ -1,4 +1,4 @@
-"""The last resort: what ends a process that does not end by itself, because something in it hangs."""
+"""The last resort: ends a process that does not end by itself because something in it hangs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LastResort:
         threading.Thread(target=self._run, name="last resort", daemon=True).start()
 
     def begin(self) -> None:
-        """Let the time run. May be called by a handler of a signal, and again: the event loop may be what hangs."""
+        """Start the countdown. A signal handler may call it, and more than once: the event loop may be what hangs."""
         self._begun.put(None)
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""Listening: a port to serve on, and in one line why it cannot be had."""
+"""Listening: opens the port to serve on, or says in one line why it cannot."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import cast
 
 BACKLOG = 65_535
-"""Connections that wait to be accepted: as many as the kernel allows (`net.core.somaxconn`, 4096 by default). Whoever
-finds no room tries again after 1 s, and after 3 s: of 5,000 clients who come back at once hundreds did."""
+"""How many connections may wait to be accepted: as many as the kernel allows (`net.core.somaxconn`, 4096 by default). A
+client that finds no room tries again after 1 s and after 3 s: of 5,000 that came back at once, hundreds had to."""
 
 
 class CannotServe(Exception):

@@ -1,7 +1,7 @@
-"""The log's way out: lines are written by a thread, so that nobody who logs waits for who reads.
+"""The log's way out: a thread writes the lines, so that code that logs never waits for a reader.
 
-Promise: a log that is read slowly, by nobody, or from a full disk stops nothing. What finds no room is dropped, and how
-much that was is said once lines go through again. At the end what waits has a second to be written.
+Promise: nothing stops because the log is read slowly or not at all, or because its disk is full. Lines that find no
+room are dropped; once lines go through again, one says how many. At the end, waiting lines have a second to be written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from typing import TextIO
 
 MOST_WAITING = 1000
-"""Lines that wait to be written at the most."""
+"""The most lines that wait to be written."""
 
 FLUSH_SECONDS = 1.0
 
@@ -48,12 +48,12 @@ class LogWriter(logging.Handler):
                 self._dropped += 1
 
     def flush(self) -> None:
-        """Wait until all that was taken is written, for a second at the most."""
+        """Wait until every line taken is written, but at most a second."""
         with self._changed:
             self._changed.wait_for(lambda: not (self._waiting or self._writing), FLUSH_SECONDS)
 
     def close(self) -> None:
-        """Take no more; what waits is still written."""
+        """End the thread once it has written the lines that wait."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -72,7 +72,7 @@ class LogWriter(logging.Handler):
             self._count(self._write(line))
 
     def _count(self, written: bool) -> None:
-        """Note a line that was lost; or after one that was not, say how many were."""
+        """Count a line that was lost; after one that was written, log how many were lost before."""
         with self._changed:
             dropped = self._dropped
             self._dropped += not written
@@ -81,7 +81,7 @@ class LogWriter(logging.Handler):
                 self._dropped -= dropped
 
     def _write(self, line: str) -> bool:
-        """Write a line, however long that takes; whether it could be written."""
+        """Write a line, however long that takes. Returns whether it could be written."""
         if self._stream is None:
             return True
         try:
@@ -89,7 +89,7 @@ class LogWriter(logging.Handler):
                 self._stream.write(f"{line}\n")
                 self._stream.flush()
             else:
-                # Past the stream, whose lock Python wants as it exits: a thread that holds it then is fatal.
+                # Past the stream: Python takes the stream's lock as it exits, and crashes if a thread holds it then.
                 _write_all(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
         except (OSError, ValueError):
             return False

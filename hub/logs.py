@@ -1,7 +1,7 @@
 """The log: one line of JSON for each record, on stderr.
 
-Promise: no secret, no address (of a machine or of a person) and no query string is in it, whoever wrote
-the record: what the hub's own code never logs is struck out of what libraries and exceptions say. Who logs never waits.
+Promise: it has no secret, no address (of a machine or of a person) and no query string in it, whoever wrote the record.
+The hub's own code never logs these; they are struck out of what libraries and exceptions say. Logging never waits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STRUCK_OUT: tuple[tuple[re.Pattern[str], str], ...] = (
         "…",
     ),
 )
-"""Credentials of HTTP, named secrets, API tokens, those in URLs; mail addresses, query strings, IPv4, IPv6."""
+"""HTTP credentials, named secrets, API tokens, credentials in URLs, mail addresses, query strings, IPv4, IPv6."""
 
 UVICORN_LOGGER = "uvicorn.error"
 UVICORN_NOISE = ("Application startup failed", "Invalid HTTP request", "Unsupported upgrade")
@@ -73,8 +73,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def is_not_noise(record: logging.LogRecord) -> bool:
-    """A filter for uvicorn's logger. Noise is a line for each WebSocket, which has its address in it, one for each bad
-    request, and a traceback for each request that the end of the process cut off: their number was told before.
+    """A filter for uvicorn's logger. Noise is: a line for each WebSocket, which contains its address; one for each bad
+    request; one for a failed start, whose reason the hub prints itself; and a traceback for each request that the end
+    of the process cut off, after uvicorn has told how many there are.
     """
     cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not (cut_off or '"WebSocket ' in str(record.msg) or str(record.msg).startswith(UVICORN_NOISE))
@@ -83,8 +84,8 @@ def is_not_noise(record: logging.LogRecord) -> bool:
 def configure_logging(config: Config, stream: TextIO | None = None) -> None:
     """Send every record of `config.log_level` and above to `stream` (default: stderr). Safe to repeat.
 
-    `debug` is for the hub's own modules; libraries, which at that level tell every query and frame, stay
-    at `warning`.
+    `debug` and `info` are for the hub's own modules. Libraries, which at `debug` tell every query and frame, stay at
+    `warning`; uvicorn logs from `error` on, but from `info` on if the level is `debug`.
     """
     handler = LogWriter(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
