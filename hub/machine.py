@@ -1,4 +1,4 @@
-"""The machine under a process: what goes wrong there without anything else saying so.
+"""The machine under a process: notices what goes wrong there and is reported by nothing else.
 
 Promise: when there are no file descriptors left, so that new connections are refused, a line in the log says so within
 seconds, and another when there are some again. When the clock is set back, a line says by how much.
@@ -16,11 +16,11 @@ from hub.model import Clock
 logger = logging.getLogger(__name__)
 
 STEP_MS = 2000
-"""A clock that falls back by less between two looks was not set back: NTP makes it run a little slower for a while."""
+"""A clock that falls back by less than this between two looks was not set back: NTP only slows it for a while."""
 
 
 class Machine:
-    """Watches; `look` now and then. `clock` is the one that times are taken from."""
+    """Watches the machine: call `look` now and then. `clock` is the clock that the hub's times are taken from."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -44,12 +44,12 @@ class Machine:
         self._ahead = offset
 
     def _offset(self) -> int:
-        """How far the clock is ahead of the time that has passed, in milliseconds."""
+        """How far the clock is ahead of the monotonic one, in milliseconds."""
         return self._clock() - time.monotonic_ns() // 1_000_000
 
 
 def out_of_descriptors() -> bool:
-    """Whether this process can open no file and no connection now."""
+    """Whether this process has no file descriptor left for another file or connection."""
     try:
         os.close(os.dup(2))
     except OSError as error:

@@ -22,7 +22,7 @@ Clock: TypeAlias = Callable[[], int]
 
 DAY_MS = 86_400_000
 MOST_NUMBER = 2**53
-"""Up to here JavaScript tells whole numbers apart: no sequence that anybody names is larger."""
+"""JavaScript tells whole numbers apart up to here: a client may name no larger sequence."""
 
 VerdictName = Literal["human", "proxy", "prefetch", "scanner", "bot", "self"]
 Confidence = Literal["high", "medium", "low"]
@@ -46,7 +46,7 @@ ID_CHARACTERS = 26
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
-"""The digits of ten bits together. `base64.b32hexencode` is a loop in Python, at five times the cost, twice a hit."""
+"""Two digits, for ten bits at once. `base64.b32hexencode` is a loop in Python: five times the cost, twice a hit."""
 
 
 def now() -> int:
@@ -90,7 +90,7 @@ def is_id(text: str) -> bool:
 
 
 class Visit(Struct, frozen=True):
-    """What we know of a hit while its request is open: the only noun that holds an address.
+    """What we know of a hit while its request is open: the only noun that holds an IP address.
 
     `user_agent` is capped at 512 bytes. `position` is the recipient's place in the message from 1,
     or 0 where several share the pixel.
@@ -134,8 +134,8 @@ class Verdict(Struct, frozen=True):
 class Evidence(Struct, frozen=True):
     """What a visit shows by itself, with neither the address nor the User-Agent in it.
 
-    `agent` is the kind of program its User-Agent names, `network` the owner of its address where that
-    is known to matter: words of `rules_agents` and of `rules_networks`. This is what may be written to the spool.
+    `agent` is the kind of program that its User-Agent names, a word of `rules_agents`. `network` is the owner of its
+    address where that is known to matter, a word of `rules_networks`. Evidence may be written to the spool.
     """
 
     agent: str
@@ -149,8 +149,9 @@ class Evidence(Struct, frozen=True):
 class Hit(Struct, frozen=True):
     """A visit made ready for the record: its evidence, and a keyed hash of who it came from.
 
-    `clients` are hashes of the one client: first under the key of the hit's own day (UTC), by which it is remembered,
-    and close to midnight also under that of the nearest other day, by which it may be known already.
+    `clients` are hashes of the one client. The first uses the key of the hit's own day (UTC), and the client is
+    remembered by it. Close to midnight there is another, with the key of the nearest other day: the client may be known
+    by that already.
     """
 
     id: str
@@ -164,8 +165,8 @@ class Hit(Struct, frozen=True):
 class Open(Struct, frozen=True):
     """A hit once recorded.
 
-    `counted` follows from the verdict and `repeat`, and changes when the verdict is corrected; `told`
-    says whether its sender was notified when it was recorded, and stays.
+    `counted` follows from the verdict and `repeat`, and changes when the verdict is corrected. `told` says whether the
+    sender was notified when the open was recorded, and never changes.
     """
 
     id: str
@@ -182,7 +183,7 @@ class Open(Struct, frozen=True):
 
 
 class LastSeen(Struct, frozen=True):
-    """When a client was last seen on a pixel and taken for a person: what the next hit may repeat."""
+    """When a client was last taken for a person on a pixel: the next hit may be a repeat of that."""
 
     message_id: str
     position: int
@@ -210,7 +211,7 @@ class Settings(Struct, frozen=True):
 
 
 class User(Struct, frozen=True):
-    """A sender with an account. `views` is how often they said that they look at a message of theirs."""
+    """A sender with an account. `views` counts how often they looked at a message of theirs."""
 
     id: str
     email: str
@@ -234,7 +235,7 @@ class Recipient(Struct, frozen=True):
 
 MOST_GIVEN = 1000
 Given: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MOST_GIVEN})]
-"""What another system calls something. The API sees to its length, and tells of all fields at once."""
+"""A name that another system gave something. The API checks its length, so as to report all wrong fields at once."""
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True):
@@ -254,9 +255,9 @@ class Crm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MessageState(Struct, frozen=True):
-    """What a hit on a message is judged by, and what its event tells of the message.
+    """The part of a message that a hit on it is judged by, and that the hit's event tells.
 
-    `sent_at` is None while it is being written. `registered_sequence` is its place in the user's log;
+    `sent_at` is None while the message is being written. `registered_sequence` is its place in the user's log.
     `muted` is the sender's explicit choice with the speaker, made at `muted_set_sequence`, or None.
     """
 

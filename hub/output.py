@@ -1,6 +1,6 @@
-"""Output: lines for whoever started the hub, on streams that may take none.
+"""Output: lines for whoever started the hub, on streams that may not take them.
 
-Promise: a stream that is closed, whose disk is full or whose reader is gone hinders nothing, now or as Python ends.
+Promise: a stream that is closed, or whose disk is full or reader gone, stops nothing, neither now nor as Python ends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TextIO
 
 
 def put(stream: TextIO | None, text: str = "") -> None:
-    """Write what waits in `stream`, and `text` behind it, if that can be."""
+    """Write `text` to `stream` and flush it, if the stream still takes anything."""
     if stream is None:
         return
     try:
@@ -20,6 +20,6 @@ def put(stream: TextIO | None, text: str = "") -> None:
     except ValueError:
         return
     except OSError:
-        # Else Python would try once more as it ends, say so in its own words, and end with status 120.
+        # Otherwise Python would try once more as it ends, complain in its own words, and end with status 120.
         with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), stream.fileno())

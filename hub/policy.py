@@ -39,10 +39,10 @@ def withheld(*, counted: bool, message: MessageState, settings: Settings) -> Wit
 
 
 def as_told_now(event: Event, settings: Settings) -> Event:
-    """A logged event as it is to be told now: what would not notify any more does not notify.
+    """A logged event as it is to be told now: one that would no longer notify does not.
 
-    What was withheld then is not announced late. It keeps the reason that it had, unless the open has turned out not
-    to count: that comes first.
+    An event that was withheld is not announced late. It keeps its reason, unless the open has turned out not to count:
+    that reason comes first.
     """
     if event.type != "open.recorded" or event.open is None or event.message is None:
         return event

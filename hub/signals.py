@@ -8,20 +8,20 @@ import signal
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""What asks for the end; SIGHUP, when the terminal is closed."""
+"""They ask for the end; SIGHUP comes when the terminal is closed."""
 
 
 def heeded() -> tuple[signal.Signals, ...]:
-    """Those of `SIGNALS` to handle: all, but SIGHUP where it is ignored, as `nohup` has it."""
+    """The `SIGNALS` to handle: all of them, but not SIGHUP if it is ignored, as under `nohup`."""
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return tuple(each for each in SIGNALS if each != signal.SIGHUP or hangs_up)
 
 
 @contextlib.contextmanager
 def ending_at_once(status: int | None) -> Iterator[None]:
-    """Have a signal end the process in the block, in which there is nothing yet to be put in order.
+    """Have a signal end the process at once during the block, while there is nothing yet to clean up.
 
-    Its exit status is `status`, or for None what a shell makes of that signal.
+    The exit status is `status`, or for None the one by which a shell reports that signal.
     """
     before = {
         each: signal.signal(each, lambda number, _: os._exit(128 + number if status is None else status))
@@ -36,12 +36,12 @@ def ending_at_once(status: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupting() -> Iterator[None]:
-    """Have every signal raise KeyboardInterrupt in the block, as SIGINT does, until somebody else handles it."""
+    """Have each signal raise KeyboardInterrupt during the block, as SIGINT does, until other code handles it."""
     before = {each: signal.signal(each, signal.default_int_handler) for each in heeded()}
     try:
         yield
     finally:
         for each, handler in before.items():
-            # A server ignores them from its end on.
+            # But if a server has ended, it has set them to be ignored, and that stays.
             if signal.getsignal(each) is signal.default_int_handler:
                 signal.signal(each, handler)
