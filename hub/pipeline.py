@@ -1,7 +1,7 @@
-"""The pipeline: while one batch of hits is committed, what the next is judged by is read.
+"""The pipeline: while one batch of hits is committed, it reads what the next is judged by.
 
-Promise: one batch is committed at a time, and the hits on each message in the order in which they came, each judged
-with those before it in view. What is read for hits while others are committed stands, or is read again.
+Promise: batches are committed one at a time, and the hits on each message in the order they came, each judged with
+the earlier ones in view. What is read for hits while others are committed either still holds or is read again.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from hub.live.notices import Notice
 from hub.model import Hit
 
 BATCH = 128
-"""Hits in one transaction at the most. On SQLite the event loop reads and judges for some 30 us a hit."""
+"""The most hits in one transaction. On SQLite the event loop spends some 30 us a hit on reading and judging."""
 
 ENOUGH = 8
-"""Hits that are worth reading for by themselves while others are committed."""
+"""How many waiting hits make it worth reading for them while others are committed."""
 
 Answer: TypeAlias = Callable[[], object]
 Waiting: TypeAlias = tuple[Hit, Answer]
 
 
 class Pipeline:
-    """Puts hits together into drafts, and has these kept one after another."""
+    """Puts hits together into drafts, and has the drafts kept one after another."""
 
     def __init__(
         self,
@@ -36,9 +36,10 @@ class Pipeline:
         read: Callable[[Sequence[Hit]], Awaitable[Known | None]] | None,
         repeat_ms: int,
     ) -> None:
-        """`keep` makes the hits of a draft safe, and never raises; what it returns is for `tell` once they are.
+        """`keep` makes the hits of a draft safe, and never raises. The notices it returns then go to `tell`.
 
-        `read` gives what hits are judged by, or None if that is better left to `keep`. Without it all is.
+        `read` returns what hits are judged by, or None to leave the reading to `keep`. Without `read`, `keep` always
+        does it.
         """
         self._keep = keep
         self._tell = tell
@@ -51,15 +52,15 @@ class Pipeline:
         self._ready_answers: list[Answer] = []
         self._keeping: Draft | None = None
         self._busy: set[str] = set()
-        """The messages of all hits beyond `_waiting`: another on one of them is held back until these are kept."""
+        """The messages of all hits taken from `_waiting` and not yet kept: another hit on one of them is held back."""
         self._since: list[Draft] = []
-        """What was being kept at any moment since what is read now was asked for."""
+        """The drafts that were being kept at any moment since the read under way began."""
         self._to_read = asyncio.Event()
         self._to_keep = asyncio.Event()
         self._stopping = False
 
     def put(self, hit: Hit, answer: Answer) -> None:
-        """Add a hit; `answer` is called once, when it is safe."""
+        """Add a hit; `answer` is called once, when the hit is safe."""
         self._waiting.append((hit, answer))
         if self._keeping is None or len(self._waiting) >= ENOUGH:
             (self._to_keep if self._read is None else self._to_read).set()
@@ -98,7 +99,7 @@ class Pipeline:
             self._to_read.set()
             notices = await self._keep(draft)
             for answer in answers:
-                # The next draft is on its way before they leave.
+                # Not called here: the next draft is to be on its way before the answers leave.
                 loop.call_soon(answer)
             await self._tell(notices)
             self._over(draft)
@@ -130,7 +131,7 @@ class Pipeline:
     def _is_worth_reading(self) -> bool:
         if self._keeping is None:
             return not self._ready.hits
-        # Behind a draft that is judged as it is kept nothing that is read would stand.
+        # Behind a draft that is judged only while it is kept, whatever is read would have to be read again.
         return len(self._waiting) >= ENOUGH and self._keeping.batch is not None
 
     async def _what_stands(
@@ -149,9 +150,9 @@ class Pipeline:
                 return known
 
     def _take(self) -> list[Waiting]:
-        """The first that wait, as many as there is room for, without those that have to be held back."""
+        """Take the first waiting hits, as many as there is room for, and hold back those on busy messages."""
         taken: list[Waiting] = []
-        # As it was before: several hits on one message may go together.
+        # A copy from before this call: several hits on one message may go together.
         busy = frozenset(self._busy)
         while self._waiting and len(self._ready.hits) + len(taken) < BATCH:
             waiting = self._waiting.popleft()

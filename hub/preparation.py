@@ -1,10 +1,10 @@
 """Preparation: a database with the schema this code needs, and the keys that pixels are signed with.
 
-Promise: nothing uses the database before it has its schema. A hub that is started while its database is away
-serves all the same, if it knows a key: pixels are verified and their hits spooled, until the database is
-back and prepared. For that a copy of the key that the database keeps lies in the spool's folder, for its
-owner's eyes only. A wrong name, password or schema ends the start, however late the database says so; but not a hub
-that has met an outage first, whose pixels are being answered meanwhile: that one waits until it is mended.
+Promise: nothing uses the database before it has its schema. A hub that is started while its database is away serves all
+the same if it knows a key: it verifies pixels and spools their hits until the database is back and prepared. For this
+the spool's folder holds a copy of the database's key, which only its owner may read. A wrong name, password or schema
+ends the start, however late the database says so. A hub that met an outage first does not end: it is answering pixels,
+and waits until the fault is mended.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from hub.tracking.token import Keys
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.5
-"""How long a start waits for the database if it can do without: pixels are being asked for meanwhile."""
+"""How long a start waits for the database if it knows a key without it: pixels are being asked for meanwhile."""
 
 RETRY_SECONDS = 1.0
 KEY_FILE = "signing-key"
 
 
 async def prepare(config: Config) -> None:
-    """See that the database has the schema this code needs; an embedded one is given it.
+    """Make sure that the database has the schema this code needs; an embedded one is migrated.
 
     Raises `DatabaseAway`, or `ConfigError` for a database that somebody has to migrate.
     """
@@ -50,20 +50,20 @@ class Preparation:
         self._key_file = config.spool_dir / KEY_FILE
         self._later: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Done, with the reason in one line, if the first answer of the database is one that waiting does not mend."""
+        """Done, with the reason in one line, if the database's first answer is a fault that waiting does not mend."""
 
     async def keys(self) -> Keys:
-        """The keys for pixels: the configured secret signs, the one kept in the database verifies, too.
+        """The keys for pixels: the configured secret signs, or else the one kept in the database; both verify.
 
-        Raises `ConfigError` if the database is to be migrated first, and `DatabaseAway` if it is away and
-        either no key is known or time alone will not mend it. If that is heard only after a while, `failed` has it.
+        Raises `ConfigError` if the database has to be migrated first, and `DatabaseAway` if it is away and either no
+        key is known or time alone will not mend it. If the database says so only later, `failed` has the reason.
         """
         opening = asyncio.create_task(self._open())
         known = self._known()
         try:
             await asyncio.wait([opening], timeout=PATIENCE_SECONDS if known else None)
             if opening.done() and not (known and _may_come_back(opening.exception())):
-                # Or what ended it is raised here.
+                # This raises what ended the opening, if it failed.
                 return Keys(*opening.result())
         except asyncio.CancelledError:
             opening.cancel()
@@ -76,7 +76,7 @@ class Preparation:
         return keys
 
     async def stop(self) -> None:
-        """Wait for the database no longer."""
+        """Stop waiting for the database."""
         if self._later is not None:
             self._later.cancel()
             await asyncio.wait([self._later])
@@ -103,7 +103,7 @@ class Preparation:
             opening = asyncio.create_task(self._open())
 
     async def _open(self) -> list[str]:
-        """Prepare and open the database; the secrets to sign and to verify with."""
+        """Prepare and open the database. Returns the secrets: the first signs, all verify."""
         await prepare(self._config)
         await self._database.connect()
         users = Users(self._database)
@@ -140,7 +140,7 @@ def _may_come_back(error: BaseException | None) -> bool:
 
 
 def _write_for_owner(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all, and that nobody else may read."""
+    """Write a file that is there whole or not at all, and that only its owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)

@@ -39,18 +39,18 @@ from hub.wire import Renderer
 logger = logging.getLogger(__name__)
 
 SMALL_BATCH = 64
-"""Replayed at once while hits wait for it, and it has no longer than they have: on a busy machine a whole batch
-would take too long again and again."""
+"""Hits replayed in one step while new hits wait for it. The step has no more time than a commit of these: on a busy
+machine a whole BATCH would take too long again and again."""
 
 REPLAY_SECONDS = 10.0
-"""How long a batch of the spool may take: nobody waits for it, and the database may just have come back."""
+"""How long the commit of a batch from the spool may take: the database may just have come back."""
 
 AWAY = "the database is away"
 ROW_LOCKED = "another session of the database keeps a row locked"
 MOST_STRANDED = 100_000
-"""Hits kept in memory at the most while neither the database nor the spool takes them: about 60 MB."""
+"""The most hits kept in memory while neither the database nor the spool takes them: about 60 MB."""
 SAY_AGAIN_SECONDS = 10.0
-"""How often at the most the log says what is the same for each of many batches."""
+"""The least time between two lines of the log that say the same for each of many batches."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Recorder:
         self._commit_seconds = config.commit_seconds
         self._bus = bus
         self._commits = Commits(database, bus, renderer, self._repeat_ms, clock, measures or Measures())
-        # On SQLite there is no way to the database that could be saved.
+        # On SQLite there is no round trip that reading ahead could save.
         read = None if database.embedded else self._read
         self._pipeline = Pipeline(self._keep, bus.publish, read, self._repeat_ms)
         self._gate = asyncio.Lock()
@@ -94,9 +94,9 @@ class Recorder:
         self._replaying: asyncio.Task[None] | None = None
         self._taken: _Taken | None = None
         self._aside: set[str] = set()
-        """The hits put aside since the spool began to be replayed: what they were tried with may be tried again."""
+        """The hits put aside since this replay began: the others of their batch may be tried again, without them."""
         self._absence = AWAY
-        """Why hits go to the spool, in words for anybody who asks if we are ready."""
+        """Why hits go to the spool, in words that anybody who asks if we are ready may read."""
         self._stranded: deque[Hit] = deque()
         self._lost = 0
         self._spool_failure = ""
@@ -158,7 +158,8 @@ class Recorder:
     def hit(self, visit: Visit) -> Hit:
         """The hit to record for a visit. Here the address and the User-Agent are let go."""
         evidence = examine(visit, self._datasets)
-        # One reading comes through several addresses of a provider's. Who shares a pixel may share the provider, too.
+        # One reader comes through several addresses of a provider, so the provider stands for them. But on a shared
+        # pixel several readers may have the same provider.
         hidden_by = evidence.place.hidden_by if visit.position else None
         who = hidden_by or visit.address
         return Hit(
@@ -171,18 +172,18 @@ class Recorder:
         )
 
     def _days(self, at: int) -> list[int]:
-        """The days by whose keys a client may be known at a time: its own first, and near midnight the one beside it.
+        """The days by whose keys a client may be known at a time: its own first and, near midnight, the next to it.
 
-        What a hit repeats, or the rest of its burst, may lie across midnight: the day before, or the day after for a
-        hit out of the spool. A burst's clients keep through the delivery window the name that they had first
-        (`batch._name`), and repeats may follow on that: so both times together are near.
+        The hit that this one repeats, or the rest of its burst, may lie across midnight: on the day before or, for a
+        hit from the spool, on the day after. In a burst a client keeps its first hash through the delivery window
+        (`batch._name`), and a repeat may follow on that: so near is within both times together.
         """
         near = self._repeat_ms + DELIVERY_WINDOW_MS
         own = at // DAY_MS
         return list(dict.fromkeys((own, (at - near) // DAY_MS, (at + near) // DAY_MS)))
 
     def adopt(self) -> None:
-        """Replay what is in the spool, of this process or of one that is gone."""
+        """Begin to replay what this process, or one that is gone, left in the spool."""
         if self._replaying is None and self._spool.pending():
             self._replaying = asyncio.create_task(self._replay(), name="spool replay")
 
@@ -215,7 +216,7 @@ class Recorder:
         return ()
 
     async def _save(self, hits: Sequence[Hit]) -> None:
-        """Put hits on disk, after those that are in memory only; if that cannot be, keep them there."""
+        """Put hits on disk, after those that are in memory only; if that fails, keep all of them in memory."""
         try:
             while self._stranded:
                 before = list(islice(self._stranded, BATCH))
@@ -224,7 +225,7 @@ class Recorder:
             if hits:
                 await self._spool.append(hits)
         except Exception as error:
-            # Nothing is left to make the promise on but memory; readyz says so.
+            # Only memory is left to keep the hits in; readyz says so.
             self._spool_failure = _why(error)
             room = MOST_STRANDED - len(self._stranded)
             self._stranded.extend(hits[:room])
@@ -236,7 +237,7 @@ class Recorder:
                 )
 
     def _forget_stranded(self, hits: Sequence[Hit]) -> None:
-        """These are safe now. What was made safe in another way meanwhile is not there any more."""
+        """Forget these hits, which are safe now. Some may have been made safe in another way, and forgotten already."""
         for hit in hits:
             if self._stranded and self._stranded[0] is hit:
                 self._stranded.popleft()
@@ -244,11 +245,11 @@ class Recorder:
     def _words(self, error: DatabaseAway | TimeoutError) -> str:
         if isinstance(error, RowLocked):
             return ROW_LOCKED
-        # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
+        # A server's words may name machines and accounts, and anybody may ask if we are ready.
         return f"{AWAY} ({error})" if self._database.embedded and str(error) else AWAY
 
     def _may_say(self, what: str) -> bool:
-        """Whether to log something that is the same for each of many batches: at first, and then now and again."""
+        """Whether to log what is the same for each of many batches: the first time, and then now and again."""
         now = time.monotonic()
         if now < self._quiet_until.get(what, 0):
             return False
@@ -260,7 +261,7 @@ class Recorder:
         while self._stranded or self._taken or self._spool.pending():
             try:
                 if answering:
-                    # Hits that come meanwhile wait for each step, or they could come faster than they are replayed.
+                    # New hits wait for each step: otherwise they could come faster than they are replayed.
                     async with self._gate, asyncio.timeout(self._commit_seconds):
                         await self._replay_step(SMALL_BATCH)
                 else:
@@ -286,7 +287,7 @@ class Recorder:
         logger.info("the spool is replayed; hits go to the database again")
 
     async def _replay_step(self, most: int) -> None:
-        """Commit at most so many of what is stranded or in the spool's oldest segment that is for us."""
+        """Commit at most `most` of the stranded hits or, if there are none, of the segment of the spool at hand."""
         if self._stranded:
             hits = list(islice(self._stranded, most))
             await self._replay_batch(hits)
@@ -305,7 +306,7 @@ class Recorder:
             self._taken = None
 
     async def _replay_batch(self, hits: Sequence[Hit]) -> None:
-        """Commit hits, and put aside those that cannot be for a reason of their own. Raises what keeps the others."""
+        """Commit hits, and put aside each that fails for a reason of its own. Raises what would fail for any hit."""
         hits = [hit for hit in hits if hit.id not in self._aside]
         if not hits:
             return
@@ -324,7 +325,7 @@ class Recorder:
             return
         await self._bus.publish(notices)
         for hit in gone:
-            # Deleted, or of another database that is asked for in this one's place.
+            # Its message was deleted, or this is not the database that it was meant for.
             await self._put_aside(hit)
 
     async def _put_aside(self, hit: Hit) -> None:
@@ -333,7 +334,7 @@ class Recorder:
 
 
 def _why(error: Exception) -> str:
-    """What went wrong, without the names of files, nor the words of a server, which may be a row."""
+    """What went wrong, without the names of files or the words of a server, which may contain a row."""
     if state := getattr(error, "sqlstate", None):
         return f"the database refuses a hit with SQLSTATE {state}"
     return (isinstance(error, OSError) and error.strerror) or str(error)
