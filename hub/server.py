@@ -1,8 +1,8 @@
 """The server: uvicorn with our limits, our drain and our exit.
 
-Promise: it says in one line where it is, once it serves, and in one line why it cannot. On SIGTERM, SIGINT
-or SIGHUP it refuses no pixel until its sockets are closed in order, answers whoever got through to it, flushes,
-and is gone within 25 s with status 0; a second signal does no harm.
+Promise: once it serves it says in one line where, and if it cannot, in one line why. On SIGTERM, SIGINT or SIGHUP it
+refuses no pixel until its sockets are closed in order, answers every request that reached it, flushes, and is gone
+within 25 s with status 0; a second signal does no harm.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ Drain: TypeAlias = Callable[[float], Awaitable[None]]
 DRAIN_MARGIN_SECONDS = 3.0
 ANSWER_SECONDS = 8
 END_SECONDS = 24.0
-"""How long the end may take: the app's drain, at most this much over its time; the last answers; and with the
-lifespan's end all of it."""
+"""How long the end may take: how far the app's drain may overrun its time; the last answers; and all of it together
+with the lifespan's end."""
 
 FRAME_BYTES = 64 * 1024
 PING_SECONDS = 25.0
 PONG_SECONDS = 20.0
-"""A peer that is gone is let go after both: within a minute, and under a router's 55 s of silence."""
+"""A peer that is gone is dropped after both together: within a minute, and before a router's 55 s of silence."""
 
 KEEP_ALIVE_SECONDS = 95
-"""More than the 90 s that a router keeps an idle connection, so that it never sends into a closing one."""
+"""More than the 90 s for which a router keeps an idle connection, so that the router never sends into a closing one."""
 
 TICK_SECONDS = 0.05
 
 GC_THRESHOLD = 10_000
-"""New objects before the garbage collector looks at them; a batch of hits makes thousands, and no cycle."""
+"""How many new objects make the garbage collector look at them: a batch of hits makes thousands, and no cycle."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +70,12 @@ def serve(
 ) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP; returns the exit status, 0 then and 1 if it could not start.
 
-    `app_factory` makes the ASGI application from `config`; of several workers each makes its own, so
-    it must be importable by name. If the application has `state.drain`, a coroutine function, it is called
-    with the seconds over which to close its sockets and streams; until it returns, and for the rest of the
-    process, it should refuse new ones. If it has `state.failed`, a future, and that is done, the server ends in
-    order and the future's text is why it could not start. Port 0 takes a free one. `serving` is called once it
-    serves. Raises `ConfigError` if several workers would not hear of each other. Why it could not start is said on
-    stderr.
+    `app_factory` makes the ASGI application from `config`. Each of several workers makes its own, so the factory must
+    be importable by name. If the application has `state.drain`, a coroutine function, the server calls it at the end
+    with the seconds over which to close the sockets and streams; from then on the application should refuse new ones.
+    If the application has `state.failed`, a future, and that gets done, the server ends in order, and the future's text
+    is why it could not start. Port 0 takes a free one. `serving` is called once requests are answered. Raises
+    `ConfigError` if several workers would not hear of each other. The reason of a failed start is said on stderr.
     """
     if config.workers > 1 and config.redis_url is None:
         raise ConfigError(
@@ -94,7 +93,7 @@ def serve(
             work = _Work(app_factory, config, listener)
             if config.workers == 1:
                 return work.run(announce)
-            # Held open here, the port would take connections that no worker answers any more.
+            # The supervisor must not hold the port open: it would take connections that no worker answers any more.
             reason = Supervisor(config.workers, work, announce, listener.close).run()
             if reason is not None:
                 raise CannotServe(reason)
@@ -115,7 +114,7 @@ class _Work:
     listener: socket.socket
 
     def __call__(self, report: Callable[[str], None]) -> int:
-        """As a worker of a `Supervisor`: report, and stop when it is gone."""
+        """Run as a worker of a `Supervisor`: report to it, and stop when it is gone."""
         configure_logging(self.config)
         parent = multiprocessing.parent_process()
 
@@ -132,7 +131,7 @@ class _Work:
             return 0
 
     def run(self, serving: Callable[[], None], supervisor: int | None = None) -> int:
-        """Serve, calling `serving` once it does; `supervisor` is readable once that process is gone."""
+        """Serve, and call `serving` once requests are answered; `supervisor` is as in `HubServer`."""
         try:
             app = self.app_factory(self.config)
         except Exception:
@@ -152,7 +151,7 @@ class _Work:
 
 
 class HubLifespan(LifespanOn):
-    """uvicorn's lifespan, that keeps why the start failed instead of logging it with its traceback, and can give up."""
+    """uvicorn's lifespan, but it keeps why a start failed instead of logging the traceback, and can give a start up."""
 
     _running: asyncio.Task[None] | None = None
     startup_failure = ""
@@ -181,9 +180,9 @@ class HubLifespan(LifespanOn):
 class HubServer(uvicorn.Server):
     """uvicorn's server with a start that is announced and an end in order.
 
-    `drain_seconds` is over how long the application's sockets are closed; `serving` is called once
-    requests are answered; `supervisor` is a file descriptor that becomes readable when this process is to
-    end because the one that looks after it is gone.
+    The application's sockets are closed over `drain_seconds`. `serving` is called once requests are answered.
+    `supervisor` is a file descriptor that becomes readable when the supervising process is gone, and this one has to
+    end.
     """
 
     def __init__(
@@ -200,11 +199,11 @@ class HubServer(uvicorn.Server):
         self._supervisor = supervisor
         self._last_resort = LastResort(END_SECONDS)
         self.failure = ""
-        """Why the application, once started, found that it cannot serve after all, in one line, or nothing."""
+        """In one line, why the application cannot serve after all, though it started; empty if it can."""
 
     @property
     def startup_failure(self) -> str:
-        """Why the application did not start, in one line, or nothing."""
+        """In one line, why the application did not start; empty if it did."""
         return cast(HubLifespan, self.lifespan).startup_failure
 
     @property
@@ -214,10 +213,10 @@ class HubServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle the signals to end while the server runs, and ignore them from then on.
+        """Handle the signals that ask for the end while the server runs, and ignore them from then on.
 
-        uvicorn raises the signal again at the end, so that a stop that was asked for looks like a crash,
-        and another signal would cut the end of the interpreter short.
+        uvicorn's own version raises the signal again at the end, so that a stop that was asked for looks like a crash,
+        and it lets another signal cut the end of the interpreter short.
         """
         in_main_thread = threading.current_thread() is threading.main_thread()
         signals = heeded() if in_main_thread else ()
@@ -228,7 +227,7 @@ class HubServer(uvicorn.Server):
             signal.signal(each, signal.SIG_IGN)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take note of a signal; the end has to be over in time even if the event loop never hears of it."""
+        """Note a signal, and start the last resort: the process has to end in time even if the event loop hangs."""
         self._last_resort.begin()
         super().handle_exit(sig, frame)
 
@@ -239,7 +238,7 @@ class HubServer(uvicorn.Server):
             await super().startup(sockets)
         finally:
             watching.cancel()
-        # What is there by now stays: looking through it again and again took a twentieth of the time under load.
+        # What exists by now stays: looking through it again and again took a twentieth of the time under load.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
@@ -253,7 +252,7 @@ class HubServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, stop listening, answer what was asked, end the application.
 
-        A second Ctrl+C ends the drain and a third the waiting for answers; what was taken is flushed all the same.
+        A second Ctrl+C ends the drain and a third the wait for answers; hits already taken are made safe all the same.
         """
         self._last_resort.begin()
         cast(HubState, self.server_state).draining = True
@@ -263,7 +262,7 @@ class HubServer(uvicorn.Server):
         await super().shutdown(sockets)
         lifespan = cast(HubLifespan, self.lifespan)
         if not lifespan.shutdown_event.is_set():
-            # uvicorn leaves the application's end out if it was told to hurry.
+            # uvicorn skips the lifespan's end if it was told to hurry.
             for task in self.server_state.tasks:
                 task.cancel()
             await lifespan.shutdown()
@@ -274,7 +273,7 @@ class HubServer(uvicorn.Server):
         cast(HubLifespan, self.lifespan).give_up()
 
     async def _stop_listening(self, listeners: Sequence[socket.socket]) -> None:
-        """Close the listeners with nobody left in their queues: a connection that waits there would be reset."""
+        """Empty the listeners' queues, then close them: a connection still waiting there would be reset."""
         waiting: list[socket.socket] = []
         for listener in listeners:
             with contextlib.suppress(OSError):
@@ -332,7 +331,7 @@ class HubServer(uvicorn.Server):
 
 
 def _settings(app: ASGIApp) -> uvicorn.Config:
-    """uvicorn's configuration: ours in everything, its own reading of the environment in nothing."""
+    """uvicorn's configuration: every setting is ours, and none is uvicorn's own reading of the environment."""
     settings = uvicorn.Config(
         app,
         loop="auto",
@@ -360,7 +359,7 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
 
 
 def _why(told: str) -> str:
-    """A traceback as one line: the hub's own errors say what to do, others need the name of their kind."""
+    """A traceback as one line: the hub's own errors say what to do, others are shown with the name of their type."""
     lines = told.strip().splitlines()
     frames = max((number for number, line in enumerate(lines) if line.startswith(" ")), default=-1)
     text = " ".join(" ".join(lines[frames + 1 :]).split())

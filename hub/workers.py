@@ -1,8 +1,8 @@
 """Several worker processes behind one port, looked after by one that does nothing else.
 
 Promise: a worker that dies is replaced; a first start that fails is told once and ends everything; one
-SIGTERM, SIGINT or SIGHUP lets every worker drain at the same time, and more of them change nothing. A supervisor that
-fails takes its workers along. Workers whose supervisor was killed stop by themselves (they watch
+SIGTERM, SIGINT or SIGHUP lets every worker drain at the same time, and further ones change nothing. A supervisor that
+fails ends its workers first. Workers whose supervisor was killed stop by themselves (they watch
 `multiprocessing.parent_process().sentinel`).
 uvicorn's own supervisor (0.54, read 2026-11-23) starts uvicorn's own server only, which cannot drain, and
 leaves its workers behind, on the port, when it is killed.
@@ -31,20 +31,20 @@ RETRY_MOST_SECONDS = 30.0
 """The longest wait before a worker is started anew."""
 
 SOUND_SECONDS = 10.0
-"""A worker that lived for less than this is lost to what may end the next one, too: that one waits longer."""
+"""If a worker lived for less than this, the next may die of the same cause: the wait before the next grows."""
 
 logger = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """What a worker runs; it must be picklable. It calls `report` with "" once it serves, or with the
-    reason why it cannot, which it may find out later, too, and returns its exit status."""
+    """What a worker runs; it must be picklable. It calls `report` with "" once it serves, or with the reason why it
+    cannot, also if it finds that out only later. It returns its exit status."""
 
     def __call__(self, report: Callable[[str], None]) -> int: ...
 
 
 class Worker:
-    """One worker process; `first` says that it is one of those that the start is made of."""
+    """One worker process; `first` says that it belongs to the first start."""
 
     def __init__(self, work: Work, *, first: bool) -> None:
         self.first = first
@@ -65,7 +65,7 @@ class Worker:
                 self.ready = self.ready or not self.failure
 
     def close(self) -> None:
-        """Forget it, once it has ended."""
+        """Wait until it has ended, and forget it."""
         self.process.join()
         self.process.close()
         self.reports.close()
@@ -78,7 +78,7 @@ def _run(work: Work, reporting: Connection) -> None:
 class Supervisor:
     """Keeps `count` workers running until it is told to stop.
 
-    `ready` is called once, when all first serve; `ending` once no other worker will be started.
+    `ready` is called once, when all workers first serve; `ending` once no further worker will be started.
     """
 
     def __init__(self, count: int, work: Work, ready: Callable[[], None], ending: Callable[[], None]) -> None:
@@ -108,7 +108,7 @@ class Supervisor:
                         _drain(waker)
                         reason = None if self._stopping else self._look_after()
             finally:
-                # As it exits, Python waits for every worker that is left, and no signal ends that any more.
+                # As it exits, Python waits for every worker that is left, and no signal can end that wait any more.
                 self._end(waker)
         return reason
 
@@ -125,7 +125,7 @@ class Supervisor:
         return watched + [worker.reports for worker in self._workers if not worker.ready and not worker.failure]
 
     def _start_missing(self) -> str | None:
-        """Start those that are due. Returns the reason if the first start has failed."""
+        """Start the workers that are due. Returns the reason if the first start has failed."""
         while len(self._workers) < self._count and time.monotonic() >= self._next_start:
             try:
                 self._workers.append(Worker(self._work, first=not self._served))
