@@ -2,12 +2,12 @@
 
 Promise: when `append` returns, the hits are on disk (fsynced), and every one of them will be read back, in
 the order it came, by this process or the next that starts. A hit cut off by a crash in the middle of its
-own append was never answered, and is dropped; a line that was damaged later is put aside. There is neither an
-address nor a User-Agent in it.
+own append was never answered, and is dropped; a line that was damaged later is put aside. The spool holds neither
+addresses nor User-Agents.
 
 A spool is a folder of segments, `<id>.spool`, in the order of their ids. A line is a CRC-32 in hex, a
-space, and a hit in JSON. The process that writes a segment holds a lock on it, so that another, or the
-next, takes only what nobody writes any more.
+space, and a hit in JSON. The process that writes a segment holds a lock on it, so that other processes, and the next
+to start, take only segments that nobody writes any more.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ REJECTED = "rejected.jsonl"
 DAMAGED = "damaged.txt"
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 SEGMENT_BYTES = 4 * 1024 * 1024
-"""How long a segment gets, or little more: some 8,000 hits. It is read whole."""
+"""A segment ends once it is this long: some 8,000 hits. It is read whole."""
 
 LOOK_AGAIN_SECONDS = 60.0
-"""After which what could not be read is tried once more."""
+"""How long until the spool tries again to read what could not be read."""
 
 _CLIENTS = re.compile(rb'("clients":)[^]]*]?')
-"""Who a hit was by, in its line."""
+"""The client hashes of a hit, in its line."""
 
 _decode = msgspec.json.Decoder(Hit).decode
 
@@ -57,20 +57,20 @@ class Spool:
         self._directory = directory
         self._active: BinaryIO | None = None
         self._path = directory
-        """Of the segment begun last, which `_active` is while it is open; before the first, of none."""
+        """The path of the segment begun last, which is `_active` while it is open; before the first, the folder's."""
         self._appending = asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: dict[Path, int] = {}
         """How many hits are in each segment that this process has written or taken."""
         self._over: set[Path] = set()
-        """Segments whose hits are all committed, and that cannot be removed."""
+        """Segments whose hits are all committed, but that could not be removed."""
         self._damaged: dict[Path, list[bytes]] = {}
-        """The lines of each segment taken that are no hits any more."""
+        """The damaged lines of each segment taken, which are no hits any more."""
         self._unreadable: dict[Path, float] = {}
-        """When to look again, on the clock of `time.monotonic`, at what could not be read."""
+        """When to look again, by `time.monotonic`, at each path that could not be read."""
 
     def start(self) -> None:
-        """Begin the thread that all is done in: when it is needed, there may be none to be had."""
+        """Begin the thread that does all the work: later, when it is needed, the system may have none to give."""
         self._worker().submit(int).result()
 
     def make_folder(self) -> None:
@@ -82,7 +82,7 @@ class Spool:
 
     @property
     def depth(self) -> int:
-        """How many hits wait here that this process has put or found here."""
+        """How many hits wait here, of those that this process has written or taken."""
         # Another process may have taken what this one wrote, and be done with it.
         self._waiting = {segment: hits for segment, hits in self._waiting.items() if segment.exists()}
         return sum(self._waiting.values())
@@ -94,24 +94,24 @@ class Spool:
         try:
             return any(map(_is_free, self._readable()))
         except OSError:
-            # There is no descriptor left to look with: better to look again than to say that there is nothing.
+            # No descriptor is left to look with: better to look again than to say that there is nothing.
             return True
 
     async def append(self, hits: Sequence[Hit]) -> None:
-        """Put hits on disk, all of them or, if it raises OSError, none that will be answered for."""
+        """Put hits on disk. If it raises OSError, none of them is safe."""
         lines = b"".join(_line(hit) for hit in hits)
         async with self._appending:
             await self._run(self._write, lines)
             self._waiting[self._path] = self._waiting.get(self._path, 0) + len(hits)
 
     async def take(self) -> tuple[Path, list[Hit]] | None:
-        """The oldest segment that nobody writes, and its hits; None if there is none. Raises OSError if there is no
-        descriptor left to look with; what cannot be read for another reason is left out, and told.
+        """The oldest segment that nobody writes, and its hits; None if there is none. Raises OSError if no descriptor
+        is left to look with; a segment that cannot be read for another reason is left out and logged.
 
-        Only when there is no other is it the one being written; what is appended from then on goes to a new one.
-        Nothing keeps another process from taking it, too: whoever replays it leaves out the ids that are recorded.
+        If there is no other, this ends the segment being written and takes that; later appends go to a new one.
+        Another process may take the same segment: whoever replays it leaves out the ids that are recorded.
         """
-        # Were each take to end the segment being written, a busy hub would begin one for each it has replayed.
+        # If each take ended the segment being written, a busy hub would begin a new one for each that it replays.
         taken = await self._run(self._take)
         if taken is None:
             async with self._appending:
@@ -123,19 +123,19 @@ class Spool:
         return taken
 
     async def done(self, segment: Path) -> None:
-        """Forget a segment whose hits are all committed; the lines in it that are damaged are put aside first."""
+        """Remove a segment whose hits are all committed; its damaged lines are put aside first."""
         self._waiting.pop(segment, None)
         try:
             await self._run(self._forget, segment)
         except OSError as error:
-            # Whoever finds it after the next start finds nothing new in it.
+            # It is replayed once more after the next start, which finds all of its hits recorded.
             self._over.add(segment)
             logger.error("the spool segment %s is replayed and cannot be removed: %s", segment.name, error)
 
     async def reject(self, hit: Hit) -> None:
-        """Put aside a hit that the database will not take for a reason of its own, for a person to see.
+        """Put aside, for a person to see, a hit that the database will not take for a reason of the hit's own.
 
-        Nothing is replayed from there, and it stays for as long as that person likes: so not who the hit was by.
+        Nothing is replayed from there, and it stays as long as that person likes: so its client hashes are left out.
         """
         await self._run(self._put_aside, REJECTED, msgspec.json.encode(replace(hit, clients=())) + b"\n")
 
@@ -167,7 +167,7 @@ class Spool:
             return []
 
     def _readable(self) -> list[Path]:
-        """The segments, but for those that lately could not be read: while one is looked at, hits are spooled."""
+        """The segments, without those that lately could not be read: new hits are spooled as long as one is tried."""
         now = time.monotonic()
         return [path for path in self._segments() if self._unreadable.get(path, now) <= now]
 
@@ -183,7 +183,7 @@ class Spool:
         try:
             rest = memoryview(lines)
             while rest:
-                # A full disk may take some at first; only the next try says why it took no more.
+                # A full disk may take a part at first; only the next write says why it takes no more.
                 rest = rest[self._active.write(rest) :]
             os.fsync(self._active.fileno())
             if self._let_go_if_removed():
@@ -195,7 +195,7 @@ class Spool:
             self._close_active()
 
     def _let_go_if_removed(self) -> bool:
-        """Whether the segment being written was not to be found by its name any more; it is another's from now on."""
+        """Close the segment being written if its file is no longer found by its name. Returns whether that was so."""
         if self._active is None:
             return False
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -206,9 +206,9 @@ class Spool:
         return True
 
     def _new_segment(self) -> BinaryIO:
-        """A segment that is locked before it has the name by which others look for it."""
+        """Begin a segment, locked before it gets the name by which other processes look for it."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        # After the last, even if the clock was set back since.
+        # It comes after the last one, even if the clock was set back since.
         name = max([new_id(), *(f"{path.stem}0" for path in self._segments()[-1:])])
         unnamed, self._path = self._directory / f".{name}", self._directory / f"{name}.spool"
         segment = unnamed.open("xb", buffering=0)
@@ -224,13 +224,13 @@ class Spool:
         return segment
 
     def _abandon(self, start: int) -> None:
-        """Cut off a half-written append, so that nothing unanswered is replayed beside its retry."""
+        """Cut off a half-written append: its hits were not answered, and would be replayed beside their retry."""
         if self._active is None:
             return
         try:
             self._active.truncate(start)
             if start == 0:
-                # A disk that stays full would be littered with one for every attempt.
+                # Otherwise a disk that stays full would be littered with an empty segment for every attempt.
                 self._path.unlink(missing_ok=True)
         except OSError as error:
             logger.error("a spool segment could not be cut back: %s", error)
@@ -286,7 +286,7 @@ def _line(hit: Hit) -> bytes:
 
 
 def _hits(path: Path, lines: BinaryIO) -> tuple[list[Hit], list[bytes]]:
-    """The hits of a segment, and the lines that are damaged. A last one that is cut off is neither."""
+    """The hits of a segment, and its damaged lines. A last line that is cut off is neither."""
     hits: list[Hit] = []
     damaged: list[bytes] = []
     for number, line in enumerate(lines, 1):

@@ -1,6 +1,6 @@
 """Upkeep: what a hub does by itself, now and then.
 
-Promise: nothing here is on anybody's path. Whatever fails is logged and tried again at its next turn.
+Promise: no request waits for anything here. Whatever fails is logged and tried again at its next turn.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from hub.tracking.datasets import Datasets
 logger = logging.getLogger(__name__)
 
 MACHINE_SECONDS = 2.0
-"""How often descriptors and the clock are looked at: two calls of the system."""
+"""How often descriptors and the clock are looked at: two system calls."""
 
 DATASETS_SECONDS = 60.0
-"""How soon what `glimpse data update` fetched is used."""
+"""How soon the data sets that `glimpse data update` fetched are used."""
 
 ADOPT_SECONDS = 30.0
-"""How soon the spool of a process that died is replayed by one that lives."""
+"""How soon a living process replays the spool of one that died."""
 
 USES_SECONDS = 2.0
-"""How often it is written down which credentials were used: together, for each was a commit in a storm."""
+"""How often the uses of credentials are written down, all together: one by one, each was a commit in a storm."""
 
 LAST_USES_SECONDS = 1.0
-"""How long that may take at the end, which does not hang on it."""
+"""How long that may take when the hub ends, which does not wait for more."""
 
 BUS_DOWN_SECONDS = 5.0
-"""How often the log is asked for what other processes did while they cannot tell it."""
+"""How often the log is asked for what other processes did while the bus is down."""
 
 BUS_SECONDS = 2.0
-"""What a bus that is up has not brought by then it will not bring."""
+"""An event that a bus that is up has not brought within this time will not come."""
 
 MISSED_SECONDS = 600.0
-"""For how long a bus that did not bring what the log has is taken for none, and how often at the most that is said."""
+"""How long a bus that did not bring an event of the log is taken to be down, and the least time between two warnings of
+that."""
 
 
 class Upkeep:
@@ -83,7 +84,7 @@ class Upkeep:
         ]
         self._tasks: list[asyncio.Task[None]] = []
         self._misses_until = 0.0
-        """Until when the log is asked as if the bus were down, by `time.monotonic`."""
+        """Until when, by `time.monotonic`, the log is asked as if the bus were down."""
         self._quiet_until = 0.0
 
     async def __aenter__(self) -> Upkeep:
@@ -94,13 +95,13 @@ class Upkeep:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # The recorder is stopped after this, and its hits are worth more.
+        # Not for long: the recorder is stopped after this, and its hits are worth more.
         with contextlib.suppress(DatabaseAway, TimeoutError):
             async with asyncio.timeout(LAST_USES_SECONDS):
                 await self._credentials.keep_uses()
 
     async def _check_the_log(self) -> None:
-        """Have listeners read what they were not told, and say so if the bus should have told them."""
+        """Have listeners read the events they were not told of, and warn if the bus should have brought these."""
         link = self._bus.up, self._bus.generation
         if await self._connections.check(BUS_SECONDS) and link == (True, self._bus.generation) and self._bus.up:
             now = time.monotonic()

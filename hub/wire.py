@@ -200,12 +200,12 @@ class MeView(Struct):
 
 
 def settings_view(settings: Settings) -> SettingsView:
-    """The settings as answered."""
+    """The settings as the API answers them."""
     return SettingsView(settings.realtime_notifications, rfc3339_or_none(settings.muted_all_at))
 
 
 def me_view(user: User, unseen: int) -> MeView:
-    """An account as its owner is answered; `unseen` is how many notifications they have not read."""
+    """An account as the API shows it to its owner; `unseen` is how many notifications they have not read."""
     return MeView(
         id=user.id,
         email=user.email,
@@ -219,7 +219,7 @@ def me_view(user: User, unseen: int) -> MeView:
 
 
 def message_view(message: Message, settings: Settings, keys: Keys, base_url: str) -> MessageView:
-    """A message as answered; `base_url` is what its pixels' addresses begin with."""
+    """A message as the API answers it; its pixels' addresses begin with `base_url`."""
     return MessageView(
         id=message.id,
         created_at=rfc3339(message.created_at),
@@ -262,7 +262,7 @@ def _pixels(message: Message, keys: Keys, base_url: str) -> list[PixelView]:
 
 
 def open_view(open_: Open, recipient: Recipient | None) -> OpenView:
-    """An open as answered; `recipient` is None where it was someone of several."""
+    """An open as the API answers it; `recipient` is None where it was someone of several."""
     return OpenView(
         id=open_.id,
         message_id=open_.message_id,
@@ -280,14 +280,14 @@ def open_view(open_: Open, recipient: Recipient | None) -> OpenView:
 
 
 NOTHING_LEFT = SeenData(0)
-"""What is told of a message that was deleted from the database by hand: its events keep their numbers in the log."""
+"""What the events of a message show once it was deleted from the database by hand: they keep their place in the log."""
 
 
 class Renderer:
     """Makes the JSON of events.
 
-    `source` names this hub in each event; `base_url` is for the pixels in events about messages, and
-    follows `source` unless a request knows better.
+    `source` names this hub in each event. Pixel addresses in events about messages begin with `base_url`, which is
+    `source` unless a request knows better.
     """
 
     def __init__(self, keys: Keys, source: str) -> None:
