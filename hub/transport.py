@@ -1,7 +1,7 @@
-"""The two wire protocols under the hub, as uvicorn has them, with the gaps closed that were measured in it.
+"""The two wire protocols under the hub: uvicorn's, with the gaps closed that were measured in them.
 
 Promise: no peer, however slow or silent, holds a connection for ever or makes it grow without bound, and
-the application can reach each one's transport. Read and measured on uvicorn 0.54, 2026-11-23.
+the application can reach each connection's transport. Read and measured on uvicorn 0.54, 2026-11-23.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from hub.live.extension import TRANSPORT_EXTENSION
 
 HEAD_BYTES = 64 * 1024
 HEAD_PIECE_BYTES = 8 * 1024
-"""A head is measured after each piece of so many bytes, from the one after that in which it began. So one of HEAD_BYTES
-is always taken, and one that is two pieces longer never."""
+"""A head is measured after each piece of this many bytes, beginning with the piece after the one that it began in. So a
+head of HEAD_BYTES is always taken, and one that is more than two pieces longer never."""
 
 HEAD_SECONDS = 60.0
-"""What a head may take from its first byte on, or from the connection's beginning: a slow line's time, not a day."""
+"""How long a head may take from its first byte, or from the connection's beginning: a slow line's time, not a day."""
 
 UNREAD_SECONDS = 60.0
 UNREAD_BYTES = 64 * 1024
-"""In each UNREAD_SECONDS a client has to read so much of an answer that waits for it, or all that is left."""
+"""In each UNREAD_SECONDS a client has to read this much of an answer that waits for it, or all that is left."""
 
 FRAMES_BYTES = 1024
-"""What of a WebSocket is read before its frames are counted: 170 of the smallest, which is under 1 ms of work."""
+"""How many bytes of a WebSocket are parsed before its frames are counted: 170 of the smallest, under 1 ms of work."""
 
 CLOSE_SECONDS = 10.0
 """How long a client has to answer a WebSocket's close before its connection is cut."""
 
 LAST_SECONDS = 1.0
-"""How long a connection that waits for no answer is kept when the server ends: its client may be about to ask."""
+"""How long an idle connection is kept when the server ends: its client may be about to ask."""
 
 TOO_LARGE_TEXT = b"Request header too large.\r\n"
 TOO_LARGE = (
@@ -62,7 +62,7 @@ class HubHttp(HttpToolsProtocol):
 
     uvicorn with httptools takes a head of any size, and waits for ever for one that never ends. A client
     that opens a connection has HEAD_SECONDS for its first head, and as long for any later one it begins.
-    What follows a chunked body, up to its end, is a head too.
+    The trailer after a chunked body counts as a head too.
     """
 
     _reading_head = False
@@ -79,7 +79,7 @@ class HubHttp(HttpToolsProtocol):
         self._stop_timer()
         self._stop_watching()
         if self._running is not None and self._running is not self.cycle:
-            # uvicorn tells the last request only, and one before it may be what is being answered.
+            # uvicorn tells only the last request, but an earlier one may be the one that is being answered.
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
@@ -95,8 +95,8 @@ class HubHttp(HttpToolsProtocol):
                 return
 
     def _parse(self, data: bytes) -> None:
-        """Parse a piece. It counts towards a head only if that had begun before it: where in a piece one begins is not
-        known."""
+        """Parse a piece. It counts towards a head only if the head began before it: where in a piece a head begins is
+        not known."""
         if self._reading_head:
             self._head_bytes += len(data)
         while data:
@@ -108,10 +108,10 @@ class HubHttp(HttpToolsProtocol):
                 self._start_timer()
 
     def _feed(self, data: bytes) -> bytes:
-        """Give `data` to the parser; what is to be given to it afterwards is returned.
+        """Give `data` to the parser. Returns the bytes that have to be given to it next.
 
         A request to speak another protocol than WebSocket is taken as if it did not ask (RFC 9110, 7.8). httptools
-        passes over its body, which would then be the next request: behind a proxy, that of its next client.
+        does not read its body, which would be taken for the next request: behind a proxy, for one of its next client.
         """
         try:
             self.parser.feed_data(data)
@@ -128,7 +128,7 @@ class HubHttp(HttpToolsProtocol):
         return b""
 
     def _head_without_upgrade(self) -> bytes:
-        """The head that was parsed, for a new parser, which reads the body too."""
+        """The head that was parsed, without its upgrade, for a new parser, which reads the body too."""
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         head = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
@@ -136,7 +136,8 @@ class HubHttp(HttpToolsProtocol):
         return b"\r\n".join([*head, b"", b""])
 
     def _should_upgrade(self) -> bool:
-        # uvicorn asks whether to leave alone what httptools gives up: in each case, until `_feed` knows where it ends.
+        # uvicorn asks this in order to leave alone a request that httptools gives up. It is to leave each alone, until
+        # `_feed` knows where its head ends.
         return True
 
     def _refuse_noise(self) -> None:
@@ -154,18 +155,18 @@ class HubHttp(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._stop_watching()
         super().handle_websocket_upgrade()
-        # The parser refers back to this: together they would stay until the garbage collector looks at old objects.
+        # The parser refers back to this object: both would stay until the garbage collector looks at old objects.
         self.parser = None  # type: ignore[assignment]
 
     def on_message_begin(self) -> None:
-        # Not for any bytes, as uvicorn does: of a client that sends others none would ever be waited for again.
+        # uvicorn does this on any bytes, and a client whose bytes begin no request would never time out again.
         self._unset_keepalive_if_required()
         self._reading_head, self._head_bytes = True, 0
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT_EXTENSION: {"transport": self.transport}}
 
     def on_chunk_header(self) -> None:
-        """What comes next is the chunk's bytes, or after the last of them more headers, without end perhaps."""
+        """Next come the chunk's bytes or, after the last chunk, more headers, perhaps without end."""
         self._reading_head, self._head_bytes = True, 0
 
     def on_chunk_complete(self) -> None:
@@ -180,15 +181,15 @@ class HubHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reading_head = False
         self._stop_timer()
-        # An answer that was ready in the midst of this head has begun the wait for the next.
+        # An answer that was ready in the midst of this head has started the keep-alive timer.
         self._unset_keepalive_if_required()
         super().on_headers_complete()
         if cast(HubState, self.server_state).draining and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        # An application that can is given the request without a task, and the answer's way to the wire in one piece:
-        # uvicorn's own checks each header again every time, a third of what the smallest costs (26 us; 2026-11-23).
+        # An application that has `take` is given the request without a task, and writes its answer in one piece:
+        # uvicorn checks each header again every time, a third of what the smallest costs (26 us; 2026-11-23).
         self._running = cycle
         start = super()._start_asgi_task
         take = getattr(app, "take", None)
@@ -214,7 +215,7 @@ class HubHttp(HttpToolsProtocol):
             self._stop_watching()
 
     def _watch(self) -> None:
-        """See to it that what is written is read, for a connection is not closed before."""
+        """Make sure that the client reads what was written: a connection is not closed before."""
         if self._unread_timer is None:
             waits = self.transport.get_write_buffer_size()
             self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self._watch_again, waits - UNREAD_BYTES)
@@ -232,7 +233,7 @@ class HubHttp(HttpToolsProtocol):
             self._unread_timer = None
 
     def shutdown(self) -> None:
-        """The server ends: close, or answer what was asked first."""
+        """Close, because the server ends; a request that came is answered first."""
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(LAST_SECONDS, super().shutdown)
         else:
@@ -249,7 +250,7 @@ class HubHttp(HttpToolsProtocol):
 
 
 def _answer(cycle: RequestResponseCycle, headers: bytes, body: bytes) -> bool:
-    """Answer with 200, `headers` (each line with its end) and `body`; False if it has to be written in another way.
+    """Answer with 200, `headers` (each line with its end) and `body`; False if the answer has to go uvicorn's own way.
 
     A client that is gone, or going, needs no answer.
     """
@@ -269,7 +270,7 @@ def _answer(cycle: RequestResponseCycle, headers: bytes, body: bytes) -> bool:
 
 
 class _Inbox:
-    """What uvicorn uses of an `asyncio.Queue`, at a tenth of its size; read by one task."""
+    """The part of an `asyncio.Queue` that uvicorn uses, at a tenth of its size; only one task may read it."""
 
     __slots__ = ("_messages", "_reader")
 
@@ -295,9 +296,9 @@ class _Inbox:
 class HubWebSocket(WebSocketsSansIOProtocol):
     """A WebSocket that lets go of a peer that is gone, and of one that says too much.
 
-    uvicorn's way to end a connection waits until all that was written is read, which a dead or stuck peer
-    never does; here what is overdue is aborted. uvicorn answers every ping, however many come and whether or
-    not the answers are read; here all frames are counted. Nor does a peer's mistake fill the log with tracebacks.
+    To end a connection, uvicorn waits until the peer has read all that was written, which a dead or stuck peer never
+    does; here an overdue connection is aborted. uvicorn answers every ping, however many come and whether or not the
+    answers are read; here all frames are counted. And a peer's mistake puts no traceback in the log.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -309,11 +310,11 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         if not self.handshake_initiated:
             super().data_received(data)
             if not self.handshake_initiated and not self.transport.is_closing():
-                # A head that uvicorn's parser took and this one does not: its answer is written, and nobody sends it.
+                # uvicorn's HTTP parser took this head, this one refuses it: the answer is ready, but nobody sends it.
                 self.transport.write(b"".join(self.conn.data_to_send()))
                 self.transport.close()
         else:
-            # The parser is not to be given thousands of frames before one of them can be refused.
+            # In pieces: otherwise the parser would read thousands of frames before one of them can be refused.
             for start in range(0, len(data), FRAMES_BYTES):
                 if self.transport.is_closing():
                     break
@@ -333,7 +334,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         if self.conn.state is not State.OPEN:
             self.transport.abort()
             return
-        # Neither what it said now is used, nor its pings answered.
+        # What it said now is not used, and its pings are not answered.
         self.conn.events_received()
         self.conn.data_to_send()
         self.conn.fail(CloseCode.TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
@@ -344,7 +345,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
             {"type": "websocket.disconnect", "code": CloseCode.TOO_MANY_FRAMES, "reason": TOO_MANY_FRAMES_REASON}
         )
         self.transport.write(b"".join(self.conn.data_to_send()))
-        # To close while it is still sending would be a reset, which can overtake the code.
+        # Closing while the peer still sends would cause a reset, which can overtake the code.
         if not self.read_paused:
             self.transport.pause_reading()
         self.read_paused = False
@@ -352,7 +353,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        # uvicorn has made the task that runs the application by now, and it has not begun.
+        # By now uvicorn has made the task that runs the application, but the task has not begun.
         if scope := getattr(self, "scope", None):
             scope["extensions"][TRANSPORT_EXTENSION] = {"transport": self.transport, "frame": self.write_frame}
 
@@ -368,7 +369,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
-        """Pass a message on; one that is no UTF-8 is the peer's mistake, and needs no traceback in the log."""
+        """Pass a message on; a text that is not UTF-8 is the peer's mistake, and needs no traceback in the log."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
@@ -385,7 +386,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
             # Nobody asks for these again, and the socket may be open for days.
             del self.request, self.response
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            # A refusal is complete too; uvicorn would log each as an error.
+            # A refusal completes the handshake too; otherwise uvicorn would log each as an error.
             self.handshake_complete = True
         if message["type"] == "websocket.close" and self.close_timer is not None:
             self.close_timer.cancel()
