@@ -1,7 +1,8 @@
 """A database that is away: which of the drivers' errors tell of its state rather than of what it was asked.
 
-Promise: those are always `DatabaseAway`, whichever driver and database; what breaks a rule of a table, or is no value
-for a column, never is. Of these, `is_about_what_was_asked` tells those that would come again for nothing else.
+Promise: errors that tell of its state are always `DatabaseAway`, whichever driver and database. An error about a value
+that breaks a rule of a table, or does not fit its column, never is. `is_about_what_was_asked` tells the errors that
+nothing else need meet.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ _PG_AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
-    # Read-only, cut off for saying nothing, or begun by another whom a pooler lent the same session.
+    # Read-only, ended for its silence, or begun by another client to whom a pooler lent the same session.
     asyncpg.InvalidTransactionStateError,
-    # A pooler lends another session, which has not prepared what is asked.
+    # A pooler lent another session, which has not prepared the statement.
     asyncpg.InvalidSQLStatementNameError,
-    # A deadlock, or a server that isolates transactions more than was asked of it.
+    # A deadlock, or a server that isolates transactions more strictly than it was asked to.
     asyncpg.TransactionRollbackError,
-    # A lock that is not to be had, or what is in use otherwise.
+    # A lock that cannot be had, or an object that is in use.
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InternalServerError,
-    # A table, a column or a right that is not there (yet); the drivers tell it from wrong SQL by words alone.
+    # A table, column or right that is not there (yet); only the words of the error tell it from wrong SQL.
     asyncpg.SyntaxOrAccessError,
-    # A table that has another column since a statement was prepared.
+    # A table got another column after the statement was prepared.
     asyncpg.InvalidCachedStatementError,
-    # What asyncpg says between a terminated session's farewell and the end of its connection.
+    # asyncpg raises this between a terminated session's last message and the end of its connection.
     asyncpg.InternalClientError,
 )
 
 _FOREIGN_KEY = "23503"
 _VALUES = "22"
-"""The class of SQLSTATEs that tell of a value."""
+"""The class of SQLSTATEs that are about a value."""
 
 _SQLITE_VALUES = (sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_MISMATCH)
 _DRIVERS = (
@@ -65,7 +66,7 @@ class DatabaseAway(Exception):
 
     @classmethod
     def because(cls, error: BaseException, opening: str = "") -> DatabaseAway:
-        """What `error`, a driver's, comes to. When `opening` an address it says what to do about it, too."""
+        """The `DatabaseAway` for a driver's `error`. With the address that was `opening`, it also says what to do."""
         if isinstance(error, DatabaseAway):
             return cls(why_not_opened(opening, error), lasting=error.lasting) if opening else error
         no_database = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
@@ -74,18 +75,18 @@ class DatabaseAway(Exception):
 
 
 class RowLocked(DatabaseAway):
-    """On PostgreSQL another session keeps locked what is needed; whatever else is asked for may be had."""
+    """On PostgreSQL another session keeps a needed row locked; other rows may be had."""
 
 
 def away(error: BaseException) -> DatabaseAway:
-    """What `error`, that tells of the database's state as it is used, comes to."""
+    """The `DatabaseAway` for an `error` that tells of the database's state while it is used."""
     if isinstance(error, RowLocked | asyncpg.LockNotAvailableError):
         return RowLocked("a row is locked by another session")
     return DatabaseAway(_said(error))
 
 
 def _said(error: BaseException) -> str:
-    """What an error says, in words: that time ran out is said by most without any."""
+    """The words of an error. Most timeouts have none of their own."""
     return str(error) or ("it does not answer" if isinstance(error, TimeoutError) else type(error).__name__)
 
 
@@ -100,9 +101,9 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_about_what_was_asked(error: BaseException) -> bool:
-    """Whether `error` is about what was asked, and nothing else need fail with it: a value that the database does not
-    take, a reference to a row that is not there, or a fault of our own. A trigger that raises, or a column that is
-    not known here, is the database's own.
+    """Whether `error` is about what was asked, so that nothing else need fail: a value that the database does not take,
+    a reference to a row that is not there, or a fault of our own. A trigger that raises, or a column that this code
+    does not know, is the database's own fault.
     """
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
@@ -114,6 +115,6 @@ def is_about_what_was_asked(error: BaseException) -> bool:
 
 
 def _is_no_value(error: BaseException) -> bool:
-    """Whether asyncpg could not send a value: it has no name in public for that."""
+    """Whether asyncpg could not send a value; it has no public name for that error."""
     interface = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
     return interface and not isinstance(error, asyncpg.ClientConfigurationError)

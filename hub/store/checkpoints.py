@@ -1,9 +1,9 @@
-"""Checkpoints: SQLite's log copied to its file beside the writes, not inside of them.
+"""Checkpoints: they copy SQLite's write-ahead log to its file beside the writes, not inside of them.
 
 Promise: under steady writes the log stays a few tens of megabytes long, and no write waits for more of it to be copied
-than what was added during the copy before.
+than was added during the previous copy.
 
-Left alone, SQLite copies all of it in the commit that fills it, and the hits of that batch and of the next wait.
+Left alone, SQLite copies the whole log in the commit that fills it, and the hits of that batch and of the next wait.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ LEAST_ROWS = 250
 after fewer, down to LEAST_ROWS, so that each turn has less to do."""
 
 EVERY_SECONDS = 0.3
-"""The least time between the starts of two checkpoints, but not while turns are long. The longer it is, the more pages
-that change often are copied only once, and the longer commits wait for the disk while all of it is copied."""
+"""The least time between the starts of two checkpoints, except while turns are long. If it is longer, pages that change
+often are copied less often, but commits wait longer for the disk while all of the log is copied."""
 
 LONG_SECONDS = 0.1
-"""A longer turn keeps hits waiting for too much of the time that the recorder has."""
+"""A turn is long if it takes more: hits wait for it, and it uses up too much of the time that the recorder has."""
 
 PASSES = 3
-"""How often the log is copied beside the writes. The first pass copies nearly all of it. SQLite puts what was copied on
-the disk only in a pass during whose copying nothing was written (https://sqlite.org/src/file/src/wal.c, walCheckpoint,
-2026-11), and the shorter one is the likelier that is. The last, in the writer's turn, would have all of it to do."""
+"""How many passes copy the log beside the writes. The first copies nearly all of it. SQLite puts what was copied on the
+disk only in a pass during which nothing was written (https://sqlite.org/src/file/src/wal.c, walCheckpoint, 2026-11):
+the shorter a pass, the likelier that is. Otherwise all of it would be left to the last pass, in the writer's turn."""
 
 PASS = "PRAGMA wal_checkpoint(PASSIVE)"
 
@@ -43,7 +43,7 @@ class Checkpoints:
     """Counts what is written to one file, and makes its checkpoints."""
 
     def __init__(self, fetch: Fetch, writing: Callable[[], AbstractAsyncContextManager[Held]]) -> None:
-        """`fetch` asks on a connection of its own, `writing` gives the writer's while nobody writes."""
+        """`fetch` asks on a connection of its own; `writing` gives the writer's connection while nobody else writes."""
         self._fetch = fetch
         self._writing = writing
         self._due = asyncio.Event()
@@ -51,8 +51,8 @@ class Checkpoints:
         self._rows = ROWS
 
     def written(self, rows: int) -> None:
-        """Something was committed; `rows` have been changed since the writer was opened."""
-        # Fewer than before is a writer that was opened anew, and counts from 0.
+        """Note a commit; `rows` is how many rows were changed since the writer was opened."""
+        # Fewer than before: the writer was opened anew, and counts from 0.
         if not 0 <= rows - self._counted < self._rows:
             self._counted = rows
             self._due.set()

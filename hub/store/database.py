@@ -35,20 +35,20 @@ __all__ = ["Change", "Database", "DatabaseAway", "Fetch", "Held", "Row", "is_awa
 logger = logging.getLogger(__name__)
 
 READERS = 3
-"""Held readers for all that is asked, at the most. With the writer, and a reader that is kept for the recorder, a
-process has five connections to PostgreSQL."""
+"""The most readers held for general use. With the writer, and a reader reserved for the recorder, a process has five
+connections to PostgreSQL."""
 
 TURN_SECONDS = 10.0
-"""How long a read may take in all, and a write until its turn has come and it has begun. Many wait for a few
-connections: were each patient only with its own, a server that falls silent would hold the last for minutes."""
+"""How long a read may take in all, and how long a write may wait until it has begun. Many wait for a few connections:
+if each limited only its own query, a server that falls silent would keep the last in line waiting for minutes."""
 
 _decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
 
 
 def require_folder(url: str) -> None:
-    """See that an SQLite file has a folder to be in, and is no folder itself. Raises `DatabaseAway` that names it.
+    """Make sure that an SQLite file's folder exists, and that the file is no folder. Raises `DatabaseAway`.
 
-    SQLite would only say "unable to open database file", and the driver's thread may outlive the loop then.
+    SQLite would only say "unable to open database file", and the driver's thread might then outlive the loop.
     """
     if url.startswith("sqlite"):
         file = Path(sqlite_path(url)).resolve()
@@ -67,7 +67,7 @@ def _file(url: str) -> tuple[int, int] | None:
 
 
 class _Readers:
-    """Connections to read on: `idle` ones, and whose `turn` it is."""
+    """Connections to read on: those that are `idle`, and the `turn` that limits how many are in use."""
 
     def __init__(self, number: int) -> None:
         self.turn = asyncio.Semaphore(number)
@@ -89,16 +89,16 @@ class Database:
         self._reserved = _Readers(1)
         self._closing: set[asyncio.Task[None]] = set()
         self._file: tuple[int, int] | None = None
-        """Which file an SQLite database was in when it was opened: its device and number."""
+        """The device and inode of an SQLite database's file when it was opened."""
         self._checkpoints = Checkpoints(self.fetch_reserved, lambda: self._writing(begin=False))
         self._checkpointing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Open the writer unless it is open. Raises `DatabaseAway` if that fails, as every use does until it is."""
+        """Open the writer unless it is open. Raises `DatabaseAway` if that fails, as every use does before."""
         require_folder(self._url)
         try:
             await self._databases.connect()
-            # Whoever writes may find it connected now, and would open a writer, too.
+            # From here on another task that writes could open the writer, too: hence the lock.
             async with self._write_lock:
                 self._writer = self._writer or await self._open(by_keys=True)
         except Exception as error:
@@ -114,7 +114,7 @@ class Database:
             self._checkpointing.cancel()
             await asyncio.wait([self._checkpointing], timeout=3)
             self._checkpointing = None
-        # On SQLite the last one to be closed puts the log into the file, and one that was cut off would not.
+        # On SQLite the last connection closed puts the write-ahead log into the file; one that was cut off would not.
         if self._closing:
             await asyncio.wait(self._closing, timeout=3)
         held = [*self._shared.idle, *self._reserved.idle, *filter(None, [self._writer])]
@@ -127,7 +127,7 @@ class Database:
     async def write(self, *, quick: bool = False) -> AsyncIterator[Held]:
         """One write transaction: committed when the block ends, rolled back if it raises.
 
-        `quick` is for a block that asks only for what it finds by a key, and waits for nothing else: see `Held`.
+        `quick` is for a block that finds all rows by keys, and waits for nothing else: see `Held`.
         Raises `DatabaseAway`. If the block is cancelled, or the commit's answer never comes, it is not
         known whether the transaction took effect.
         """
@@ -143,14 +143,14 @@ class Database:
     def at_once(self) -> AbstractAsyncContextManager[Held]:
         """The writer, outside of any transaction, for one `Held.change_if`.
 
-        What is asked of it before has to be found by keys: see `Held`. Raises `DatabaseAway`, and the change may have
-        taken effect then.
+        Reads that the block makes before have to find rows by keys: see `Held`. Raises `DatabaseAway`; the change may
+        have taken effect all the same.
         """
         return self._writing(quick=True, begin=False)
 
     @asynccontextmanager
     async def _writing(self, quick: bool = False, *, begin: bool = True) -> AsyncIterator[Held]:
-        """The writer, for the block alone; given up if the block finds the database away, or is cut off."""
+        """The writer, for this block alone; it is dropped if the block finds the database away or is cut off."""
         async with AsyncExitStack() as turn:
             async with _patient():
                 await turn.enter_async_context(self._write_lock)
@@ -172,14 +172,14 @@ class Database:
         return await self._fetch(self._shared, sql, args, quick)
 
     async def fetch_reserved(self, sql: str, *args: Any) -> Sequence[Row]:
-        """As `fetch`, on a connection of its own, so as not to wait behind whatever else is asked.
+        """As `fetch`, on a reserved connection, so as not to wait behind other reads.
 
-        On PostgreSQL it is the recorder's. On SQLite that reads on the writer, and this is the checkpoints'.
+        On PostgreSQL it serves the recorder. On SQLite the recorder reads on the writer, and this serves checkpoints.
         """
         return await self._fetch(self._reserved, sql, args, False)
 
     async def _fetch(self, readers: _Readers, sql: str, args: Sequence[Any], quick: bool) -> Sequence[Row]:
-        # A held reader may have died of old age, so a failure is tried once more on a new connection.
+        # A held reader may have died while it was idle, so a failure is tried once more on a new connection.
         async with _patient(), readers.turn:
             for attempt in (1, 2):
                 reader: Held | None = None
@@ -213,19 +213,20 @@ class Database:
     async def fetch_as_one(self, names: Sequence[str], sql: str, *args: Any, quick: bool = False) -> Sequence[Row]:
         """As `fetch`, for many rows of many columns: they travel as one text, at a third of the cost.
 
-        `names` are the columns wanted of the query `sql`, whose order is kept. SQLite says 0 and 1 for false and true.
+        `names` are the columns wanted of the query `sql`; the order of its rows is kept. SQLite gives 0 and 1 for false
+        and true.
         """
         rows = self.sql.json_rows(", ".join(names), f"({sql}) AS asked")
         [row] = await self.fetch(f"SELECT {rows} AS rows", *args, quick=quick)
         return [dict(zip(names, values, strict=True)) for values in _decode_rows(row["rows"])]
 
     async def _open(self, *, by_keys: bool = False) -> Held:
-        # In a task of its own: `databases` keeps one connection per task, and these outlive theirs.
+        # In a task of its own: `databases` keeps one connection per task, and a held one outlives the task that asks.
         opening = asyncio.create_task(self._opened(by_keys))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # Nobody waits for it any more; cut off half-way it would be held by nobody and never closed.
+            # Nobody waits for it any more. Cut off half-way it would never be closed, so it is closed once it is open.
             self._later(_close_when_open(opening))
             raise
 
@@ -247,7 +248,7 @@ class Database:
         return held
 
     async def _ready_writer(self, quick: bool, begin: bool) -> Held:
-        """The writer, inside a new transaction if it is to `begin` one; one that had died unnoticed is replaced."""
+        """The writer, inside a new transaction if `begin`; a writer that had died unnoticed is replaced."""
         for attempt in (1, 2):
             try:
                 if self._writer is None or self._writer.closed:
@@ -271,12 +272,12 @@ class Database:
             await writer.fetch("ROLLBACK")
         except BaseException as error:
             self._drop_writer()
-            # A connection that is thrown away rolls back by itself; what went wrong first is what counts.
+            # A connection that is thrown away rolls back by itself, and the first error is the one to report.
             if not isinstance(error, Exception):
                 raise
 
     def _require_same_file(self) -> None:
-        # SQLite itself would go on writing to what nobody will find again.
+        # SQLite itself would go on writing to a file that nobody will find again.
         if self._file is not None and _file(self._url) != self._file:
             raise DatabaseAway(
                 "its file was removed or replaced while in use: stop the hub, put the file back and start it again"
@@ -298,7 +299,7 @@ class Database:
 
 @asynccontextmanager
 async def _patient() -> AsyncIterator[None]:
-    """Raises `DatabaseAway` when the block takes longer than anybody may wait for the database."""
+    """Raises `DatabaseAway` if the block takes longer than TURN_SECONDS."""
     try:
         async with asyncio.timeout(TURN_SECONDS):
             yield

@@ -33,20 +33,20 @@ class Dialect:
     def json_rows(self, columns: str, tables: str) -> str:
         """SQL for one text: a JSON array with an array of `columns` for each row of `tables` (what follows FROM).
 
-        Many rows in one cost a fraction of what they cost one by one, each as a row with names.
+        Many rows in one text cost a fraction of the same rows fetched one by one, each with its names.
         """
         if self._embedded:
             return f"(SELECT json_group_array(json_array({columns})) FROM {tables})"
         return f"(SELECT coalesce(json_agg(json_build_array({columns})), '[]') FROM {tables})"
 
     def from_json(self, column: str) -> str:
-        """SQL for a column's text as the JSON it is, inside `json_rows`."""
+        """SQL that puts a column's text into `json_rows` as the JSON that it is."""
         return f"json({column})" if self._embedded else f"{column}::json"
 
     def at_keys(self, keys: str, table: str, condition: str) -> str:
-        """SQL for the row `s` of `table`, if any, that `condition` finds by its key for each of `keys` (see `rows`).
+        """SQL for the row `s` of `table`, if any, that `condition` finds by its key, for each of `keys` (see `rows`).
 
-        Nothing says how many keys there are, and a planner would rather look through a small table.
+        With a plain join, a planner that does not know how many keys there are would look through a small table.
         """
         if self._embedded:
             return f"{keys} CROSS JOIN {table} s ON {condition}"

@@ -1,7 +1,7 @@
 """One held connection of the driver underneath, on SQLite or PostgreSQL, and what is asked on it.
 
-Promise: one text of SQL serves both databases. On SQLite nothing that may wait, be it for a lock or for the disk's
-word that something is safe, is done on the event loop; at the most it sees a thread begin.
+Promise: one text of SQL serves both databases. On SQLite the event loop waits neither for a lock nor for the disk to
+confirm a write; at most it waits for a thread to begin.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ logger = logging.getLogger(__name__)
 
 Row: TypeAlias = Mapping[str, Any]
 Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Row]]]
-"""Asks a statement with its parameters, be it in a transaction or outside of any."""
+"""Runs a statement with its parameters, inside a transaction or outside of any."""
 
 Execute: TypeAlias = Callable[[str, Any], Awaitable[Any]]
 
 LOCKED_SECONDS = 5.0
-"""A transaction whose process says nothing for so long is ended by the server. Its process may be cut off, or
-frozen, with users' rows locked, for which every other process would wait as long as TCP does: hours."""
+"""PostgreSQL ends a transaction whose process says nothing for this long. A process that is cut off or frozen keeps
+users' rows locked, and every other process would wait for these as long as TCP does: hours."""
 
 BUSY_SECONDS = 0.4
 BUSY_STEP_SECONDS = 0.01
-"""How long a statement waits for what another process has locked, and how often it looks on SQLite. Less than the
-recorder's own deadline, so that a lock held elsewhere ends as an error, not as a guess."""
+"""How long a statement waits for what another process has locked, and on SQLite how often it tries. It is less than the
+recorder's own deadline, so that such a wait ends in an error that names the lock, not in a mere timeout."""
 
 BEGUN_SECONDS = 0.001
-"""How long the event loop stands still for a thread to begin. It takes 0.1 ms for a hit and 0.6 for 128, nearly
-all of it Python's own work of handing the values over."""
+"""The longest that the event loop stands still for a thread to begin. It takes 0.1 ms for one hit and 0.6 ms for 128,
+nearly all of it Python's own work of handing the values to SQLite."""
 
 SQLITE_PRAGMAS = (
-    # SQLite would wait with the event loop, or a thread, in its hands.
+    # Otherwise SQLite itself would wait, and hold up the event loop or a thread.
     "PRAGMA busy_timeout=0",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
-    # A batch changes a few pages a hit, all over the file: by default they would not stay in memory until the commit.
+    # A batch changes a few pages a hit, all over the file: the default cache would not hold them until the commit.
     "PRAGMA cache_size=-16384",
-    # A commit that finds the log so long copies it to the file itself, and hits wait. It is kept far shorter.
+    # A commit that finds so many pages in the log copies them to the file itself, and hits wait. `Checkpoints` keeps
+    # the log far shorter.
     "PRAGMA wal_autocheckpoint=20000",
-    # While somebody reads for long the log cannot be begun anew. What it has grown to by then would stay for good.
+    # While somebody reads for long the log cannot be begun anew. Without this its file would stay as long as it grew.
     "PRAGMA journal_size_limit=67108864",
 )
 
@@ -57,18 +58,18 @@ SQLITE_PRAGMAS = (
 # SQLite whenever another has written in between.
 SQLITE_BEGIN = "BEGIN IMMEDIATE"
 WAITS = ("COMMIT", "ROLLBACK")
-"""Statements that wait for the disk, and so never run on the event loop. `change_if` does, too, in a way of its own."""
+"""Statements that wait for the disk, and so never run on the event loop. Nor does `change_if`: see there."""
 
 
 class Held:
     """One open connection of the driver underneath, speaking `$1` parameters on both databases.
 
-    While `quick`, statements on SQLite run on the event loop itself, but for those that wait. What a batch of hits
-    needs is all but always in memory and takes some 20 us a statement; a busy loop makes one in a thread wait for
-    100 times as long, for the thread has to win Python's lock back from it after every row.
+    While `quick`, statements on SQLite run on the event loop itself, except those in WAITS. What a batch of hits needs
+    is nearly always in memory and takes some 20 us a statement. In a thread it takes 100 times as long while the loop
+    is busy, because the thread has to win Python's lock back from the loop after every row.
 
-    Used of aiosqlite (0.22, read 2026-11) are three things that are not public: `_conn`, the sqlite3 connection;
-    `_execute`, which has its thread call a function; and `_tx`, the queue of futures and functions that does so.
+    This uses three things of aiosqlite (0.22, read 2026-11) that are not public: `_conn`, the sqlite3 connection;
+    `_execute`, which has its thread call a function; and `_tx`, the queue of futures and functions behind that.
     """
 
     def __init__(self, connection: Connection, embedded: bool) -> None:
@@ -102,10 +103,10 @@ class Held:
             await self._raw.fetch(sql, *map(as_json, changes))
 
     async def change_if(self, unmoved: Change, *changes: Change) -> bool:
-        """Make changes if the query `unmoved` finds all of its rows, or else none. Returns whether it did.
+        """Make the changes if the query `unmoved` finds all of its rows, or else none. Returns whether they were made.
 
-        It is one statement, and outside of a transaction one of its own. The changes need not see each other's
-        effects; `unmoved` has rows, and at least one of them changes something.
+        It is one statement, which outside of a transaction commits by itself. The changes must not need to see each
+        other's effects; `unmoved` must have rows, and at least one of the changes must change something.
         """
         if self._embedded:
             view = await self._view(tuple(change.shape for change in changes))
@@ -140,7 +141,7 @@ class Held:
         return view
 
     async def _run(self, sql: str, values: Any, execute: Execute | None = None) -> Any:
-        """Run a statement on SQLite; while another process has locked what it needs, ask again, but not for long."""
+        """Run a statement on SQLite; while another process has locked what it needs, try again, for BUSY_SECONDS."""
         loop = asyncio.get_running_loop()
         until = loop.time() + BUSY_SECONDS
         while True:
@@ -151,7 +152,7 @@ class Held:
                     return self._execute(sql, values)
                 return await self._raw._execute(self._execute, sql, values)
             except sqlite3.OperationalError as error:
-                # The low byte is the kind of error; what is above it says more of it.
+                # The low byte is the kind of error; the bytes above it give details.
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or loop.time() > until:
                     raise
             await asyncio.sleep(BUSY_STEP_SECONDS)
@@ -163,37 +164,37 @@ class Held:
     async def _changed_beside(self, sql: str, values: Any) -> bool:
         """Run a statement in the connection's thread. Returns whether it changed anything."""
         begun = Event()
-        # If it is closed, there is no thread that could hear of it; aiosqlite says so here.
+        # If the connection is closed, aiosqlite raises here; there would be no thread to do the work.
         connection = self._raw._conn
 
         def change() -> bool:
             begun.set()
             before = connection.total_changes
             connection.execute(sql, values)
-            # The counter is SQLite's, and begins anew after 2**31.
+            # SQLite's counter begins anew after 2**31, so it may be smaller than before.
             return bool(connection.total_changes != before)
 
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._raw._tx.put_nowait((done, change))
-        # Else the thread would have to win Python's lock from a busy loop, which keeps it for a millisecond and more.
+        # Otherwise the thread would have to win Python's lock from a busy loop, which keeps it a millisecond or more.
         begun.wait(BEGUN_SECONDS)
         return await done
 
     async def prepare(self, *, by_keys: bool = False) -> None:
-        """Set up a connection that has just been opened; `by_keys`, if what is asked on it is found by keys."""
+        """Set up a connection that has just been opened; `by_keys` says that all its statements find rows by keys."""
         if self._embedded:
             self._raw.row_factory = sqlite3.Row
             for pragma in SQLITE_PRAGMAS:
                 await self.fetch(pragma)
         else:
             await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")
-            # Locks are taken by reading what others have committed meanwhile.
+            # A statement that waited for a lock has to read what others have committed meanwhile.
             await self.fetch("SET default_transaction_isolation = 'read committed'")
             if by_keys:
                 # There is one writer: while it waits for one user's row, nobody else's hits are committed.
                 await self.fetch(f"SET lock_timeout = {round(BUSY_SECONDS * 1000)}")
-                # Each statement is planned once. A planner that does not know how many keys it will be given would
-                # look through a small table instead, and that of the users is large with rows that were changed.
+                # Each statement is planned once, without knowing how many keys it will be given. The planner would
+                # rather look through a small table, but that of the users is large with rows that were changed.
                 await self.fetch("SET plan_cache_mode = force_generic_plan")
                 for other_way in ("seqscan", "hashjoin", "mergejoin"):
                     await self.fetch(f"SET enable_{other_way} = off")
@@ -201,7 +202,7 @@ class Held:
     async def close(self, *, idle: bool = False) -> None:
         """Give the connection up, whatever state it is in, without waiting for a server that hangs.
 
-        Where nothing is asked on it, it is `idle`: then SQLite puts its log into the file as the last one is closed.
+        It is `idle` if no statement runs on it: then SQLite puts its log into the file as the last one is closed.
         """
         try:
             if self._embedded and not idle:
