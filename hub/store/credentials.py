@@ -1,4 +1,4 @@
-"""Credentials: API tokens and log-in sessions. Of either only a hash is kept.
+"""Credentials: API tokens and log-in sessions. Only a hash of each is kept.
 
 A lookup by hash needs no slow hash and no constant time: the secrets are 256 random bits, and what is
 compared is their SHA-256.
@@ -25,7 +25,7 @@ Kind: TypeAlias = Literal["token", "session"]
 
 
 def key_of(kind: Kind, id_: str) -> str:
-    """What names a credential on the bus, when it is revoked, and in `Credentials.valid`."""
+    """The name of a credential in `Credentials.valid`, and on the bus when it is revoked."""
     return f"{kind}:{id_}"
 
 
@@ -83,7 +83,7 @@ class Credentials:
         return _token(_present(row))
 
     async def by_token(self, token_hash: str) -> Credential | None:
-        """Whose token has this hash."""
+        """The token with this hash, and its user."""
         row = await self._database.find(
             f"SELECT t.id AS credential_id, t.last_used_at, {_USER} FROM tokens t"
             " JOIN users u ON u.id = t.user_id WHERE t.hash = $1",
@@ -111,7 +111,7 @@ class Credentials:
     ) -> str | None:
         """Keep a new session's hash and return the session's id.
 
-        None if the password is not the one of this hash any more: a new one ends what began with an older.
+        None if `password_hash` is not the user's any more: a new password ends a log-in that began with an older one.
         """
         async with self._database.write() as tx:
             if not await tx.fetch(
@@ -134,7 +134,7 @@ class Credentials:
         return str(_present(row)["id"])
 
     async def by_session(self, session_hash: str, at: int) -> Credential | None:
-        """Whose session has this hash, unless it has expired."""
+        """The session with this hash, and its user, unless it has expired."""
         row = await self._database.find(
             f"SELECT s.id AS credential_id, s.last_used_at, {_USER} FROM sessions s"
             " JOIN users u ON u.id = s.user_id WHERE s.hash = $1 AND s.expires_at > $2",
@@ -168,7 +168,7 @@ class Credentials:
     ) -> list[str] | None:
         """Set a new password, and a new name if there is one, and end the user's other sessions.
 
-        Returns the ids of those ended; None, with nothing changed, if the password is not the old one any more.
+        Returns the ids of the sessions ended; None, with nothing changed, if `old_hash` is not the user's any more.
         """
         async with self._database.write() as tx:
             if not await tx.fetch(
@@ -187,7 +187,7 @@ class Credentials:
 
     async def reload(self, credential: Credential, at: int) -> Credential | None:
         """The credential as it is now, or None if it is revoked or has expired."""
-        # A token does not expire; its time is named all the same, for both statements are given it.
+        # A token does not expire; $2 is named all the same, because both statements are given it.
         table, valid = (
             ("tokens", "CAST($2 AS BIGINT) > 0") if credential.kind == "token" else ("sessions", "c.expires_at > $2")
         )
@@ -214,13 +214,13 @@ class Credentials:
     def note_use(self, credential: Credential, at: int) -> None:
         """Note that a credential was used; `keep_uses` writes it down.
 
-        Not at once: a thousand plugins that come back together would each wait for a commit of their own, and the
-        recorder behind them.
+        If it were written at once, a thousand plugins that come back together would each wait for a commit of their
+        own, and the recorder behind them.
         """
         self._uses[credential.kind, credential.id] = at
 
     async def keep_uses(self) -> None:
-        """Write down what was noted, in one transaction. If it fails or is cut off, it is kept for the next time.
+        """Write down the noted uses, in one transaction. If that fails or is cut off, they are kept for the next time.
 
         Raises `DatabaseAway`.
         """
@@ -231,7 +231,7 @@ class Credentials:
             async with self._database.write() as tx:
                 for kind, table in (("token", "tokens"), ("session", "sessions")):
                     rows = [(at, id_) for (of, id_), at in sorted(uses.items()) if of == kind]
-                    # Another process may have written a later use before.
+                    # Another process may have written a later use already.
                     sql = (
                         f"UPDATE {table} SET last_used_at = r.column1 FROM ({{rows}}) AS r"
                         " WHERE id = r.column2 AND coalesce(last_used_at, 0) < r.column1"

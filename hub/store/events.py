@@ -12,14 +12,14 @@ from hub.store import messages, opens
 from hub.store.database import Change, Database, Row
 
 TRIM_SLICE = 1000
-"""Events deleted in one transaction: some milliseconds, for which hits wait."""
+"""The most events deleted in one transaction: it takes some milliseconds, for which hits wait."""
 
 FEW = 50
-"""So many events are read in a fraction of a millisecond."""
+"""Up to this many events are read in a fraction of a millisecond: on SQLite the event loop reads them itself."""
 
 
 class Stored(msgspec.Struct, omit_defaults=True):
-    """The small facts an event keeps of its own; all else it refers to."""
+    """The small facts that an event keeps itself; it refers to all else."""
 
     was: str | None = None
     settings: Settings | None = None
@@ -38,7 +38,7 @@ _TYPES = "text bigint text bigint boolean text text text text"
 
 
 class Events:
-    """The `events` table. The caller has the numbers: see `Users.bump`, `lock_owners` and `unmoved`."""
+    """The `events` table. The caller provides the sequences: see `Users.bump`, `lock_owners` and `unmoved`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -76,9 +76,10 @@ class Events:
         return row["n"] if row else 0
 
     async def trim(self, user_id: str, before: int, now: int) -> int:
-        """Delete a slice of the user's oldest events, older than the time `before`; returns how many.
+        """Delete a slice of the user's oldest events, those older than the time `before`. Returns how many.
 
-        What is dated more than a day after `now` was told by a clock that was ahead. It is as old as what comes next.
+        An event dated more than a day after `now` was dated by a clock that was ahead. It is taken to be as old as the
+        next event that was not.
         """
         ahead = now + DAY_MS
         async with self._database.write() as tx:

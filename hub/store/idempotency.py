@@ -21,7 +21,7 @@ class IdempotencyKeys:
     async def claim(self, tx: Held, user_id: str, key: str, body_hash: str, at: int) -> str | None:
         """Take the key within the caller's transaction, or return the answer given the first time.
 
-        Of two at once the second waits for the first's commit. Raises `KeyReused`.
+        Of two claims at once, the second waits for the first one's commit. Raises `KeyReused`.
         """
         await tx.fetch(
             "DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2 AND created_at < $3",

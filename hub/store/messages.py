@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 RECIPIENTS = "SELECT message_id, address, name, opens, first_opened_at, last_opened_at FROM recipients"
-"""What `with_recipients` has to be given; by name, for a prepared `*` fails once a newer release adds a column."""
+"""Finds the rows that `with_recipients` takes. It names columns, for a prepared `*` fails once a release adds one."""
 
 
 def columns(table: str) -> str:
@@ -115,7 +115,7 @@ class Messages:
         return await self._with_recipients([message_from(row) for row in rows])
 
     def counted(self, counts: Sequence[Count]) -> tuple[Change, Change]:
-        """The changes that add what a batch counts to its messages, and to recipients with a pixel of their own."""
+        """The changes that add a batch's counts to its messages, and to recipients with a pixel of their own."""
         whole = [(c.opens, c.first, c.last, c.hits, c.id) for c in counts if not c.position]
         own = [(c.opens, c.first, c.last, c.id, c.position) for c in counts if c.position and c.opens]
         return (
@@ -124,7 +124,7 @@ class Messages:
         )
 
     async def recount(self, tx: Held, pixels: Collection[PixelKey]) -> None:
-        """Set the counters of these pixels' messages and recipients to what their opens say, after some were corrected.
+        """Count anew what these pixels' messages and recipients have, from their opens, after some were corrected.
 
         May look through all opens of these messages.
         """
@@ -231,7 +231,7 @@ def message_from(row: Row) -> Message:
 
 
 def with_recipients(message: Message, rows: Sequence[Row]) -> Message:
-    """The message with the recipients in `rows`; figures only where a pixel is theirs alone."""
+    """The message with the recipients in `rows`. They have figures only where a pixel is theirs alone."""
     recipients = tuple(Recipient(row["address"], row["name"], *_figures(message, row)) for row in rows)
     return msgspec.structs.replace(message, recipients=recipients)
 
@@ -245,7 +245,7 @@ def _figures(message: Message, row: Row) -> tuple[int | None, int | None, int | 
 
 
 def encode_or_none(value: Provider | Crm | None) -> str | None:
-    """The JSON a provider's or CRM's names are kept as."""
+    """The JSON in which a provider's or CRM's names are kept; None for None."""
     return None if value is None else msgspec.json.encode(value).decode()
 
 
