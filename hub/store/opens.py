@@ -50,13 +50,13 @@ _CORRECT = (
 )
 
 MOST_AT_ONCE = 1000
-"""So many opens are corrected in one transaction, at the most: tenths of a second, for which hits wait."""
+"""The most opens corrected in one transaction: it takes tenths of a second, for which hits wait."""
 
 CLOCK_MS = 60_000
-"""How much older than its open an id may be: it is made a moment after `at` was read, and the clock may be set back
-between the two. It may be newer by any time, for ids keep their order when the clock is set back."""
+"""By how much the time in an open's id may lie before its `at`, in ms: the id is made a moment after `at` is read, and
+the clock may be set back between the two. It may lie any time after, for ids keep their order when that happens."""
 
-# Each kind in the order of its index, from the newest back: there may be a hundred thousand before.
+# Each kind is read in the order of its index, from the newest back: there may be a hundred thousand earlier opens.
 _LAST_PERSON = " UNION ALL ".join(
     "SELECT * FROM (SELECT at FROM opens WHERE message_id = $1 AND position = $2 AND at < $3"
     f" AND verdict IN ('human', 'proxy') AND counted = {counted} ORDER BY id DESC LIMIT 1) AS {kind}"
@@ -80,14 +80,14 @@ class Opens:
         return Change(_INSERT, _TYPES, [(*_values(open_), client_hash) for open_, client_hash in opens])
 
     async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
-        """Which of these ids are recorded already: a replay after an answer that never came."""
+        """Which of these ids are recorded already: a commit whose answer never came is replayed."""
         rows = await tx.fetch(
             f"SELECT id FROM opens WHERE id IN {self._database.sql.texts('$1')}", json.dumps(list(ids))
         )
         return {row["id"] for row in rows}
 
     def seen(self, seen: Iterable[LastSeen]) -> Change:
-        """The change that notes who was taken for a person, and when."""
+        """The change that notes which clients were taken for people, and when."""
         return Change(_SEE, "text integer text bigint", [msgspec.structs.astuple(one) for one in seen])
 
     async def forget_seen(self, tx: Held, clients: Iterable[ClientKey]) -> None:
@@ -96,14 +96,15 @@ class Opens:
             await tx.fetch("DELETE FROM last_seen WHERE message_id = $1 AND position = $2 AND client = $3", *client)
 
     async def unsee(self, tx: Held, opens: Iterable[Open]) -> None:
-        """Take back that clients were last seen with these opens of one message, given as before they were corrected.
+        """Take back that clients were last seen with these opens: of one message, and as they were before a correction.
 
-        `last_seen` has a client and a time but no open, so rows are found by the times of these opens:
+        `last_seen` has a client and a time but no open, so its rows are found by the times of these opens:
 
-        * At the time of an open that counted: the client had not been seen shortly before. The row goes.
-        * At the time of a repeat: the client had been seen before. If there are no more such clients than opens that
-          counted here and whose row was not found, it was with those, and the rows go, too. Else some were seen even
-          earlier; which is not known, so all rows are set back to the last open before these that is still a person's.
+        * At the time of an open that counted, the client had not been seen shortly before: the row is deleted.
+        * At the time of a repeat, the client had been seen before. If such rows are no more than the opens that counted
+          here and whose own row was not found, they were first seen with those, and are deleted, too. Otherwise some
+          were seen even earlier. It is not known which, so all these rows are set back to the last open before these
+          that is still a person's, or deleted if there is none.
         """
         rows = self._database.sql.rows("$3", at="bigint")
         then = f"message_id = $1 AND position = $2 AND at IN (SELECT r.at FROM {rows})"
@@ -127,8 +128,8 @@ class Opens:
                 await tx.fetch(f"DELETE FROM last_seen WHERE {then}", *pixel, again)
 
     async def early(self, fetch: Fetch, message_id: str, position: int) -> list[tuple[Open, str]]:
-        """The opens of one pixel that a burst may be made of: with a client hash, so within the delivery window, and of
-        people or scanners. More than a thousand are one whatever the others are.
+        """The opens of one pixel that a burst may be made of: those of people or scanners that have a client hash, and
+        so are within the delivery window. At most a thousand: so many are a burst, whatever the others are.
         """
         rows = await fetch(
             f"SELECT {columns('o')}, o.client_hash FROM opens o WHERE o.message_id = $1 AND o.position = $2"
@@ -141,17 +142,18 @@ class Opens:
     async def between(
         self, tx: Held, message_id: str, earliest: int, latest: int, *, people: bool = False
     ) -> list[Open]:
-        """The opens of a message between two times that are not known for the sender's own, oldest first; with `people`
-        only those that were taken for a person's.
+        """The opens of a message between two times, oldest first, without those known to be the sender's own; with
+        `people`, only those that were taken for a person's.
 
-        Of more than `MOST_AT_ONCE` those that count, and then the newest: nobody hides one behind a thousand others.
+        If there are more than `MOST_AT_ONCE`, those that count come first, and then the newest, so that nobody can hide
+        one behind a thousand others.
         """
         wanted = "o.verdict IN ('human', 'proxy')" if people else "o.verdict <> 'self'"
         first = id_text((max(earliest - CLOCK_MS, 0) << 80).to_bytes(16, "big"))
         rows: list[Row] = []
         for counted in ("true", "false"):
             if len(rows) < MOST_AT_ONCE:
-                # In the whole order of its index, as in `page`.
+                # Ordered by every column of its index, as in `page`.
                 rows += await tx.fetch(
                     f"SELECT {columns('o')} FROM opens o WHERE o.message_id = $1 AND o.counted = {counted}"
                     f" AND o.id >= $2 AND o.at BETWEEN $3 AND $4 AND {wanted}"
@@ -171,15 +173,15 @@ class Opens:
     async def page(
         self, user_id: str, *, limit: int, message_id: str | None, before: str | None, uncounted: bool
     ) -> list[tuple[Open, Recipient | None]]:
-        """The opens of one message, or of all the user's, newest first, with whose pixel it was.
+        """The opens of one message, or of all the user's, newest first, each with the recipient whose pixel it was.
 
-        What counts and what does not is looked for apart, each from the newest back: there may be a million hits of
-        machines between two of people. It is asked for in the whole order of its index, or PostgreSQL, which cannot
-        guess how many ids come before an early one, looks through everybody's.
+        Opens that count and opens that do not are read apart, each from the newest back: there may be a million hits of
+        machines between two of people. Each read is ordered by every column of its index. Otherwise PostgreSQL, which
+        cannot guess how many ids come before an early one, would look through everybody's opens.
         """
         where, args = ["user_id = $1"], [user_id]
         if message_id is not None:
-            # As an expression, or SQLite looks through all of the user's opens for those of one message.
+            # As an expression: otherwise SQLite looks through all of the user's opens for those of one message.
             where = ["user_id || '' = $1"]
             args.append(message_id)
             where.append(f"message_id = ${len(args)}")

@@ -24,7 +24,7 @@ class Retention:
     async def sweep(self, now: int) -> int:
         """Delete everything whose time is over at `now`; returns how many rows went. Raises `DatabaseAway`."""
         removed = 0
-        # Processes sweep at the same time: what another is at is passed over, or two would wait for each other.
+        # Processes sweep at the same time: rows that another has locked are skipped, or two would wait for each other.
         free = "" if self._database.embedded else " FOR UPDATE SKIP LOCKED"
         for row in await self._database.fetch("SELECT id FROM users"):
             while slice_ := await self._events.trim(row["id"], now - self._log_ms, now):

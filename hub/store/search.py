@@ -1,11 +1,11 @@
 """Search: which of a user's messages have a text in them.
 
-Promise: the answer is that of looking at every message for the text as it stands, newest first. The index only says
-which messages need not be looked at.
+Promise: the answer is the same as that of looking for the text, as it stands, in every message, newest first. The index
+only says which messages need not be looked at.
 
-The index is of trigrams, every three letters that follow each other, of each user apart: what others write costs
-hardly anything. Triggers keep it (see migration 0004). A text that is in many messages is found soonest by looking
-through the newest, one that is in few by the index, so it is looked for in that order.
+The index holds trigrams, every three letters that follow each other, for each user apart: what others write costs a
+search hardly anything. Triggers keep it up to date (see migration 0004). A text that many messages have is found
+soonest by looking through the newest, one that few have by the index, so it is looked for in that order.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ NEWEST = (500, 5_000)
 """How many of the newest messages are looked through before the index is asked."""
 
 PROMISING = 10
-"""The second number only if the first filled a tenth of the page (one in PROMISING)."""
+"""The second number is tried only if the first filled a tenth of the page (one in PROMISING)."""
 
 TRIGRAM = 3
 MOST_TRIGRAMS = 64
 """How many trigrams of a text are considered, from its beginning."""
 
 ASKED = 4
-"""How many of them the index is asked for, the rarest: what many messages have makes it slow, and no wiser."""
+"""How many of them the index is asked for: the rarest, for a trigram that many messages have only makes it slower."""
 
 SAMPLE = 64
 SAMPLE_CHARACTERS = 300
-"""In how many messages, and how much of each, it is counted which trigrams are rare."""
+"""How many messages, and how many characters of each, are looked at to tell which trigrams are rare."""
 
 
 class Search:
@@ -76,7 +76,7 @@ class Search:
         return await found(candidates, (*keyed, *matching), self._wanted(args[0], trigrams))
 
     async def _serves(self, text: str) -> bool:
-        """Whether there is an index, and it knows of such a text."""
+        """Whether there is an index, and such a text can be found by it."""
         if len(text) < TRIGRAM or "\0" in text:
             return False
         if self._has_index is None:
@@ -85,15 +85,15 @@ class Search:
         return self._has_index
 
     def _among(self, count: int, keyed: Sequence[str], matching: Sequence[str]) -> tuple[str, Sequence[str]]:
-        """Where to look, and for what, among so many of the newest messages only."""
+        """The table and the conditions for a look through the `count` newest messages only."""
         newest = f"FROM messages m WHERE {' AND '.join(keyed)} ORDER BY m.id DESC LIMIT"
         if self._database.embedded:
-            # It would make a copy of a subquery's rows. There is no id before the empty one.
+            # SQLite would make a copy of a subquery's rows. If there are fewer messages, every id comes after ''.
             return "messages m", (*keyed, f"m.id > coalesce((SELECT m.id {newest} 1 OFFSET {count}), '')", *matching)
         return f"(SELECT * {newest} {count}) AS m", matching
 
     async def _sample(self, args: Sequence[Any], keyed: Sequence[str]) -> list[str]:
-        """What is searched in some of the newest messages."""
+        """The beginnings of the text that is searched, from some of the newest messages."""
         rows = await self._database.fetch(
             f"SELECT substr(m.search, 1, {SAMPLE_CHARACTERS}) AS words FROM messages m"
             f" WHERE {' AND '.join(keyed)} ORDER BY m.id DESC LIMIT {SAMPLE}",
@@ -103,12 +103,12 @@ class Search:
         return [row["words"] for row in rows]
 
     def _having(self, parameter: str) -> str:
-        """The messages that the index has for what `parameter` says: see `_wanted`."""
+        """SQL for the messages that the index finds by `parameter`: see `_wanted`."""
         if self._database.embedded:
             candidates = f"(SELECT rowid AS place FROM {VIRTUAL} WHERE {VIRTUAL} MATCH {parameter}) AS c"
             return f"{candidates} CROSS JOIN messages m ON m.rowid = c.place"
-        # Hashed behind the user's id, $1, as `trigrams_of` of migration 0004 does: change neither alone.
-        # The operator by its full name, for the extension intarray has one like it that the index does not serve. The
+        # A trigram is hashed behind the user's id, $1, as `trigrams_of` of migration 0004 does: change neither alone.
+        # The operator has its full name, for the extension intarray has one like it that the index does not serve. The
         # OFFSET keeps the planner from looking through the user's messages one by one.
         all_ = f"SELECT array_agg(hashtext($1 || t.value)) FROM json_array_elements_text({parameter}::json) AS t"
         having = f"SELECT message_id FROM message_trigrams WHERE trigrams OPERATOR(pg_catalog.@>) ({all_}) OFFSET 0"
@@ -127,16 +127,16 @@ def folded(text: str) -> str:
 
 
 def owner_mark(user_id: str) -> str:
-    """The trigram that stands for a user in SQLite's index: a text, being without capitals, has hardly such a one.
+    """The trigram that stands for a user in SQLite's index. It is in capitals, which a folded text hardly ever has.
 
-    Users who share it find each other's messages in the index, and not beyond. The triggers of migration 0004 make
-    the same: change neither alone.
+    Users who share it find each other's messages in the index, but not in the answer. The triggers of migration 0004
+    make the same trigram: change neither alone.
     """
     return user_id[-TRIGRAM:].upper()
 
 
 def rarest(text: str, sample: Sequence[str]) -> list[str]:
-    """Those trigrams of a text that fewest in the sample have, and of equals the first; at most `ASKED`."""
+    """The trigrams of a text that the fewest texts of the sample have, at most `ASKED`; among equals, the first."""
     ends = range(TRIGRAM, min(len(text), MOST_TRIGRAMS + TRIGRAM - 1) + 1)
     trigrams = dict.fromkeys(text[end - TRIGRAM : end] for end in ends)
     return sorted(trigrams, key=lambda each: sum(each in words for words in sample))[:ASKED]

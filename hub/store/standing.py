@@ -1,7 +1,7 @@
 """What a batch of hits is judged by, read in one statement and as one row.
 
-Promise: the same as reading each table by itself, at a fraction of the cost: every statement of a transaction costs
-a round trip, and every row of it a fight for Python's lock.
+Promise: it reads the same as a query for each table would, at a fraction of the cost: every statement of a transaction
+costs a round trip, and every row a fight for Python's lock.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Standings:
     async def read(
         self, fetch: Fetch, messages: Iterable[str], pixels: Iterable[PixelKey], clients: Iterable[ClientKey]
     ) -> Known:
-        """How the messages with these ids, the recipients at these pixels and these clients stand.
+        """Read how the messages with these ids, their owners, the recipients at these pixels and these clients stand.
 
-        `fetch` asks, inside a transaction or outside of any.
+        `fetch` may be inside a transaction or outside of any.
         """
         [row] = await fetch(
             self._select,

@@ -1,6 +1,6 @@
-"""Many rows, and several changes, as one statement: their texts on SQLite and PostgreSQL.
+"""Many rows, and several changes, as one statement: the texts of such statements on SQLite and PostgreSQL.
 
-Promise: a text depends on what is changed and nearly not on how many rows there are, so that few have to be prepared;
+Promise: a text depends on what is changed and hardly on how many rows there are, so that few have to be prepared;
 values are always parameters.
 """
 
@@ -22,14 +22,14 @@ ROWS_BITS = 6
 """On SQLite rows go into a statement by powers of two, up to 2**6."""
 
 ROWS_STEP = 8
-"""Where several changes are one statement there, the rows of each are filled up to a multiple of this, so that few
+"""Where several changes are one statement on SQLite, the rows of each are filled up to a multiple of this, so that few
 texts are prepared."""
 
 
 class Change(NamedTuple):
     """A statement for many rows at once.
 
-    `{rows}` in its text stands for a query of them, whose columns are named `column1`, `column2` …; `types` are
+    `{rows}` in `sql` stands for a query that gives the rows, with columns named `column1`, `column2` …; `types` are
     these columns' types on PostgreSQL, separated by blanks. The first value of a row is never None.
     """
 
@@ -56,8 +56,8 @@ def one_by_one(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Any, ...]
 class View:
     """Changes of these shapes as one statement on SQLite.
 
-    That is an insertion into a view which has the columns of all of them side by side, and a trigger for each that
-    makes it. SQLite then works without a word from Python, and so without Python's lock, until all is on the disk.
+    It is an insertion into a view that has the columns of all changes side by side, with a trigger for each change that
+    makes it. SQLite then works without Python, and so without Python's lock, until all is on the disk.
     """
 
     def __init__(self, name: str, shapes: Sequence[Shape]) -> None:
@@ -76,8 +76,8 @@ class View:
             )
 
     def insertion(self, unmoved: Change, changes: Sequence[Change]) -> tuple[str, list[Any]]:
-        """The statement that makes changes of the view's shapes if the query `unmoved` finds all of its rows, and its
-        values. SQLite asks that once, before the first row is inserted.
+        """The statement that makes changes of the view's shapes if the query `unmoved` finds all of its rows; and its
+        values. SQLite runs that query once, before the first row is inserted.
 
         Raises ValueError for a row that begins with None: its trigger would not see it.
         """
@@ -92,10 +92,11 @@ class View:
 
 @lru_cache(maxsize=128)
 def all_in_one(shapes: tuple[Shape, ...], unmoved: Shape | None = None) -> str:
-    """One statement for changes of these shapes on PostgreSQL, with a parameter for each: its rows, as `as_json` gives
-    them. An array for each column would be the driver's work, at three times the cost.
+    """One statement for changes of these shapes on PostgreSQL. It has a parameter for each change: the rows, as
+    `as_json` gives them. An array for each column would be work for the driver, at three times the cost.
 
-    With `unmoved`, a query of rows, which are the first parameter, nothing is changed unless all of these are `found`.
+    With `unmoved`, a query whose rows are the first parameter, nothing is changed unless it finds all of them. The
+    statement returns how many it has `found`.
     """
     numbers = count(1)
 
@@ -116,7 +117,7 @@ def all_in_one(shapes: tuple[Shape, ...], unmoved: Shape | None = None) -> str:
 
 
 def as_json(change: Change) -> str:
-    """The rows of a change, as `all_in_one` has them."""
+    """The rows of a change, as `all_in_one` takes them."""
     return _encode(change.rows).decode()
 
 
@@ -134,7 +135,7 @@ def _with_rows(sql: str, rows: int, columns: int) -> str:
 
 
 def _filled_up(change: Change, size: int) -> list[Sequence[Any]]:
-    """The rows of a change, and as many of nothing but None as are missing from `size`."""
+    """The rows of a change, filled up to `size` with rows of nothing but None."""
     return [*change.rows, *[(None,) * _width(change.types)] * (size - len(change.rows))]
 
 

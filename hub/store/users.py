@@ -101,7 +101,7 @@ class Users:
         return {row["id"]: row["sequence"] for row in rows}
 
     async def bump(self, tx: Held, user_id: str) -> User:
-        """Take the next number in the user's log, and with it the lock on the user until the commit."""
+        """Take the next sequence in the user's log, and with it the lock on the user until the commit."""
         row = await tx.fetch_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {_ALL}", user_id)
         if row is None:
             raise LookupError(f"no user {user_id}")
@@ -110,22 +110,22 @@ class Users:
     async def lock_owners(self, tx: Held, message_ids: Iterable[str]) -> dict[str, User]:
         """Lock the owners of these messages until the commit, and return them by id.
 
-        In the order of their ids, so that two processes never wait for each other in a circle.
+        They are locked in id order, so that two processes never wait for each other in a circle.
         """
         row = await tx.fetch_one(self._lock, json.dumps([{"message_id": id_} for id_ in message_ids]))
         owners = _rows.decode(row["owners"]) if row else []
         return {owner.id: user_of(owner) for owner in owners}
 
     def unmoved(self, users: Iterable[User]) -> Change:
-        """The query for those of these users who are as they were read: see `Held.change_if`.
+        """The query that finds those of these users who still are as they were read: see `Held.change_if`.
 
-        On PostgreSQL it locks them, in the order of their ids, as `lock_owners`.
+        On PostgreSQL it locks them, in id order, as `lock_owners` does.
         """
         rows = sorted((user.id, user.sequence, user.views) for user in users)
         return Change(self._unmoved, "text bigint bigint", rows)
 
     def advanced(self, sequences: Mapping[str, int]) -> Change:
-        """The change that sets where the logs of these users, who are locked or asked for, stand from now on."""
+        """The change that sets where these users' logs stand from now on. The users are locked, or found `unmoved`."""
         return Change(_ADVANCE, "bigint text", [(sequence, user_id) for user_id, sequence in sequences.items()])
 
     async def set(self, tx: Held, user_id: str, **values: Any) -> User:
@@ -142,7 +142,7 @@ class Users:
             await self.set(tx, user_id, name=name)
 
     async def secret(self, name: str, fresh: str) -> str:
-        """The secret kept under `name`; the first process to ask keeps `fresh`."""
+        """The secret kept under `name`; if there is none yet, `fresh` is kept."""
         async with self._database.write() as tx:
             await tx.fetch(
                 "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, fresh
