@@ -30,15 +30,15 @@ from hub.store.schema import VIRTUAL
 from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments, without_password
 
 ADVISORY_LOCK = 0x676C696D70736502
-"""The key two migrating processes meet at on PostgreSQL: "glimpse" in ASCII."""
+"""The key of the lock that migrating processes share on PostgreSQL: "glimpse" in ASCII, and a byte of 2."""
 
 
 MIGRATING_SECONDS = 3600.0
 READING_SECONDS = 120.0
-"""How long each may take. To index what is searched in a million messages takes PostgreSQL a minute."""
+"""How long each may take. PostgreSQL needs a minute to index a million messages for the search."""
 
 INTERRUPT_SECONDS = 0.05
-"""How often SQLite is told to leave a statement: one that begins right after that does not hear it."""
+"""How often SQLite is told to interrupt its statement: one that begins right after that does not hear it."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def head() -> str:
 
 
 async def _run(url: str, work: Callable[[Connection], T], seconds: float) -> T:
-    """What `work` gives in a transaction. Raises `DatabaseAway`, and `ConfigError` for a schema that is not ours."""
+    """Run `work` in a transaction. Raises `DatabaseAway`, and `ConfigError` for a schema that is not ours."""
     require_folder(url)
     engine = _engine(url)
     try:
@@ -105,7 +105,7 @@ async def _run(url: str, work: Callable[[Connection], T], seconds: float) -> T:
 
 
 async def _in_transaction(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
-    """What `work` gives in a transaction, which is rolled back at once if nobody waits for it any more."""
+    """Run `work` in a transaction, which is rolled back at once if nobody waits for it any more."""
 
     async def begun() -> T:
         async with engine.begin() as connection:
@@ -119,7 +119,7 @@ async def _in_transaction(engine: AsyncEngine, work: Callable[[Connection], T]) 
     try:
         await asyncio.wait([working])
     except asyncio.CancelledError:
-        # To roll back would wait for the statement that is being run, and an index may take minutes to be made.
+        # To roll back would wait for the statement that is being run, and making an index may take minutes.
         while not working.done():
             for connection in opened:
                 with contextlib.suppress(ValueError, sqlite3.ProgrammingError):
@@ -132,7 +132,7 @@ async def _in_transaction(engine: AsyncEngine, work: Callable[[Connection], T]) 
 
 
 def _require_search(connection: Connection, url: str) -> None:
-    # A file may come from another machine. Without what its triggers need every registration would be refused.
+    # The file may come from another machine. If this SQLite lacks what its triggers need, no message can be registered.
     try:
         connection.execute(text(f"SELECT 1 FROM {VIRTUAL} LIMIT 0"))
     except OperationalError as error:
@@ -149,11 +149,11 @@ def _engine(url: str) -> AsyncEngine:
     arguments = {} if url.startswith("sqlite") else {"timeout": CONNECT_SECONDS, **connect_arguments(url)}
     engine = create_async_engine(async_engine_url(url), poolclass=NullPool, connect_args=arguments)
     if url.startswith("sqlite"):
-        # The driver would begin transactions late and not at all for DDL; SQLAlchemy's own advice.
+        # By itself the driver begins transactions late, and none for DDL. This is SQLAlchemy's own advice.
         @event.listens_for(engine.sync_engine, "connect")
         def _manual_transactions(connection: Any, _record: Any) -> None:
             connection.isolation_level = None
-            # The journal stays as it is: of two who change it at once one fails, however long it would wait.
+            # The journal mode stays as it is: of two processes that change it at once one fails, however long it waits.
             for pragma in ("PRAGMA busy_timeout=10000", "PRAGMA synchronous=FULL"):
                 connection.execute(pragma)
 

@@ -1,6 +1,6 @@
-"""A probe: whether the database does what a hit that comes now needs of it.
+"""A probe: whether a hit that comes now could be committed.
 
-Promise: it changes nothing, is as patient with another process's lock as the recorder, and is no load, however
+Promise: it changes nothing, waits as long for another process's lock as the recorder does, and is no load, however
 often somebody asks.
 """
 
@@ -13,14 +13,14 @@ from hub.store.database import Database, DatabaseAway
 
 PROBE_SECONDS = 2.0
 FRESH_SECONDS = 1.0
-"""For so long the last answer to whether the database can be written is given again."""
+"""How long the last answer to whether the database can be written is given again."""
 
 logger = logging.getLogger(__name__)
 
 NO_ANSWER = "the database does not answer"
 REFUSED = "the database refuses what it is asked: see the log"
 CHANGE_NOTHING = "UPDATE users SET name = name WHERE false"
-"""Refused where nothing can be changed. Within BEGIN IMMEDIATE alone SQLite only reads a file that is read-only."""
+"""Refused where nothing can be changed. BEGIN IMMEDIATE alone is not: SQLite then only reads a read-only file."""
 
 
 class Probe:
@@ -32,7 +32,7 @@ class Probe:
         self._trouble: str | None = None
         self._fresh_until = 0.0
         self._said = False
-        """Whether the log has it that the database refuses the probe."""
+        """Whether it was logged that the database refuses the probe."""
 
     async def trouble(self) -> str | None:
         """What keeps a hit that comes now from being committed, or None. Never raises."""
@@ -55,7 +55,7 @@ class Probe:
             async with asyncio.timeout(PROBE_SECONDS), self._database.write(quick=True) as tx:
                 await tx.fetch(CHANGE_NOTHING)
         except DatabaseAway as error:
-            # A server's words may name machines and accounts, which are nobody's business who asks if we are ready.
+            # A server's words may name machines and accounts, and anybody may ask if we are ready.
             reason = f" ({error})" if self._database.embedded else ""
             return f"the database cannot be written{reason}"
         except TimeoutError:

@@ -40,10 +40,10 @@ ASYNCPG_REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def why_not_opened(url: str, error: BaseException | str) -> str:
-    """Why the database at `url` could not be opened, by `error` or what caused it, and what to do, in one line."""
+    """In one line, why the database at `url` could not be opened, told from `error` or its cause, and what to do."""
     if isinstance(error, str):
         error = OSError(error)
-    # Beneath a time that ran out there is only the cancellation that ended the waiting.
+    # Only an `Exception`: the cause of a timeout is the cancellation that ended the wait, which tells nothing.
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     reason, remedy = _of_file(url, error) if url.startswith("sqlite") else _of_server(url, error)

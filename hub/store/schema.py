@@ -4,8 +4,8 @@ Times are integer milliseconds since the epoch in UTC, ids 26 characters that so
 (`model.new_id`); both compare the same way on SQLite and PostgreSQL, and neither loses anything in
 a driver. There is no column for an IP address or a User-Agent.
 
-The index of trigrams is a table with a GIN index on PostgreSQL and a virtual table on SQLite, where it can be had;
-neither is on the other. `store.search` says what it is for, migration 0004 what keeps it.
+The index of trigrams is a table with a GIN index on PostgreSQL, and on SQLite a virtual table, if that can be had.
+Neither database has the other's. `store.search` says what the index is for, migration 0004 what keeps it up to date.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ users = sa.Table(
     Column("seen_sequence", BigInteger, nullable=False),
     Column("views", BigInteger, nullable=False, server_default="0"),
 )
-"""`views` counts how often they looked at a message: that moves no sequence, and changes how hits are judged."""
+"""`views` counts how often the user looked at a message: a look moves no sequence, but changes how hits are judged."""
 
 tokens = sa.Table(
     "tokens",
@@ -113,14 +113,14 @@ message_trigrams = sa.Table(
         "messages_by_trigram",
         "trigrams",
         postgresql_using="gin",
-        # What came last is looked through by every search: a little of it, not 4 MB.
+        # Every search looks through the list of what came last: it is to be short (256 KB), not 4 MB.
         postgresql_with={"gin_pending_list_limit": 256},
     ),
 )
-"""On PostgreSQL only. Apart from the messages, or every open counted on one might write its trigrams anew."""
+"""On PostgreSQL only. Not a column of `messages`: every open counted on a message might write its trigrams anew."""
 
 VIRTUAL = "message_search"
-"""The virtual table on SQLite, and how the names of those that it keeps its rows in begin."""
+"""The virtual table on SQLite; the names of the tables that it keeps its rows in begin with its own."""
 
 recipients = sa.Table(
     "recipients",
@@ -134,7 +134,7 @@ recipients = sa.Table(
     Column("last_opened_at", BigInteger),
     sqlite_with_rowid=False,
 )
-"""Figures are kept here where a message has several recipients; those of an only one are the message's."""
+"""Figures are kept here where a message has several recipients; those of an only recipient are the message's own."""
 
 opens = sa.Table(
     "opens",
@@ -189,7 +189,7 @@ last_seen = sa.Table(
     Column("at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""When each client was last taken for a person on each pixel: for seeing repeats, kept for a day."""
+"""When each client was last taken for a person on each pixel: kept for a day, to see repeats."""
 
 viewings = sa.Table(
     "viewings",
@@ -229,7 +229,7 @@ idempotency_keys = sa.Table(
 
 
 def compared(dialect: str) -> Callable[..., bool]:
-    """For alembic's `include_object`: whether a database of this dialect shows a thing as `metadata` does."""
+    """For alembic's `include_object`: whether a thing in a database of this dialect is to be compared to `metadata`."""
 
     def is_compared(thing: Any, name: str | None, kind: str, *_: Any) -> bool:
         if kind != "table" or dialect != "sqlite":

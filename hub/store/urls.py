@@ -1,4 +1,4 @@
-"""Database addresses: one that hosts hand out in, what each driver understands out."""
+"""Database addresses: from one that hosts hand out to what each driver understands."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ NAMES = {
     "target_session_attrs": "target_session_attrs",
     "dbname": "database",
 }
-"""The parameters of libpq's that asyncpg takes as they are, each with asyncpg's name for it."""
+"""The parameters of libpq that asyncpg takes as they are, each with asyncpg's name for it."""
 UNUSABLE = ("hostaddr", "passfile", "service", "sslcert", "sslkey")
-"""Without these another server would be asked, or as somebody else: better none than that."""
+"""If these were ignored, another server would be asked, or as somebody else: so they are refused."""
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 10.0
-"""A server that fell silent is given up after so long. TCP alone would wait for hours, and whoever holds
-the writer with it; a router waits 30 s for an answer."""
+"""How long until a silent server is given up. TCP alone would wait for hours, and so would whoever holds the writer; a
+router waits 30 s for an answer."""
 
 
 def driver_url(url: str) -> str:
     """The address without what the driver is told by other means."""
     if url.startswith("sqlite"):
-        # Of a # or a % the libraries that connect and that migrate would each make another file.
+        # Of a # or a %, the library that connects and the one that migrates would each make a different file.
         return f"sqlite:///{quote(sqlite_path(url))}"
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query=""))
@@ -51,7 +51,7 @@ def driver_options(url: str, connections: int) -> dict[str, Any]:
         # One thread at a time, but not always the same: see `held`.
         return {"check_same_thread": False}
     return {
-        # With a floor, asyncpg would restore it by itself, and log each failure in an outage with its traceback.
+        # Above 0, asyncpg would restore the size by itself, and in an outage log each failure with its traceback.
         "min_size": 0,
         "max_size": connections,
         "timeout": CONNECT_SECONDS,
@@ -63,8 +63,9 @@ def driver_options(url: str, connections: int) -> dict[str, Any]:
 def connect_arguments(url: str) -> dict[str, Any]:
     """What asyncpg is told beside the address, from the query that libpq's tools understand.
 
-    Hosted databases present certificates of their own making, so `require` encrypts without verifying, unless it is
-    told by what, as libpq does (its "Parameter Key Words", sslmode, 2026-11); `verify-ca` and `verify-full` verify.
+    Hosted databases present certificates of their own making, so `require` encrypts without verifying, unless
+    `sslrootcert` names what to verify by, as in libpq (its "Parameter Key Words", sslmode, 2026-11); `verify-ca` and
+    `verify-full` verify.
     Other parameters are left out. Raises `ConfigError` for a value that cannot be used, and for what is in `UNUSABLE`.
     """
     query = dict(parse_qsl(urlsplit(url).query))

@@ -1,4 +1,4 @@
-"""History by what is counted: a page of what people opened is found without looking through all that machines did
+"""History by what is counted: a page of people's opens is found without looking through all those of machines
 
 The new indexes come before the old ones go: on PostgreSQL the opens can be read until the very end.
 """

@@ -1,8 +1,8 @@
-"""Search by trigrams: what a search finds is not looked for in every message of its sender
+"""Search by trigrams: a search need not look through every message of its sender
 
 Needs nothing that a hosted PostgreSQL could refuse. An SQLite without FTS5 and its trigrams (before 3.34) gets no
-index, and looks through all messages as before. The triggers come before what is there is gone through: nothing
-comes in between, on PostgreSQL because they wait for whoever writes and then let nobody write until the end.
+index, and looks through all messages as before. The triggers are made before the messages that are there are indexed,
+so that none is missed: on PostgreSQL, making them waits for whoever writes and then lets nobody write until the end.
 """
 
 import sqlalchemy as sa
@@ -16,8 +16,8 @@ Id = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 # The same as `hub.store.search.owner_mark`.
 OWNER = "upper(substr({row}.user_id, -3))"
 
-# A text becomes letters, letters with the next two become trigrams, and one user's are not another's. What is
-# searched for is made into trigrams by `hub.store.search`, in the same way.
+# A text becomes letters, each letter with the next two a trigram, and its hash with the user's id is that user's alone.
+# `hub.store.search` makes trigrams of what is searched for in the same way.
 TRIGRAMS_OF = """
 CREATE FUNCTION trigrams_of(owner text, words text) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(DISTINCT hashtext(owner || first || second || third)), '{}')
@@ -99,5 +99,5 @@ def _on_sqlite() -> None:
         "INSERT INTO message_search (rowid, owner, words)"
         f" SELECT rowid, {OWNER.format(row='messages')}, search FROM messages"
     )
-    # Or the first messages to come would pay for putting these parts together.
+    # Otherwise the first messages to come would pay for putting the index's parts together.
     op.execute("INSERT INTO message_search (message_search) VALUES ('optimize')")
