@@ -1,9 +1,9 @@
 """Connections: who is listening in this process, and what each of them still has to be sent.
 
-Promise: a listener gets every event of its stream after the sequence it named, in order, each once. Live
-events and the log go through one path: a listener that starts, or that sees a gap in its user's
-sequence, or is told that the bus may have lost something, reads the log from where it stands, and what came
-live meanwhile is held until then. What waits for a slow listener is bounded; over the bound it is closed.
+Promise: a listener gets every event of its stream after the sequence it named, in order, each once. Live events and the
+log go through one path: a listener that starts, or sees a gap in its user's sequences, or is told that the bus may have
+lost something, reads the log from where it stands, and live events are held until it has. What waits for a slow
+listener is bounded; a listener over the bound is closed.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from hub.store.users import Users
 logger = logging.getLogger(__name__)
 
 MOST_REPLAYED = 1000
-"""Events replayed to a client that comes back; were there more, it reads them over REST."""
+"""The most events replayed to a client that comes back. If there are more, none is, and it reads them over REST."""
 
 PAGES_A_TURN = 2
 
 DRAIN_STEPS = 50
-"""In how many steps listeners are closed at the end. Fewer listeners are closed one by one, in less of the time."""
+"""In how many steps listeners are closed at the end. If there are fewer, they are closed one by one, in less time."""
 
 LOG_WENT_BACK = "the log went back behind what you have: come back"
-"""The database is an older copy, restored or taken over. What it says from now on has numbers that were used before."""
+"""The database is an older copy, restored or failed over to. Its next events have sequences that were used before."""
 
 
 class Turnstile:
-    """Lets so many pass in each turn of the event loop, and hits and whoever is in pass between them.
+    """Lets `a_turn` callers pass in each turn of the event loop, so that hits and clients that are in pass between.
 
-    What a client that comes back needs may all be done at once, with nothing to wait for: thousands that come
-    together would keep everybody else waiting for all of them.
+    What a client that comes back needs may all be done without a wait: thousands that come back together would keep
+    everybody else waiting until all of them are in.
     """
 
     def __init__(self, a_turn: int) -> None:
@@ -88,7 +88,7 @@ class Connections:
         """Whether the server is going down: a client that comes now is sent away."""
         self._checks: set[asyncio.Task[Any]] = set()
         self._doubted: set[str] = set()
-        """The users whose logs are being asked for where they stand."""
+        """The users whose listeners are being compared with their logs."""
 
     def wants(self, user_id: str) -> bool:
         """Whether a user has a listener here."""
@@ -105,7 +105,7 @@ class Connections:
     def add(self, user_id: str, stream: Stream, credential: str, base_url: str | None = None) -> Listener:
         """Register a listener before its log is read, so that nothing falls between. Raises TooManyListeners.
 
-        `base_url` is what pixel addresses in its log begin with, as its client sees the hub.
+        `base_url` is the hub's address as the client sees it: pixel addresses in its log begin with it.
         """
         listeners = self._by_user.get(user_id, set())
         if len(listeners) >= self._max_per_user:
@@ -142,16 +142,16 @@ class Connections:
                         self._on_delivered((now - notice.committed_at) / 1000)
 
     def resync(self) -> None:
-        """The bus may have lost something: everybody reads the log, and every credential is looked at again."""
+        """The bus may have lost something: have every listener read the log, and look at every credential again."""
         for listener in self._all():
             listener.fall_behind()
         self._begin(self.check())
 
     async def check(self, grace: float = 0) -> bool:
-        """Compare every listener with the database. One whose credential was revoked is closed. So is one ahead of the
-        log, whose client comes back and hears that it cannot be resumed. One behind it reads the log.
+        """Compare every listener with the database. One whose credential was revoked or has expired is closed. So is
+        one ahead of the log: its client comes back and hears that it cannot be resumed. One behind the log reads it.
 
-        Returns whether there was one that had not been told of all that the log had `grace` seconds before.
+        Returns whether a listener had not been told of all that the log had `grace` seconds before.
         """
         listeners = self._all()
         with contextlib.suppress(DatabaseAway):
@@ -163,7 +163,7 @@ class Connections:
         return False
 
     def _doubt(self, user_id: str) -> None:
-        """Something old came live: it came twice, or an older copy of the log goes on, and will soon have caught up."""
+        """An old event came live: it came twice, or the log is an older copy, which may soon have caught up again."""
         if user_id not in self._doubted:
             self._doubted.add(user_id)
             self._begin(self._compare_again(user_id))
@@ -176,7 +176,7 @@ class Connections:
             self._doubted.discard(user_id)
 
     async def _compare(self, listeners: Sequence[Listener], grace: float = 0) -> bool:
-        # Before the log is asked: what is delivered meanwhile may be newer than what it then says.
+        # Noted before the log is asked: what is delivered meanwhile may be newer than the answer.
         stood = [listener.position for listener in listeners]
         heads = await self._users.heads({listener.user_id for listener in listeners})
         if grace:
@@ -202,13 +202,13 @@ class Connections:
     async def start(self, listener: Listener, user: User, after: int | None) -> bool:
         """Begin where the client left off, or now; returns whether everything since `after` will come.
 
-        `user.sequence` must be read after the listener was added. More than `MOST_REPLAYED` events, or
-        some already deleted, and none are replayed. Raises `DatabaseAway`.
+        `user.sequence` must be read after the listener was added. If there are more than `MOST_REPLAYED` events, or
+        some are deleted already, none are replayed. Raises `DatabaseAway`.
         """
         head = user.sequence
         if after is not None and after < head <= after + MOST_REPLAYED:
             page = await self._pages.after(user, after, listener.base_url)
-            # A log is deleted from its beginning: with the next, all are there.
+            # A log is deleted from its beginning: if the next event is there, all are.
             if page and page[0].sequence == after + 1:
                 self._replay(listener, user, page)
                 return True
@@ -218,7 +218,7 @@ class Connections:
     async def catch_up(self, listener: Listener) -> None:
         """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
         await self._turns.passed()
-        # While it is behind, only this moves it.
+        # While a listener is behind, only this moves its position.
         user = await self._users.get(listener.user_id)
         if user is None:
             listener.close(CloseCode.NOT_AUTHENTICATED, "the account is gone")

@@ -1,6 +1,6 @@
 """The extension of ASGI by which our own server lends out a connection's transport.
 
-Promise: under another server it is not there, and whoever asks for it goes ASGI's own way.
+Promise: under another server the extension is not there, and what uses it goes ASGI's own way.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 TRANSPORT_EXTENSION = "glimpse.transport"
 """In every `scope["extensions"]` under our own server: `{"transport": asyncio.Transport}`, to measure and to abort.
 
-For a WebSocket also `"frame"`: called with a frame as it goes over the wire it writes it at once and returns True, or
-it returns False, and the application has to send as ever. One that is encoded once for a thousand sockets
-costs each of them a write; uvicorn's way decodes it and encodes it again for each. And `"closed"`: the code with
-which the server itself has closed a client's socket, once it has, because of what lies below the messages.
+For a WebSocket also `"frame"`, a function of a frame as it goes over the wire: it writes the frame at once and returns
+True, or returns False, and the application has to send as ever. A frame that is encoded once for a thousand sockets
+costs each of them a write; uvicorn would decode it and encode it again for each. And `"closed"`: the code, once the
+server itself has closed the client's socket because of something below the messages.
 """
 
 
@@ -25,9 +25,9 @@ def extension(scope: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def drop(scope: Mapping[str, Any]) -> None:
-    """Cut off the client of an ASGI `scope` at once, with what waits in its connection, where the server lets us.
+    """Cut off the client of an ASGI `scope` at once, where the server lets us; what waits in its connection is lost.
 
-    A close in order waits until all of it is read, which a client that does not read never does.
+    A close in order waits until the client has read all of that, which a client that does not read never does.
     """
     transport = extension(scope).get("transport")
     if transport is not None:

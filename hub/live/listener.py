@@ -1,8 +1,8 @@
 """A listener: one socket or stream, where it stands in its user's log, and what waits to be sent to it.
 
-Promise: it is offered events in any order, and gives those of its stream out in the log's, each once. What does not
-follow from where it stands makes it `behind`, until the log was read. What waits is bounded; over the bound it is
-closed.
+Promise: it is offered events in any order, and gives out those of its stream in the log's order, each once. An event
+that does not follow directly on the last one makes it `behind`, until the log was read. What waits is bounded; over the
+bound the listener is closed.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Listener:
         self.closing: Closing | None = None
         self.behind = True
         self.write: Callable[[bytes], bool] | None = None
-        """Sends WebSocket frames at once, or returns False if they would have to wait. Whoever sends for this
-        listener sets it while everything queued before is sent, and nobody then has to be woken."""
+        """Sends WebSocket frames at once, or returns False if they would have to wait. Whoever sends for this listener
+        sets it while nothing is queued: then nobody has to be woken."""
         self._max_bytes = max_bytes
         self._queue: list[Notice] = []
         self._bytes = 0
@@ -70,8 +70,8 @@ class Listener:
         return self._bytes
 
     def offer(self, run: Run) -> bool:
-        """Take live events, but for old ones; a gap before them means reading the log first. Returns whether some were
-        old.
+        """Take live events, except old ones; if there is a gap before them, the log is read first. Returns whether some
+        were old.
         """
         if self.closing is not None or self._sends(run):
             return False
@@ -81,7 +81,7 @@ class Listener:
         return is_old
 
     def _sends(self, run: Run) -> bool:
-        """Send live events at once if they are the next and nothing waits before them. Returns whether that is done."""
+        """Send live events at once if they are the next and nothing waits before them. Returns whether it did."""
         if self.write is None or self.behind or self._queue or run.notices[0].sequence != self.position + 1:
             return False
         frames = run.frames(self.stream)
@@ -111,12 +111,12 @@ class Listener:
         self._rouse()
 
     def replay(self, notices: Iterable[Notice]) -> None:
-        """Queue what the log had next. What is read in pages needs no bound: the next waits for this one."""
+        """Queue a page of the log. Pages need no bound: the next is read only when this one is sent."""
         for notice in notices:
             self._put(notice)
 
     def caught_up(self, position: int) -> None:
-        """The log has nothing more than `position`: go on with what came live meanwhile."""
+        """The log ends at `position`: go on with the events that came live meanwhile."""
         self.position = max(self.position, position)
         self.behind = False
         held, self._held = self._held, []
@@ -159,7 +159,7 @@ class Listener:
         return True
 
     def _hold(self, notice: Notice) -> None:
-        """Keep a live event until the log is read. What is too much leaves a gap, and a gap is read from the log."""
+        """Hold a live event until the log is read. If too many are held the oldest goes: a gap to read from the log."""
         self._held.append(notice)
         if len(self._held) > MOST_HELD:
             del self._held[0]

@@ -1,7 +1,7 @@
-"""Pages of users' logs, as listeners are sent them: each read and rendered once for all who come for it together.
+"""Pages of users' logs, as listeners are sent them: each is read and rendered once for all who come for it together.
 
-Promise: a page is what the log says to who asks for it, as of then. After a restart all of a user's clients come back
-to the same place; only the first of them costs the way to the database.
+Promise: a page is what the log says when somebody asks for it. After a restart all of a user's clients come back to the
+same place; only the first of them costs the way to the database.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PAGE = 50
 
 SHARED_SECONDS = 5.0
 SHARED_BYTES = 24 << 20
-"""How long pages are kept for others, and how much of them at the most: some 1,000 users' ten events."""
+"""How long pages are kept for others, and how many bytes of them at most: ten events each for some 1,000 users."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a page follows from. Whatever else changes it moves the head of the user's log."""
+    """What a page depends on. Whatever else could change the page moves the head of the user's log."""
 
     user_id: str
     head: int
@@ -37,31 +37,31 @@ class _Place:
 
 
 class LogPages:
-    """What users' logs have next."""
+    """Reads the pages, and keeps each for a while."""
 
     def __init__(self, events: Events, renderer: Renderer) -> None:
         self._events = events
         self._renderer = renderer
         self._pages: dict[_Place, asyncio.Task[Sequence[Notice]]] = {}
         self.kept_bytes = 0
-        """What the pages that are kept take."""
+        """How many bytes the kept pages take."""
 
     async def after(self, user: User, sequence: int, base_url: str | None) -> Sequence[Notice]:
         """At most `PAGE` events after `sequence`, oldest first, as they are told now. Raises `DatabaseAway`.
 
-        `user` is as it was read just now: with its log's head as of then, everything up to that is there, and perhaps
-        more. `base_url` is what pixel addresses begin with.
+        `user` must have been read just now: the page is of a log that has every event up to `user.sequence`, and
+        perhaps more. Pixel addresses begin with `base_url`.
         """
         place = _Place(user.id, user.sequence, user.settings, sequence, base_url)
         reading = self._pages.get(place)
         if reading is None:
             reading = self._pages[place] = asyncio.create_task(self._read(place))
             reading.add_done_callback(partial(self._keep, place))
-        # Whoever came first may leave first, too.
+        # Shielded, for whoever came first may leave first, too.
         return await asyncio.shield(reading)
 
     def _keep(self, place: _Place, reading: asyncio.Task[Sequence[Notice]]) -> None:
-        """Keep a page for the next that comes; what was kept longest makes room for it."""
+        """Keep a page for the next that comes; the pages kept longest make room for it."""
         if reading.cancelled() or reading.exception() is not None:
             del self._pages[place]
             return
@@ -85,5 +85,5 @@ class LogPages:
 
 
 def _size(reading: asyncio.Task[Sequence[Notice]]) -> int:
-    # Each holds its JSON, and once it is sent its frame as well.
+    # Each notice holds its JSON and, once it is sent, its frame as well.
     return sum(2 * len(notice.event) for notice in reading.result())

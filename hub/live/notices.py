@@ -1,6 +1,6 @@
 """What is to be told to a user's sockets and streams: events, and the end of a credential.
 
-Promise: what is written for an event is made once, however many it is written to.
+Promise: the bytes written for an event are made once, however many sockets and streams they are written to.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hub.model import Stream
 from hub.policy import streamed
 
 RUN = 32
-"""Events written to a socket at once, about 32 KB; what a slow client then leaves is queued, and bounded."""
+"""The most events written to a socket at once, about 32 KB. What a slow client does not take is queued, and bounded."""
 
 
 class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, dict=True):

@@ -1,7 +1,7 @@
 """One open socket: what is sent to it, and when it is over.
 
-Promise: a socket that nothing waits for costs a timer, and no task but the server's own. What can be sent is sent at
-once; what has to wait is sent in order by a task that ends with it. No send lasts longer than the deadline.
+Promise: a socket that has nothing to send costs a timer, and no task but the server's own. What can be sent at once is;
+what has to wait is sent in order by a task, which ends when nothing waits. No send lasts longer than the deadline.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hub.store.database import DatabaseAway
 from hub.wire import encode
 
 RETRY_SECONDS = 1.0
-"""How long a listener waits with the log unread after the database was found away."""
+"""How long a listener waits before it reads the log again after the database was found away."""
 
 GONE = (WebSocketDisconnect, RuntimeError, OSError)
-"""What Starlette raises, on the way to a client that has left, according to when that was noticed."""
+"""What Starlette raises for a send to a client that has left, depending on when that was noticed."""
 
 
 class CloseSocket(Exception):
@@ -110,7 +110,7 @@ class Writer:
         group: asyncio.TaskGroup,
         heartbeat_seconds: float,
     ) -> None:
-        """What goes wrong in sending, or why the listener is closed, is raised in `group`."""
+        """Errors in sending, and the reason why the listener is closed, are raised in `group`."""
         self._socket = socket
         self._listener = listener
         self._connections = connections
@@ -119,7 +119,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._sending = False
         self._heartbeat_due = False
-        """Whether a heartbeat has to wait for its turn, unless something else is sent before."""
+        """Whether a heartbeat waits for its turn. If something else is sent before, it need not be sent."""
         listener.on_work = self._work
         listener.write = socket.write
         self._timer = self._loop.call_later(heartbeat_seconds, self._beat)
@@ -160,7 +160,7 @@ class Writer:
         self._sending = False
 
     def _beat(self) -> None:
-        """Send a heartbeat if nothing was sent for so long, and look again when it may be time for the next."""
+        """Send a heartbeat if nothing was sent for the time of one, and look again when the next may be due."""
         now = self._loop.time()
         spoke_at = self._socket.spoke_at
         if spoke_at + self._heartbeat_seconds <= now:
