@@ -1,7 +1,7 @@
 """How much a client may say on its socket.
 
-Promise: whoever keeps to the contract is never refused, unless the hub itself stood still and then takes at once what
-piled up meanwhile; whoever does not keep to it is refused after a hundred frames.
+Promise: a client that keeps to the contract is never refused, unless the hub itself stood still and then takes at once
+what piled up meanwhile; a client that does not keep to it is refused after a hundred frames.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Allowance:
         self._last = now
 
     def take(self, frames: int, now: float) -> bool:
-        """Whether so many more `frames` are allowed `now`; they are spent then, and none of them otherwise."""
+        """Whether this many more `frames` are allowed at `now`. If so all of them are spent, otherwise none."""
         self._left = min(FRAMES_AT_ONCE, self._left + (now - self._last) * FRAMES_PER_SECOND)
         self._last = now
         if frames > self._left:

@@ -1,9 +1,9 @@
-"""The bus: what one process did, told to every process, itself included.
+"""The bus: tells every process, itself included, what one process did.
 
-Promise: a hint, never the truth. Each parcel reaches each process that can be reached once, in the order
-it was published; when some may have been lost, `resync` is called and the log tells the rest. Publishing
-never raises and never waits for a network. A parcel takes the same way back to this process, so that it comes
-in the order in which the others have it; while the link is down, or has fallen silent, it is handed over here at once.
+Promise: the bus is a hint, never the truth. Each parcel reaches once each process that can be reached, in the order it
+was published; when some may have been lost, `resync` is called and the log tells the rest. Publishing never raises and
+never waits for a network. A parcel comes back to its own process the same way, in the order in which the others get it;
+while the link is down, or has fallen silent, it is handed over here at once.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FAILURE_LOG_SECONDS = 10.0
 BACK_SECONDS = 0.25
 """A parcel that is not back after so long is handed over here all the same. Most are back after a millisecond."""
 ASK_SECONDS = 1.0
-"""How often a bus that has fallen silent is asked for a parcel of its own."""
+"""How often an empty parcel is sent on a bus that has fallen silent, to see whether it comes back."""
 TRIES = 3
 MOST_TRIES = 48
-"""After so many parcels in vain the links are made anew: TRIES at first, then twice as many, up to MOST_TRIES."""
+"""After this many of these in vain the links are made anew: TRIES at first, then twice as many, up to MOST_TRIES."""
 QUIET_TURNS = 10
-"""Each time so many turns of ASK_SECONDS pass in which nothing was sent, a parcel is sent to see that it comes back."""
+"""After this many turns of ASK_SECONDS in which nothing was sent, an empty parcel is sent to see that it comes back."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ Wants: TypeAlias = Callable[[str], bool]
 
 
 class Parcel(Struct, frozen=True, array_like=True):
-    """What travels: the items, and the process that they are from, with its own number for them."""
+    """What travels: the items, the process that they are from, and that process's number for the parcel."""
 
     items: tuple[Item, ...]
     sender: str = ""
@@ -55,7 +55,7 @@ class Parcel(Struct, frozen=True, array_like=True):
 
 
 class _Awaited(NamedTuple):
-    """What is in a parcel on its way back, and until when it has time, on the event loop's clock."""
+    """The items of a parcel on its way back, and until when it has time, on the event loop's clock."""
 
     items: Sequence[Item]
     until: float
@@ -80,7 +80,7 @@ class Bus:
         self._reader: asyncio.Task[None] | None = None
         self._number = 0
         self._awaited: dict[int, _Awaited] = {}
-        """By their numbers, and so from the oldest on. What is not here was handed over."""
+        """The parcels on their way back by number, oldest first. Those that are not here were handed over."""
         self._is_silent = False
         """Whether a parcel did not come back in time, and none has since."""
         self._is_deaf = False
@@ -91,7 +91,7 @@ class Bus:
 
     @property
     def up(self) -> bool:
-        """Whether what is published now reaches the other processes, and what they publish this one."""
+        """Whether what is published now reaches the other processes, and what they publish reaches this one."""
         if self._reader is None or self._reader.done():
             return False
         return self._backend is None or (self._backend.up and not self._is_deaf)
@@ -104,7 +104,7 @@ class Bus:
     def wants(self, user_id: str) -> bool:
         """Whether anybody may be listening to this user's events; if not, they need not be published.
 
-        Who begins to listen after an event's commit reads it in the log.
+        Whoever begins to listen after an event's commit reads the event in the log.
         """
         return self._backend is not None or self._wants(user_id)
 
@@ -162,11 +162,11 @@ class Bus:
             self._log_failure("the bus could not take a parcel; the log will tell it")
 
     async def _watch(self, backend: RedisBackend) -> None:
-        """Ask a bus that is silent, or that nothing was sent on, for a parcel of nothing; have links that bring none
-        back made anew.
+        """Send empty parcels on a bus that is silent, or that nothing was sent on; if none comes back, have the links
+        made anew.
 
-        After a fail-over behind one address the sender may be left at one server and the listener be at another, and
-        both of these answer.
+        After a fail-over behind one address the sender may be left at one server and the listener be at another, while
+        both servers answer.
         """
         asked, most, quiet, number = 0, TRIES, 0, 0
         while True:
@@ -197,7 +197,7 @@ class Bus:
             self._timer = loop.call_at(until, self._look)
 
     def _look(self) -> None:
-        """Hand over what has not come back in time, and, so that it stays in order, what was sent after it."""
+        """Hand over what has not come back in time and, to keep the order, all that was sent after it."""
         self._timer = None
         if not self._awaited:
             return

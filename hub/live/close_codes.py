@@ -1,7 +1,7 @@
 """Why a socket is closed: every code that a client may be given.
 
-Promise: below 4400 a client comes back by itself, from 4400 on not without a change (protocol, WebSocket). The codes up
-to 1015 are those of RFC 6455, 7.4.1, and of IANA's registry beside it; uvicorn gives 1009 and 1012.
+Promise: after a code below 4400 a client comes back by itself; after one from 4400 on, not without a change (protocol,
+WebSocket). The codes up to 1015 are those of RFC 6455, 7.4.1, and of IANA's registry; uvicorn gives 1009 and 1012.
 """
 
 from __future__ import annotations

@@ -28,10 +28,10 @@ GAP = b""
 """The message that says: others before it may have been lost."""
 
 MOST_DOUBLINGS = 16
-"""Keeps the exponent small; the wait before the next link has come to `Limits.retry_most` long before."""
+"""Keeps the exponent small; the wait before the next link has reached `Limits.retry_most` long before that."""
 
 WARNING_SECONDS = 10.0
-"""How often at the most the log says that there is no link."""
+"""The least time between two lines of the log that say that there is no link."""
 
 WARNING_CHARACTERS = 200
 
@@ -87,7 +87,7 @@ class RedisBackend(BroadcastBackend):
 
     @property
     def generation(self) -> int:
-        """How often what came before may have been lost: links made, and inbound overflows."""
+        """How often earlier messages may have been lost: the links made, plus the inbound overflows."""
         return self._overflows + sum(each.links for each in self._listeners.values())
 
     def renew(self) -> None:
@@ -129,7 +129,7 @@ class RedisBackend(BroadcastBackend):
 
     async def next_published(self) -> Event:
         """The next message that came in, or an empty one where some may be missing."""
-        # One turn of the loop for the subscriber to take the last, whose queue in broadcaster has no bound.
+        # Give the subscriber one turn of the loop to take the last event: its queue in broadcaster has no bound.
         await asyncio.sleep(0)
         event = await self._inbound.get()
         self._inbound_bytes -= len(event.message)
@@ -316,7 +316,7 @@ class _Sender(_Supervised):
 
 
 def connection_options(url: str, insecure_tls: bool) -> dict[str, Any]:
-    """How redis-py is to connect to `url`, whatever for.
+    """How redis-py is to connect to `url`, for whatever purpose.
 
     redis-py's own timeout is off: it writes under `asyncio.wait_for`, which before Python 3.12 can swallow
     a cancellation (python/cpython#86296). Every use is to be under `asyncio.timeout` instead.
@@ -328,7 +328,7 @@ def connection_options(url: str, insecure_tls: bool) -> dict[str, Any]:
 
 
 def _connector(url: str, insecure_tls: bool) -> Connect:
-    """A maker of connections that are not made yet. RESP2: what is pushed comes as plain replies."""
+    """A function that makes connections, which are not open yet. They speak RESP2: what is pushed comes as replies."""
     try:
         pool = ConnectionPool.from_url(url, **connection_options(url, insecure_tls))
         pool.make_connection()  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
-"""Server-sent events: the same streams for what cannot open a WebSocket.
+"""Server-sent events: the same streams for clients that cannot open a WebSocket.
 
-Promise: as the WebSocket's, with `Last-Event-ID` in the place of `after`. A stream ends by itself after
+Promise: the WebSocket's, with `Last-Event-ID` in the place of `after`. A stream ends by itself after
 about ten minutes, so that a deployment looks like any other reconnect, and at once when the server stops.
 """
 
@@ -31,8 +31,8 @@ from hub.store.database import DatabaseAway
 RETRY = b"retry: 2000\n\n"
 """Come back after so many milliseconds."""
 GRACE_SECONDS = 30
-"""sse-starlette 3.7 hears SIGTERM by itself and cuts its streams off; left alone for longer than the server
-takes to end, they are ended by the drain, with what they still had to say and a proper last chunk."""
+"""sse-starlette 3.7 hears SIGTERM by itself, and cuts its streams off after this time. It is longer than the server
+takes to end, so that the drain ends the streams first, with what they still had to say and a proper last chunk."""
 
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -46,14 +46,15 @@ class Streams:
         self._config = config
 
     async def stream(self, request: Request) -> Response:
-        """A stream of the asker's events; one that ends at once for an `EventSource` if there can be none just now."""
+        """A stream of the asker's events. If there can be none now, an `EventSource` gets one that ends at once."""
         try:
             if self._connections.draining:
                 raise going_down()
             return await self._begin(request)
         except (Problem, DatabaseAway) as error:
             is_for_now = isinstance(error, DatabaseAway) or error.status == 503
-            # A refusal would be its end: it comes back alone only from a stream (HTML standard, 9.2.3, 2026-11).
+            # It would give up after a refusal: it comes back by itself only from a stream (HTML standard, 9.2.3,
+            # 2026-11).
             if is_for_now and "text/event-stream" in request.headers.get("accept", ""):
                 return Response(RETRY, media_type="text/event-stream", headers=HEADERS)
             raise
@@ -94,7 +95,7 @@ class Streams:
     async def _events(self, listener: Listener, after: int | None, recovered: bool, head: int) -> AsyncIterator[bytes]:
         ends = asyncio.get_running_loop().time() + self._config.stream_seconds * random.uniform(0.9, 1.1)
         try:
-            # Without an id an `EventSource` that has had no event would not come back to what it missed meanwhile.
+            # Without an id, an `EventSource` that has had no event could not come back to what it missed meanwhile.
             begins = b"id: %d\n" % head if after is None else b""
             yield begins + RETRY
             if not recovered:
@@ -124,7 +125,7 @@ class _Stream(EventSourceResponse):
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             drop(scope)
-            # Until the server knows that the client is gone, it would complain of an answer without an end.
+            # Wait until the server knows that the client is gone, or it would complain of an answer without an end.
             await receive()
 
 

@@ -40,10 +40,10 @@ SOCKET_PATH = "/api/v1/ws"
 SUBPROTOCOL = "glimpse.v1"
 UPGRADE = {"connection": "upgrade", "upgrade": "websocket"}
 LEFT = 1005
-"""No code at all (RFC 6455, 7.1.5): what is counted for a client that left."""
+"""Stands for no code at all (RFC 6455, 7.1.5): the metrics have it for a client that left."""
 
 NEWCOMERS_A_TURN = 4
-"""Clients that are let in in one turn of the event loop."""
+"""How many clients are let in during one turn of the event loop."""
 
 
 class Sockets:
@@ -68,7 +68,7 @@ class Sockets:
         self._door = Turnstile(NEWCOMERS_A_TURN)
 
     def go_down(self) -> None:
-        """Wait for no connect frame any more: the server is going down."""
+        """Stop waiting for connect frames: the server is going down."""
         for deadline in self._newcomers:
             if not deadline.expired():
                 deadline.reschedule(0)
@@ -95,7 +95,7 @@ class Sockets:
             if claimed and credential is None:
                 raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "the token is not valid")
             base_url = self._auth.base_url(websocket)
-            # It is let in, perhaps for days: what was only needed for that goes.
+            # The socket may stay for days: let go of what was only needed to let it in.
             scope["headers"] = []
             await self._follow(socket, *await self._let_in(socket, credential, base_url))
         except CloseSocket as closing:
@@ -111,7 +111,7 @@ class Sockets:
             await socket.close(CloseCode.TRY_AGAIN_LATER, "try again in a moment")
 
     async def _let_in(self, socket: Socket, credential: Credential | None, base_url: str) -> tuple[Listener, Connected]:
-        """Take the connect frame: the socket's listener, which stands where its client does, and the answer."""
+        """Take the connect frame. Returns the socket's listener, which stands where its client does, and the answer."""
         connect = await self._connect_frame(socket)
         await self._door.passed()
         if connect.token is not None:
@@ -123,7 +123,7 @@ class Sockets:
         except TooManyListeners:
             raise CloseSocket(CloseCode.TOO_MANY_SOCKETS, "this user has too many sockets open") from None
         try:
-            # Read again now that the listener is registered: revoked meanwhile, and the log's head as of now.
+            # Read again now that the listener is registered: it may be revoked meanwhile, and the log's head has moved.
             current = await self._auth.again(credential)
             if current is None:
                 raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "the credential was revoked")
@@ -172,14 +172,14 @@ class Sockets:
             self._connections.remove(listener)
 
     async def _read(self, socket: Socket, listener: Listener) -> None:
-        # Our own server has counted all frames by now; another shows the messages only.
+        # Our own server has counted all frames by now; another server shows only the messages.
         allowance = Allowance(time.monotonic())
         while True:
             frame = await socket.receive()
             if not allowance.take(1, time.monotonic()):
                 raise CloseSocket(CloseCode.TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
             if listener.closing is not None:
-                # Who it was may have been revoked, and the writer may be waiting for a slow client to say so.
+                # Do nothing: the credential may be revoked, while the writer still waits for a slow client to say so.
                 continue
             error = await self._use(frame, listener.user_id)
             if error is not None:
@@ -212,8 +212,8 @@ class Sockets:
 
 
 async def refuse_without_upgrade(_request: Request) -> Response:
-    """What a request that asks for no WebSocket hears at its address (RFC 9110, 15.5.22): mostly one that did, and came
-    through a proxy that does not pass it on.
+    """The answer to a request at the WebSocket's address that does not ask for one (RFC 9110, 15.5.22). Mostly its
+    client did ask, but a proxy has not passed that on.
     """
     detail = "There is a WebSocket at this address: ask for an upgrade, and have each proxy before the hub pass it on."
     return Problem(426, "upgrade-required", detail, headers=UPGRADE).response()

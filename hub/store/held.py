@@ -58,7 +58,7 @@ SQLITE_PRAGMAS = (
 # SQLite whenever another has written in between.
 SQLITE_BEGIN = "BEGIN IMMEDIATE"
 WAITS = ("COMMIT", "ROLLBACK")
-"""Statements that wait for the disk, and so never run on the event loop. Nor does `change_if`: see there."""
+"""Statements that wait for the disk, and so never run on the event loop. `change_if` never does either."""
 
 
 class Held:
