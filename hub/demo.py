@@ -132,7 +132,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[Callable[[], None]]:
-        """Print during the block, but only once the yielded function is called: till then another hub may be there."""
+        """Print during the block, but only once the yielded function is called: till then the port may be another's."""
         thread = threading.Thread(target=self._run, name="demo", daemon=True)
         try:
             yield thread.start

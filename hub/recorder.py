@@ -39,11 +39,11 @@ from hub.wire import Renderer
 logger = logging.getLogger(__name__)
 
 SMALL_BATCH = 64
-"""Hits replayed in one step while new hits wait for it. The step has no more time than a commit of these: on a busy
-machine a whole BATCH would take too long again and again."""
+"""Hits replayed in one step while new hits wait for it. The step has no more time than the commit of a new batch: on a
+busy machine a whole BATCH would take too long again and again."""
 
 REPLAY_SECONDS = 10.0
-"""How long the commit of a batch from the spool may take: the database may just have come back."""
+"""How long a batch from the spool may take: no new hit waits for it, and the database may just have come back."""
 
 AWAY = "the database is away"
 ROW_LOCKED = "another session of the database keeps a row locked"
@@ -176,7 +176,7 @@ class Recorder:
 
         The hit that this one repeats, or the rest of its burst, may lie across midnight: on the day before or, for a
         hit from the spool, on the day after. In a burst a client keeps its first hash through the delivery window
-        (`batch._name`), and a repeat may follow on that: so near is within both times together.
+        (`batch._name`), and a repeat may follow on that: so "near" is within both times together.
         """
         near = self._repeat_ms + DELIVERY_WINDOW_MS
         own = at // DAY_MS
@@ -287,7 +287,7 @@ class Recorder:
         logger.info("the spool is replayed; hits go to the database again")
 
     async def _replay_step(self, most: int) -> None:
-        """Commit at most `most` of the stranded hits or, if there are none, of the segment of the spool at hand."""
+        """Commit at most `most` of the stranded hits or, if there are none, of the segment being replayed."""
         if self._stranded:
             hits = list(islice(self._stranded, most))
             await self._replay_batch(hits)

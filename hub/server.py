@@ -42,8 +42,8 @@ Drain: TypeAlias = Callable[[float], Awaitable[None]]
 DRAIN_MARGIN_SECONDS = 3.0
 ANSWER_SECONDS = 8
 END_SECONDS = 24.0
-"""How long the end may take: how far the app's drain may overrun its time; the last answers; and all of it together
-with the lifespan's end."""
+"""How far the app's drain may overrun its time, how long the last answers may take, and how long the whole end,
+the lifespan's included, may take."""
 
 FRAME_BYTES = 64 * 1024
 PING_SECONDS = 25.0

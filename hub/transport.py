@@ -79,7 +79,7 @@ class HubHttp(HttpToolsProtocol):
         self._stop_timer()
         self._stop_watching()
         if self._running is not None and self._running is not self.cycle:
-            # uvicorn tells only the last request, but an earlier one may be the one that is being answered.
+            # uvicorn tells only the last request that its client is gone, but an earlier one may be being answered.
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)

@@ -1,6 +1,6 @@
 """Upkeep: what a hub does by itself, now and then.
 
-Promise: no request waits for anything here. Whatever fails is logged and tried again at its next turn.
+Promise: nothing here is part of answering a request. Whatever fails is logged and tried again at its next turn.
 """
 
 from __future__ import annotations

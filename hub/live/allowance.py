@@ -22,7 +22,7 @@ class Allowance:
         self._last = now
 
     def take(self, frames: int, now: float) -> bool:
-        """Whether this many more `frames` are allowed at `now`. If so all of them are spent, otherwise none."""
+        """Whether so many `frames` more are allowed at `now`. If so, all of them are spent; if not, none."""
         self._left = min(FRAMES_AT_ONCE, self._left + (now - self._last) * FRAMES_PER_SECOND)
         self._last = now
         if frames > self._left:

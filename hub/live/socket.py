@@ -160,7 +160,7 @@ class Writer:
         self._sending = False
 
     def _beat(self) -> None:
-        """Send a heartbeat if nothing was sent for the time of one, and look again when the next may be due."""
+        """Send a heartbeat if nothing was sent for `heartbeat_seconds`, and look again when the next may be due."""
         now = self._loop.time()
         spoke_at = self._socket.spoke_at
         if spoke_at + self._heartbeat_seconds <= now:

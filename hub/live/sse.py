@@ -53,8 +53,8 @@ class Streams:
             return await self._begin(request)
         except (Problem, DatabaseAway) as error:
             is_for_now = isinstance(error, DatabaseAway) or error.status == 503
-            # It would give up after a refusal: it comes back by itself only from a stream (HTML standard, 9.2.3,
-            # 2026-11).
+            # After a refusal an `EventSource` gives up: it comes back by itself only from a stream (HTML standard,
+            # 9.2.3, 2026-11).
             if is_for_now and "text/event-stream" in request.headers.get("accept", ""):
                 return Response(RETRY, media_type="text/event-stream", headers=HEADERS)
             raise

@@ -2,7 +2,7 @@
 
 Promise: errors that tell of its state are always `DatabaseAway`, whichever driver and database. An error about a value
 that breaks a rule of a table, or does not fit its column, never is. `is_about_what_was_asked` tells the errors that
-nothing else need meet.
+concern nothing but what was asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checkpoints: they copy SQLite's write-ahead log to its file beside the writes, not inside of them.
+"""Checkpoints: copy SQLite's write-ahead log to its file beside the writes, not inside of them.
 
 Promise: under steady writes the log stays a few tens of megabytes long, and no write waits for more of it to be copied
 than was added during the previous copy.

@@ -94,7 +94,7 @@ class Database:
         self._checkpointing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Open the writer unless it is open. Raises `DatabaseAway` if that fails, as every use does before."""
+        """Open the writer unless it is open. Raises `DatabaseAway` if that fails, as each use does till then."""
         require_folder(self._url)
         try:
             await self._databases.connect()
@@ -143,8 +143,8 @@ class Database:
     def at_once(self) -> AbstractAsyncContextManager[Held]:
         """The writer, outside of any transaction, for one `Held.change_if`.
 
-        Reads that the block makes before have to find rows by keys: see `Held`. Raises `DatabaseAway`; the change may
-        have taken effect all the same.
+        Reads made on it before that have to find rows by keys: see `Held`. Raises `DatabaseAway`; the change may have
+        taken effect all the same.
         """
         return self._writing(quick=True, begin=False)
 

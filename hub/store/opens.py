@@ -80,7 +80,7 @@ class Opens:
         return Change(_INSERT, _TYPES, [(*_values(open_), client_hash) for open_, client_hash in opens])
 
     async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
-        """Which of these ids are recorded already: a commit whose answer never came is replayed."""
+        """Which of these ids are recorded already: the hits of a commit whose answer never came are replayed."""
         rows = await tx.fetch(
             f"SELECT id FROM opens WHERE id IN {self._database.sql.texts('$1')}", json.dumps(list(ids))
         )

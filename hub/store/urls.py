@@ -30,7 +30,7 @@ router waits 30 s for an answer."""
 def driver_url(url: str) -> str:
     """The address without what the driver is told by other means."""
     if url.startswith("sqlite"):
-        # Of a # or a %, the library that connects and the one that migrates would each make a different file.
+        # Given a # or a %, the library that connects and the one that migrates would each name a different file.
         return f"sqlite:///{quote(sqlite_path(url))}"
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query=""))
