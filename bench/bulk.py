@@ -2,7 +2,7 @@
 
 Every sender has as many messages as every other, and every message as many opens, of which every fifth is no
 person's; every fourth message was opened by machines only. The log reaches back 60 days, each user's sequence is
-right, and each user has seen their log but for the last UNSEEN events.
+right, and each user has seen their log but for the last UNSEEN events; the sender NEVER_SAW has seen none of it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ async def grow(url: str, opens: int) -> Grown:
             await filling.opens(start, min(start + SLICE, opens))
         async with database.write() as tx:
             await tx.fetch(
-                "UPDATE users SET sequence = $1, seen_sequence = $2", grown.sequence, grown.sequence - UNSEEN
+                "UPDATE users SET sequence = $1, seen_sequence = CASE WHEN id = $2 THEN 0 ELSE $3 END",
+                grown.sequence,
+                grown.world.senders[NEVER_SAW].id,
+                grown.sequence - UNSEEN,
             )
     finally:
         await database.disconnect()

@@ -76,7 +76,9 @@ async def test_number_cannot_be_taken_twice(store: Store) -> None:
         await append(store, event)
 
 
-async def test_unseen_are_notifications_of_opens_that_still_count(store: Store, tmp_path: Path) -> None:
+async def test_unseen_are_notifications_of_opens_that_still_count(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user = await store.sender()
     message, muted = await store.message(user), await store.message(user)
     await store.actions.change_message(user.id, muted.id, {"muted": True}, "https://hub.example.com")
@@ -91,6 +93,8 @@ async def test_unseen_are_notifications_of_opens_that_still_count(store: Store, 
     await store.actions.view(user.id, message.id)
     assert await store.events.unseen(user.id, 0, 100) == 2
     assert await store.events.unseen("nobody", 0, 100) == 0
+    monkeypatch.setattr("hub.store.events.MOST_UNSEEN", 1)
+    assert await store.events.unseen(user.id, 0, 100) == 1, "a million are not counted one by one"
 
 
 async def test_log_of_a_message_that_is_gone_can_still_be_read(store: Store) -> None:

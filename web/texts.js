@@ -29,7 +29,7 @@ export const texts = {
     logOut: "Log out",
     shortcuts: "Keyboard shortcuts",
     /** @param {number} count */
-    unseen: (count) => `${count} unseen`,
+    unseen: (count) => (count > 999 ? "1,000 or more unseen" : `${count} unseen`),
   },
 
   errors: {

@@ -14,6 +14,9 @@ from hub.store.database import Change, Database, Row
 TRIM_SLICE = 1000
 """The most events deleted in one transaction: it takes some milliseconds, for which hits wait."""
 
+MOST_UNSEEN = 1000
+"""Unseen notifications are counted up to here: a user who never says what they saw may have a million."""
+
 FEW = 50
 """Up to this many events are read in a fraction of a millisecond: on SQLite the event loop reads them itself."""
 
@@ -64,11 +67,14 @@ class Events:
         return [_event(row, recipients.get(row["message_id"], [])) for row in rows]
 
     async def unseen(self, user_id: str, seen_sequence: int, sequence: int) -> int:
-        """How many notifications after `seen_sequence`, and up to `sequence`, tell of an open that still counts."""
+        """How many notifications after `seen_sequence`, and up to `sequence`, tell of an open that still counts.
+
+        They are counted up to `MOST_UNSEEN`.
+        """
         row = await self._database.fetch_one(
-            "SELECT count(*) AS n FROM events e JOIN opens o ON o.id = e.open_id"
+            "SELECT count(*) AS n FROM (SELECT 1 FROM events e JOIN opens o ON o.id = e.open_id"
             " WHERE e.user_id = $1 AND e.sequence > $2 AND e.sequence <= $3"
-            " AND e.type = 'open.recorded' AND e.notified AND o.counted",
+            f" AND e.type = 'open.recorded' AND e.notified AND o.counted LIMIT {MOST_UNSEEN}) AS counted",
             user_id,
             seen_sequence,
             sequence,

@@ -1,6 +1,8 @@
 /** The unseen count where a tab shows it when it is not in front: its title and its icon. */
 
 const SIZE = 64;
+/** The hub counts one more at the most. */
+const MOST = 999;
 /** A picture is drawn no more often than it can be read. */
 const EVERY_MS = 250;
 
@@ -31,7 +33,7 @@ export function createBadge(name) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let drawing;
 
-  const write = () => (document.title = `${count ? `(${count}) ` : ""}${page ? `${page} · ` : ""}${name}`);
+  const write = () => (document.title = `${count ? `(${count > MOST ? `${MOST}+` : count}) ` : ""}${page ? `${page} · ` : ""}${name}`);
 
   function draw() {
     drawing = undefined;
