@@ -15,7 +15,9 @@ TRIM_SLICE = 1000
 """The most events deleted in one transaction: it takes some milliseconds, for which hits wait."""
 
 MOST_UNSEEN = 1000
-"""Unseen notifications are counted up to here: a user who never says what they saw may have a million."""
+UNSEEN_EVENTS = 10_000
+"""Unseen notifications are counted up to MOST_UNSEEN, among the newest UNSEEN_EVENTS of the log: a user who never says
+what they saw may have a million of either."""
 
 FEW = 50
 """Up to this many events are read in a fraction of a millisecond: on SQLite the event loop reads them itself."""
@@ -69,14 +71,15 @@ class Events:
     async def unseen(self, user_id: str, seen_sequence: int, sequence: int) -> int:
         """How many notifications after `seen_sequence`, and up to `sequence`, tell of an open that still counts.
 
-        They are counted up to `MOST_UNSEEN`.
+        See `MOST_UNSEEN`.
         """
         row = await self._database.fetch_one(
             "SELECT count(*) AS n FROM (SELECT 1 FROM events e JOIN opens o ON o.id = e.open_id"
             " WHERE e.user_id = $1 AND e.sequence > $2 AND e.sequence <= $3"
-            f" AND e.type = 'open.recorded' AND e.notified AND o.counted LIMIT {MOST_UNSEEN}) AS counted",
+            " AND e.type = 'open.recorded' AND e.notified AND o.counted"
+            f" ORDER BY e.sequence DESC LIMIT {MOST_UNSEEN}) AS counted",
             user_id,
-            seen_sequence,
+            max(seen_sequence, sequence - UNSEEN_EVENTS),
             sequence,
         )
         return row["n"] if row else 0
