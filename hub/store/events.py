@@ -15,9 +15,9 @@ TRIM_SLICE = 1000
 """The most events deleted in one transaction: it takes some milliseconds, for which hits wait."""
 
 MOST_UNSEEN = 1000
-UNSEEN_EVENTS = 10_000
-"""Unseen notifications are counted up to MOST_UNSEEN, among the newest UNSEEN_EVENTS of the log: a user who never says
-what they saw may have a million of either."""
+UNSEEN_EVENTS = 5000
+"""What is unseen is counted among the newest MOST_UNSEEN notifications in the newest UNSEEN_EVENTS events: a user who
+never says what they saw may have a million of either."""
 
 FEW = 50
 """Up to this many events are read in a fraction of a millisecond: on SQLite the event loop reads them itself."""
@@ -74,10 +74,9 @@ class Events:
         See `MOST_UNSEEN`.
         """
         row = await self._database.fetch_one(
-            "SELECT count(*) AS n FROM (SELECT 1 FROM events e JOIN opens o ON o.id = e.open_id"
-            " WHERE e.user_id = $1 AND e.sequence > $2 AND e.sequence <= $3"
-            " AND e.type = 'open.recorded' AND e.notified AND o.counted"
-            f" ORDER BY e.sequence DESC LIMIT {MOST_UNSEEN}) AS counted",
+            "SELECT count(*) AS n FROM (SELECT open_id FROM events"
+            " WHERE user_id = $1 AND sequence > $2 AND sequence <= $3 AND type = 'open.recorded' AND notified"
+            f" ORDER BY sequence DESC LIMIT {MOST_UNSEEN}) AS e JOIN opens o ON o.id = e.open_id WHERE o.counted",
             user_id,
             max(seen_sequence, sequence - UNSEEN_EVENTS),
             sequence,
