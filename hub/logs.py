@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
@@ -70,6 +71,26 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = strike_out(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
+
+
+class Seldom:
+    """Tells whether to log what happens again and again: the first time, and then at most once in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._quiet_until: dict[str, float] = {}
+
+    def may_say(self, what: str = "") -> bool:
+        """Whether to log now. `what` tells several such lines apart."""
+        now = time.monotonic()
+        if now < self._quiet_until.get(what, 0):
+            return False
+        self._quiet_until[what] = now + self._seconds
+        return True
+
+    def forget(self) -> None:
+        """Take whatever happens next for the first time."""
+        self._quiet_until.clear()
 
 
 def is_not_noise(record: logging.LogRecord) -> bool:

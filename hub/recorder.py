@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from hub.commits import Commits, Draft, Measures
 from hub.config import Config
 from hub.live.bus import Bus
 from hub.live.notices import Notice
+from hub.logs import Seldom
 from hub.model import DAY_MS, Clock, Hit, Visit, new_id
 from hub.pipeline import BATCH, Pipeline
 from hub.spool import Spool
@@ -101,7 +101,7 @@ class Recorder:
         self._lost = 0
         self._spool_failure = ""
         self._replay_failure = ""
-        self._quiet_until: dict[str, float] = {}
+        self._lines = Seldom(SAY_AGAIN_SECONDS)
 
     @property
     def spooling(self) -> bool:
@@ -230,7 +230,7 @@ class Recorder:
             room = MOST_STRANDED - len(self._stranded)
             self._stranded.extend(hits[:room])
             self._lost += max(0, len(hits) - room)
-            if self._may_say("stranded"):
+            if self._lines.may_say("stranded"):
                 logger.critical(
                     "the spool cannot be written (%s): %d hits are in memory only, and %d found no room there",
                     *(error, len(self._stranded), self._lost),
@@ -248,14 +248,6 @@ class Recorder:
         # A server's words may name machines and accounts, and anybody may ask if we are ready.
         return f"{AWAY} ({error})" if self._database.embedded and str(error) else AWAY
 
-    def _may_say(self, what: str) -> bool:
-        """Whether to log what is the same for each of many batches: the first time, and then now and again."""
-        now = time.monotonic()
-        if now < self._quiet_until.get(what, 0):
-            return False
-        self._quiet_until[what] = now + SAY_AGAIN_SECONDS
-        return True
-
     async def _replay(self) -> None:
         delay, answering = 0.1, False
         while self._stranded or self._taken or self._spool.pending():
@@ -271,18 +263,18 @@ class Recorder:
                 answering = False
                 if isinstance(error, (DatabaseAway, TimeoutError)):
                     self._replay_failure, self._absence = "", self._words(error)
-                    if self._may_say("waiting"):
+                    if self._lines.may_say("waiting"):
                         logger.warning("the spool waits for the database: %s", str(error) or "it does not answer")
                 else:
                     self._replay_failure = _why(error)
-                    if self._may_say("failing"):
+                    if self._lines.may_say("failing"):
                         logger.error("the spool cannot be replayed: %s", self._replay_failure, exc_info=error)
                 async with self._gate:
                     await self._save(())
                 await asyncio.sleep(random.uniform(delay / 2, delay))
                 delay = min(delay * 2, 2.0)
         self._replaying, self._replay_failure = None, ""
-        self._quiet_until.clear()
+        self._lines.forget()
         self._aside.clear()
         logger.info("the spool is replayed; hits go to the database again")
 

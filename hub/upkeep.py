@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from hub.live.bus import Bus
 from hub.live.connections import Connections
+from hub.logs import Seldom
 from hub.machine import Machine
 from hub.model import Clock
 from hub.recorder import Recorder
@@ -85,7 +86,7 @@ class Upkeep:
         self._tasks: list[asyncio.Task[None]] = []
         self._misses_until = 0.0
         """Until when, by `time.monotonic`, the log is asked as if the bus were down."""
-        self._quiet_until = 0.0
+        self._warnings = Seldom(MISSED_SECONDS)
 
     async def __aenter__(self) -> Upkeep:
         self._tasks = [asyncio.create_task(_every(*turn), name=turn[0]) for turn in self._turns]
@@ -104,10 +105,8 @@ class Upkeep:
         """Have listeners read the events they were not told of, and warn if the bus should have brought these."""
         link = self._bus.up, self._bus.generation
         if await self._connections.check(BUS_SECONDS) and link == (True, self._bus.generation) and self._bus.up:
-            now = time.monotonic()
-            self._misses_until = now + MISSED_SECONDS
-            if now >= self._quiet_until:
-                self._quiet_until = now + MISSED_SECONDS
+            self._misses_until = time.monotonic() + MISSED_SECONDS
+            if self._warnings.may_say():
                 logger.warning(
                     "events that the bus had not brought were read from the log, seconds late: the database or this "
                     "machine was slow, or not all processes on this database have the same REDIS_URL"

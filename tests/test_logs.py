@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hub.config import Config
 from hub.log_writer import MOST_WAITING
-from hub.logs import REQUEST_ID, UVICORN_LOGGER, configure_logging, strike_out
+from hub.logs import REQUEST_ID, UVICORN_LOGGER, Seldom, configure_logging, strike_out
 from tests.processes import PATIENCE_SECONDS, wait_until
 
 SAFE = [
@@ -177,3 +177,16 @@ def test_what_was_logged_before_is_written_before_the_log_goes_elsewhere() -> No
         configure_logging(Config(), each)
         logging.getLogger("hub.recorder").info("on it goes")
     assert [len(lines(each)) for each in (first, second)] == [1, 1]
+
+
+def test_what_happens_again_and_again_is_said_at_first_and_then_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.5
+    monkeypatch.setattr("hub.logs.time.monotonic", lambda: now)
+    lines = Seldom(10)
+    assert [lines.may_say("one"), lines.may_say("one"), lines.may_say("another")] == [True, False, True]
+    now = 10.4
+    assert not lines.may_say("one")
+    now = 10.5
+    assert lines.may_say("one")
+    lines.forget()
+    assert lines.may_say("one")

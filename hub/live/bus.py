@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
@@ -20,6 +19,7 @@ from broadcaster import Broadcast
 from msgspec import Struct
 
 from hub.live.notices import Item
+from hub.logs import Seldom
 from hub.model import new_id
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Bus:
         """Whether it has been silent for so long that the links were made anew."""
         self._watching: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._quiet_until = 0.0
+        self._failures = Seldom(FAILURE_LOG_SECONDS)
 
     @property
     def up(self) -> bool:
@@ -256,7 +256,5 @@ class Bus:
 
     def _log_failure(self, text: str) -> None:
         """Log the exception being handled, at most once in FAILURE_LOG_SECONDS."""
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + FAILURE_LOG_SECONDS
+        if self._failures.may_say():
             logger.exception(text)

@@ -23,6 +23,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from hub.config import ConfigError
+from hub.logs import Seldom
 
 GAP = b""
 """The message that says: others before it may have been lost."""
@@ -159,7 +160,7 @@ class _Supervised:
         self._name = name
         self._connect = connect
         self._limits = limits
-        self._warned_at = -WARNING_SECONDS
+        self._warnings = Seldom(WARNING_SECONDS)
         self._said_down = False
         self._use_ends: asyncio.Timeout | None = None
 
@@ -202,10 +203,9 @@ class _Supervised:
 
     def _warn(self, error: Exception) -> None:
         """Say that the link is down: at most once in WARNING_SECONDS, however it flaps."""
-        now = time.monotonic()
-        if now - self._warned_at < WARNING_SECONDS:
+        if not self._warnings.may_say():
             return
-        self._warned_at, self._said_down = now, True
+        self._said_down = True
         reason = " ".join(str(error).split())[:WARNING_CHARACTERS] or "no answer in time"
         if "CERTIFICATE_VERIFY_FAILED" in reason:
             reason += "; set HUB_REDIS_INSECURE_TLS=1 if its certificate is known to be self-signed"
