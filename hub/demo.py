@@ -142,10 +142,10 @@ class Terminal:
                 thread.join(END_SECONDS)
 
     def _run(self) -> None:
-        self._console.print(f"\n[bold]Open {self._base_url}[/bold] and log in as {EMAIL}")
-        self._console.print(
-            f"with the password [bold]{self._password}[/bold]. Ctrl-C ends it and leaves nothing behind.\n"
-        )
+        self._console.print(f"\n[bold]Open {self._base_url}[/bold] and log in:\n")
+        self._console.print(f"    email     {EMAIL}", highlight=False)
+        self._console.print(f"    password  [bold]{self._password}[/bold]\n", highlight=False)
+        self._console.print("Ctrl-C ends the demo, and nothing is left behind.\n")
         with contextlib.suppress(OSError, WebSocketException):
             asyncio.run(self._show())
 

@@ -70,7 +70,7 @@ def test_demo_shows_opens_and_leaves_nothing_behind(tmp_path: Path, host: str, e
         said = printed.read_text()
         assert process.poll() is None, said
         assert f"http://{host}:{port}" in said
-        password = re.search(r"with the password (\S+)\.", said)
+        password = re.search(r"password  (\S+)\n", said)
         assert password is not None, said
         with httpx.Client(base_url=f"http://{host}:{port}/api/v1", timeout=PATIENCE_SECONDS, verify=False) as browser:
             login = browser.post("/session", json={"email": EMAIL, "password": password[1]})
