@@ -1,4 +1,4 @@
-"""The database away from a recorder, and what was recorded after all."""
+"""Takes the database away from a recorder, and reads what was recorded."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def times(store: Store) -> list[int]:
 
 
 class Lock:
-    """Takes the database away: on SQLite it holds what every write needs, as another program would; on PostgreSQL it
-    keeps everybody out.
+    """Takes the database away: on SQLite it holds the lock that every write needs, as another program would; on
+    PostgreSQL it cuts all sessions and lets nobody connect.
     """
 
     def __init__(self, store: Store, postgres: Postgres | None) -> None:

@@ -1,8 +1,8 @@
 """A hub in the test's own event loop, on a real port, with senders, sockets and hits on real pixels.
 
 Promise: requests and frames travel over real connections and through the protocols that the hub is served
-with; only the process is the test's. Accounts are made as the command line makes them. Every answer and every
-frame heard is held against the hub's own documents.
+with; only the process is the test's. Accounts and tokens are made by the hub's own code. Every answer and every
+frame heard is checked against the hub's own documents.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MAIL_PROGRAM = (
 )
 MACHINE = "curl/8.5.0"
 COMMIT_SECONDS = 10.0
-"""Long, because on a busy machine a slow commit would send a hit to the spool, to be counted after its answer."""
+"""Long: on a busy machine a slow commit would send a hit to the spool, and its open would be counted only later."""
 JSON = {"content-type": "application/json"}
 
 
@@ -95,7 +95,7 @@ class Socket:
         return event
 
     async def closed(self) -> int:
-        """Wait until the server closes; the close code. Frames that come before are dropped."""
+        """Wait until the server closes the socket, dropping the frames before that. Returns the close code."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             with contextlib.suppress(ConnectionClosed):
                 while True:
@@ -147,7 +147,7 @@ class Sender:
         return message
 
     async def hit(self, message: Mapping[str, Any], pixel: int = 0, **headers: str) -> None:
-        """Open a pixel of a message as somebody new: the open is counted."""
+        """Ask for a pixel of a message as a new reader, whose open is counted unless `headers` say otherwise."""
         self.hub.readers += 1
         count = self.hub.readers
         address = f"198.51.{count // 250 % 250}.{count % 250 + 1}"
@@ -158,7 +158,7 @@ class Sender:
         assert answer.status_code == 200, answer.text
 
     async def head(self) -> int:
-        """Where the log stands."""
+        """The last sequence of the sender's log."""
         sequence: int = (await self.get("/me"))["sequence"]
         return sequence
 
@@ -181,7 +181,7 @@ class Sender:
 
 @dataclass
 class Hub:
-    """A running hub. `http` is a client of its root that shows no credentials."""
+    """A running hub. `http` is a client of its root without credentials."""
 
     app: Starlette
     server: Server
@@ -235,7 +235,7 @@ class Hub:
             yield Socket(connection)
 
     async def fill_log(self, sender: Sender, count: int) -> None:
-        """Append `count` small events to a sender's log, and tell nobody."""
+        """Append `count` small events to a sender's log without publishing them."""
         head = await sender.head()
         made = [
             Event(sender.id, head + number, "settings.updated", 1, settings=Settings())
@@ -246,7 +246,7 @@ class Hub:
             await tx.fetch("UPDATE users SET sequence = $1 WHERE id = $2", head + count, sender.id)
 
     async def cut_log(self, sender: Sender, head: int) -> None:
-        """Have a sender's log end at `head`, as in an older copy of the database."""
+        """Cut a sender's log back to `head`, as an older copy of the database would have it."""
         async with self.database.write() as tx:
             await tx.fetch("DELETE FROM events WHERE user_id = $1 AND sequence > $2", sender.id, head)
             await tx.fetch("UPDATE users SET sequence = $1 WHERE id = $2", head, sender.id)
@@ -257,7 +257,7 @@ class Hub:
 
 
 def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The body of an error answer, which has to have this status and the shape that the contract gives it."""
+    """The body of an error answer, which has to have this status and the contract's shape for errors."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()

@@ -1,8 +1,8 @@
-"""The two documents, OpenAPI and AsyncAPI, compared with what a hub really answers and says.
+"""The hub's OpenAPI and AsyncAPI documents, compared with its actual answers and frames.
 
-Promise: the clients of `tests.api` and `tests.plugins` bring every answer and every frame here, so each test that
-talks to a hub also tries its documents. They are read more strictly than they are written: a field that they do
-not name is an error.
+Promise: the clients of `tests.api` and `tests.plugins` pass every answer and every frame to this module, so each test
+that talks to a hub also tests its documents. The check is stricter than the documents: a field that they do not name
+is an error.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ BASE_PATH = "/api/v1"
 OPENAPI = openapi_document()
 ASYNCAPI = asyncapi_document()
 NOT_OF_AN_OPERATION = {404, 405}
-"""The statuses of an address with nothing behind it, and of a method that it does not take."""
+"""The statuses for a path that does not exist, and for a method that a path does not take."""
 
 
 def strict(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The components of a document, whose objects may have only the fields that are named there."""
+    """The components of a document, changed so that an object may have only the fields that are named there."""
     components = copy.deepcopy(document["components"])
     for schema in components["schemas"].values():
         if "properties" in schema:
@@ -40,11 +40,11 @@ PATHS = {
     re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): path
     for path in sorted(OPENAPI["paths"], key=lambda path: path.count("{"))
 }
-"""The paths by what they match, those without parameters first."""
+"""The documented paths by the pattern of the addresses they match; those without parameters come first."""
 
 
 def assert_documented(answer: httpx.Response) -> None:
-    """An answer under `/api/v1` is one that the document has for its operation, in status, type and body."""
+    """Check that the document has this answer under `/api/v1` for its operation: the status, the type and the body."""
     request = answer.request
     asked = request.url.path.removeprefix(BASE_PATH)
     path = next((PATHS[pattern] for pattern in PATHS if pattern.fullmatch(asked)), "")
@@ -67,7 +67,7 @@ def assert_documented(answer: httpx.Response) -> None:
 
 
 async def check_answer(answer: httpx.Response) -> None:
-    """`assert_documented`, as a hook of a client; a stream is left to its reader."""
+    """`assert_documented` as a hook of a client. The body of a stream is left to its reader."""
     # The preflight that a browser sends before a call is no operation of the API.
     is_preflight = "access-control-request-method" in answer.request.headers
     if answer.request.url.path.startswith(BASE_PATH) and not is_preflight:
@@ -77,12 +77,12 @@ async def check_answer(answer: httpx.Response) -> None:
 
 
 def assert_told(frame: Mapping[str, Any]) -> None:
-    """A frame is one that the document says a hub tells."""
+    """Check that the document has this frame among those that a hub sends."""
     _frame_validator("tell", str(frame.get("type"))).validate(frame)
 
 
 def assert_sayable(frame: Mapping[str, Any]) -> None:
-    """A frame is one that the document says a client may say."""
+    """Check that the document has this frame among those that a client may send."""
     _frame_validator("hear", str(frame.get("type"))).validate(frame)
 
 

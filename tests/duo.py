@@ -25,9 +25,9 @@ PIXELS = 10_000
 
 @dataclass
 class Duo:
-    """Hub `one` reaches its servers over `to_postgres` and `to_valkey`, hub `two` reaches them straight.
+    """Hub `one` reaches its servers over `to_postgres` and `to_valkey`, hub `two` reaches them directly.
 
-    There is one sender, `user`, who shows `token`, and whose mail is in `ledger`.
+    There is one sender, `user`: `token` is their API token, and `ledger` has their messages.
     """
 
     store: Store
@@ -50,11 +50,11 @@ class Duo:
         return self.store.url.rpartition("/")[2]
 
     async def head(self) -> int:
-        """Where the sender's log stands."""
+        """The last sequence of the sender's log."""
         return (await self.store.user(self.user.id)).sequence
 
     async def plugin(self, *hubs: HubProcess, **options: Any) -> Plugin:
-        """A plugin of the sender's, to hear what comes from now on of `hubs`."""
+        """A plugin of the sender's that listens at `hubs`, in turn, from now on."""
         wanted: dict[str, Any] = {"token": self.token, "last": await self.head()} | options
         return Plugin(urls=[hub.ws_url for hub in hubs], **wanted)
 
@@ -74,7 +74,7 @@ class Duo:
             yield client
 
     async def ready(self, *hubs: HubProcess, seconds: float = 2 * PATIENCE_SECONDS) -> None:
-        """Wait until `hubs` (or both) say that they are."""
+        """Wait until `hubs` (or both) say that they are ready."""
         for hub in hubs or self.hubs:
             await eventually(lambda hub=hub: asyncio.to_thread(hub.ready), seconds, "the hub ready")  # type: ignore[misc]
 
@@ -85,9 +85,9 @@ class Duo:
         return checks
 
     async def all_heard(self, start: int, plugins: Sequence[Plugin], seconds: float = 2 * PATIENCE_SECONDS) -> int:
-        """Wait until each of `plugins` has heard the log from `start` to now; see that it did so once and in order.
+        """Wait until each of `plugins` has heard the log from `start` to now; check that it did so once and in order.
 
-        It may have heard more since. Returns how many events there were.
+        A plugin may have heard later events too. Returns how many events there are from `start` to now.
         """
         head = await self.head()
         await eventually(
@@ -101,7 +101,7 @@ class Duo:
         return head - start
 
     async def hit(self, hub: HubProcess, pixel: Pixel | None = None) -> None:
-        """Have one mail read through `hub`, by default one that was never read."""
+        """Ask `hub` for a pixel, by default for one that was never asked for."""
         pixel = pixel or self.ledger.pixel()
         reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
         try:
@@ -132,7 +132,7 @@ async def slow(link: ToxicProxy) -> None:
 
 
 async def reset(link: ToxicProxy) -> None:
-    """Every connection is reset, again and again."""
+    """Every connection is reset, several times."""
     for _ in range(5):
         accepted = link.accepted
         link.reset()
@@ -140,22 +140,22 @@ async def reset(link: ToxicProxy) -> None:
 
 
 async def half_closed_to_hub(link: ToxicProxy) -> None:
-    """The server seems to have said all it will say."""
+    """To the hub, the server seems to have ended its side."""
     link.half_close("client")
 
 
 async def half_closed_to_server(link: ToxicProxy) -> None:
-    """The hub seems to have said all it will say."""
+    """To the server, the hub seems to have ended its side."""
     link.half_close("server")
 
 
 async def silent(link: ToxicProxy) -> None:
-    """Connections are open, and nothing comes."""
+    """Connections stay open, and nothing comes."""
     link.go_silent()
 
 
 def mend(link: ToxicProxy) -> None:
-    """End what `HARMS` do."""
+    """End the delay or the silence that one of `HARMS` began."""
     link.delay = 0.0
     link.speak()
 

@@ -44,7 +44,7 @@ BASE_URL = "https://hub.example.com"
 KEYS = Keys("a secret of the tests")
 READER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Thunderbird/140.4.0"
 BROWSER = Evidence("browser")
-"""What a person's own browser shows; `GMAIL`, what Gmail's image proxy does; `CRAWLER`, a machine."""
+"""The evidence of a person's own browser. `GMAIL` is that of Gmail's image proxy, `CRAWLER` that of a machine."""
 GMAIL = Evidence("gmail_proxy", "gmail")
 CRAWLER = Evidence("crawler")
 
@@ -52,7 +52,7 @@ _numbers = count(1)
 
 
 class ManualClock:
-    """A clock that is where it was put, in milliseconds."""
+    """A clock that stands still until it is moved, in milliseconds."""
 
     def __init__(self, at: int = T0) -> None:
         self.at = at
@@ -65,14 +65,14 @@ class ManualClock:
 
 
 class Heard:
-    """A bus that keeps what was published; `on_publish` is called with each batch before that."""
+    """A bus that keeps what was published. `on_publish` is called with each batch before it is kept."""
 
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.on_publish: Callable[[Sequence[Item]], None] = lambda _items: None
 
     def wants(self, _user_id: str) -> bool:
-        """It keeps everybody's."""
+        """Every user's events are wanted."""
         return True
 
     async def publish(self, items: Sequence[Item]) -> None:
@@ -204,7 +204,7 @@ def a_hit(message: Message, position: int = 1, at: int = T0, client: str | None 
 
 
 async def audit(database: Database) -> None:
-    """Check every promise that can be read off the tables; raises AssertionError with what is broken.
+    """Check every promise that the tables alone can prove. Raises AssertionError with what is broken.
 
     Counters equal a recount; every open has its message and exactly one `open.recorded`; every log is gapless up to its
     user's sequence (if nothing was trimmed); what is counted follows from the verdict.
@@ -253,7 +253,7 @@ class Stopwatch:
 
 
 def seeded() -> random.Random:
-    """Chance that can be repeated: its seed is printed with a failure, and taken from `HUB_TEST_SEED`."""
+    """Chance that can be repeated: the seed is printed with a failure, and taken from `HUB_TEST_SEED`."""
     seed = os.environ.get("HUB_TEST_SEED") or str(random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"HUB_TEST_SEED={seed}\n")
     return random.Random(seed)

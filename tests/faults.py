@@ -1,6 +1,6 @@
-"""A hub with something wrong, as a test handles it: crashes at named points, and faults that come and go.
+"""A hub that a test can make fail: it crashes at named points, and has faults that are switched on and off.
 
-`tests.faulty` does the rest inside the hub's process.
+`tests.faulty` is the part of this inside the hub's process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.servers import HubProcess
 
 
 class FaultyHub(HubProcess):
-    """A hub that has a fault once it is given one; otherwise as any other."""
+    """A hub like any other, until it is given a fault."""
 
     def __init__(self, directory: Path, database_url: str, environ: Mapping[str, str] | None = None) -> None:
         super().__init__(directory, database_url, environ)
@@ -79,15 +79,15 @@ class FaultyHub(HubProcess):
             resource.prlimit(self.pid, what, (soft, hard))
 
     def crashed(self) -> bool:
-        """Whether it has been killed, by itself or another."""
+        """Whether it has been killed, by itself or by another process."""
         return self.process is not None and self.process.poll() == -signal.SIGKILL
 
     def complaints(self) -> list[str]:
-        """What it logged with a traceback, and the hits it put aside: a fault from outside must cause neither."""
+        """Log lines with a traceback, and hits that were put aside: a fault from outside must cause neither."""
         rejected = self.spool / REJECTED
         aside = rejected.read_text().splitlines() if rejected.exists() else []
         return [*(line for line in self.output().splitlines() if '"exception"' in line or "Traceback" in line), *aside]
 
     def segments(self) -> list[Path]:
-        """What waits in its spool."""
+        """The segments in its spool."""
         return sorted(self.spool.glob("*.spool"))

@@ -1,11 +1,11 @@
-"""The hub with something wrong: `python -m tests.faulty SPEC COMMAND…` runs `python -m hub COMMAND…` with a fault.
+"""The hub with a fault: `python -m tests.faulty SPEC COMMAND…` runs `python -m hub COMMAND…` with what SPEC asks for.
 
 Promise: the hub's own code runs as it is, with nothing in it for the tests' sake; the faults are put around its calls
-from here. SPEC is JSON: `folder`, where a file named after a fault switches that fault on for as long as it is there;
-`crash`, one of `POINTS`, at which the process is killed the `nth` time it is reached while `armed` is on;
-`migrations`, a folder with later migrations; `spool`, the spool's folder.
+from here. SPEC is JSON: `folder`, where a fault is switched on while there is a file with its name; `crash`, one of
+`POINTS`, at which the process is killed the `nth` time it is reached while `armed` is on; `migrations`, a folder with
+later migrations; `spool`, the spool's folder.
 
-A crash here is as hard as a power cut to the spool: what no fsync has confirmed is gone with the process.
+For the spool, a crash here is like a power cut: what no fsync has confirmed is lost with the process.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def of_a_folder(descriptor: int) -> bool:
 
 
 def of_something(_bus: Bus, items: Any) -> bool:
-    """A publication with something in it."""
+    """A publication that is not empty."""
     return bool(items)
 
 
@@ -99,14 +99,14 @@ REPLAYING = (
     "after a replay's commit, before its segment is removed",
     "after a segment is removed",
 )
-"""Those of `POINTS` that a running hub reaches, by what it is doing."""
+"""The points that a running hub reaches, grouped by what it is doing."""
 
 ONCE = (SPOOLING[0], *REPLAYING)
 """Points that are reached too seldom to wait for the tenth time."""
 
 
 class Crash:
-    """A kill at one of `POINTS`, the `nth` time while it is armed."""
+    """Kills the process at one of `POINTS`, the `nth` time that it is reached while `armed`."""
 
     def __init__(self, point: str, nth: int, spool: Path, armed: Callable[[], bool]) -> None:
         self._left = nth
@@ -128,7 +128,7 @@ class Crash:
         around(os, "fsync", after=self._remember)
 
     def _remember(self, descriptor: int) -> None:
-        """Keep how much of a segment is safe, and which segments have their names for good."""
+        """Note how much of a segment is safe on disk, and which segments' names are."""
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
             self._synced[status.st_ino] = status.st_size
@@ -144,7 +144,7 @@ class Crash:
             self._cut_power()
 
     def _tear(self, spool: Any, lines: bytes) -> None:
-        """Write some of a record, and have that much of it reach the disk."""
+        """Write half of what is to be written, and make sure that this half reaches the disk."""
         if self._is_now():
             if spool._active is None:
                 spool._active = spool._new_segment()
@@ -158,7 +158,7 @@ class Crash:
             self._cut_power()
 
     def _kill_when_sent(self, *_: Any) -> None:
-        """Kill when the statement is on its way and nobody knows how far it has come."""
+        """Kill while the statement is on its way: nobody knows how far it has come."""
         if self._is_now():
             asyncio.get_running_loop().call_later(SENT_SECONDS, self._cut_power)
 
@@ -173,10 +173,10 @@ class Crash:
 
 
 class Switches:
-    """Faults that come and go while the hub runs.
+    """Faults that are switched on and off while the hub runs.
 
-    `away`: the database is away. `read-only`: the disk of the database and the spool takes no writes; `full`: the
-    database's alone is full; both are for SQLite. `clock`: the clock is off by as many milliseconds as the value says.
+    `away`: the database is away. `read-only`: neither the database nor the spool can be written; `full`: the disk is
+    full for the database alone; both are for SQLite. `clock`: the hub's clock is off by `value` milliseconds.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -195,7 +195,7 @@ class Switches:
         vars(hub.app)["now"] = shifted
 
         def dated(**_: Any) -> Any:
-            # Given the time, uuid7 does not look at the ids it made before, just as after a restart.
+            # Given a time, uuid7 ignores the ids it made before, just as after a restart.
             return uuid7(nanoseconds=shifted() * 1_000_000)
 
         uuid_utils.uuid7 = dated
@@ -209,7 +209,7 @@ class Switches:
             raise DatabaseAway("it was told to be")
 
     async def _pragmas(self, held: Any, *_: Any) -> None:
-        """Have the file refuse writes in SQLite's own way, or take them again."""
+        """Make SQLite itself refuse writes to the file, or take them again."""
         for fault, (pragma, bad, good) in PRAGMAS.items():
             if self.on(fault) or fault in self._refusing:
                 (self._refusing.add if self.on(fault) else self._refusing.discard)(fault)
@@ -220,7 +220,7 @@ class Switches:
             raise READ_ONLY
 
     def _clock_shift(self) -> int:
-        # The file is looked for first, because this must work with no descriptor left; it may go in between.
+        # Opened only if it is there, because this must work with no descriptor left. It may be removed in between.
         try:
             return int((self._folder / "clock").read_text()) if self.on("clock") else 0
         except FileNotFoundError:
@@ -235,7 +235,7 @@ def around(
     after: Callable[..., Any] | None = None,
     whether: Whether = always,
 ) -> None:
-    """Have `before` and `after` called around `owner.name`, with its arguments, whenever `whether` is true of them."""
+    """Call `before` and `after` around each call of `owner.name`, with its arguments, if `whether` is true of them."""
     function = getattr(owner, name)
 
     @functools.wraps(function)
@@ -262,7 +262,7 @@ def around(
 
 
 def more_migrations(folder: str) -> None:
-    """Have the hub's migrations followed by those in `folder`."""
+    """Add the migrations in `folder` after the hub's own."""
     own = migrate._alembic_config
 
     def config() -> AlembicConfig:
@@ -276,7 +276,7 @@ def more_migrations(folder: str) -> None:
 
 
 def main() -> None:
-    """Arrange the faults, and be the hub."""
+    """Put the faults in place, and run the hub."""
     spec = json.loads(sys.argv.pop(1))
     switches = Switches(Path(spec["folder"]))
     if folder := spec.get("migrations"):

@@ -1,7 +1,7 @@
-"""A client that keeps a ledger of events: every one it was ever sent, whatever became of its connections.
+"""A client that keeps a ledger of every event it was sent, over however many connections.
 
-Promise: it resumes as `docs/protocol.md` says one does: over the socket with `after`, and where that would be too
-much to replay, over REST first.
+Promise: it resumes as `docs/protocol.md` says: over the socket with `after`, and, where that is too much to be
+replayed, over REST first.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MOST_EVENTS = 1000
 
 @dataclass
 class Follower(Plugin):
-    """A plugin of `user`'s that misses nothing. `start` is where its ledger begins."""
+    """A plugin of `user`'s that misses nothing. Its ledger begins after the sequence `start`."""
 
     user: User | None = None
     start: int = 0
     opens: list[str] = field(default_factory=list)
 
     def hear(self, event: dict[str, Any]) -> None:
-        """Enter an event. Only its sequence and its open's id are kept, because a long ledger has many."""
+        """Enter an event. Only its sequence and its open's id are kept: a long ledger has many events."""
         self.last = int(event["sequence"])
         self.heard.append(self.last)
         if event["type"] == "open.recorded":
@@ -56,7 +56,7 @@ class Follower(Plugin):
                         self.hear(event)
 
     async def check(self, store: Store) -> None:
-        """Compare what was heard with the log, once all of it has come. Raises AssertionError."""
+        """Wait until the whole log was heard, and compare. Raises AssertionError if they differ."""
         assert self.user is not None
         head = (await store.user(self.user.id)).sequence
         await eventually(lambda: (self.last or 0) >= head, what=f"the follower is at {head}")

@@ -1,7 +1,7 @@
-"""Malformed requests at random, many at once: a hub has to survive them, and hold nothing afterwards.
+"""Random malformed requests, many at once: a hub has to survive them, and to release all that it held for them.
 
-Promise: most requests are right at first and then spoilt in a few places, because that gets further than mere noise;
-the same seed gives the same requests.
+Promise: most are well-formed requests spoilt in a few places, because these get further than mere noise; the same seed
+gives the same requests.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tests.processes import eventually
 from tests.resources import resident_bytes
 
 ANSWER_SECONDS = 0.1
-"""The least time that a client waits for an answer before it says that no more will come, as its request may be
-unfinished. On a slow machine it waits `TIMES` as long as answers usually take, beginning with `FIRST_SECONDS`."""
+"""The least time that a client waits for an answer before it ends its side, because its request may be unfinished. On a
+slow machine it waits `TIMES` times as long as answers usually take; the first guess at that is `FIRST_SECONDS`."""
 TIMES = 10
 FIRST_SECONDS = 0.2
 LEARNT = 0.05
 END_SECONDS = 60.0
-"""How long a connection may stay after that."""
+"""How long the hub may keep a connection after its client has ended its side."""
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 NOISE = 0.05
 WARM_UP = 0.2
@@ -84,7 +84,7 @@ SPOILS: tuple[Spoil, ...] = (_flip, _flip, _insert, _insert, _insert, _cut, _dou
 
 
 def requests(token: str, pixel: str, message_id: str) -> list[bytes]:
-    """Right requests of every kind, with these names in them."""
+    """Well-formed requests of every kind, with these names in them."""
     who = f"Host: hub.example.com\r\nAuthorization: Bearer {token}\r\n"
     body = b'{"subject":"a","recipients":[{"address":"a@example.com","name":"A"}],"sent_at":"2024-05-01T12:00:00Z"}'
     key = base64.b64encode(bytes(16)).decode()
@@ -139,7 +139,7 @@ def sockets(pid: int) -> int:
 
 @dataclass
 class Storm:
-    """Malformed requests to a running hub, over a number of `connections` at a time, and what came of them."""
+    """Malformed requests to a running hub, on this many `connections` at a time, and how it answered."""
 
     hub: HubProcess
     right: Sequence[bytes]
@@ -153,7 +153,7 @@ class Storm:
     usual: float = FIRST_SECONDS
 
     async def blow(self, number: int) -> None:
-        """Send `number` of them; `before` and `after` are the sockets and the bytes that the hub holds."""
+        """Send `number` requests, and note the hub's sockets and its memory in bytes, `before` and `after`."""
         chance = random.Random(self.seed)
         idle = sockets(self.hub.pid)
         warm = round(number * WARM_UP)
@@ -205,7 +205,7 @@ class Storm:
 
     def check(self, most_growth: int) -> None:
         """Raises AssertionError if the hub answered with a server error, left a connection stuck, or grew too much."""
-        assert not self.failed, f"{len(self.failed)} errors of the hub's, the first for {self.failed[0]}"
+        assert not self.failed, f"{len(self.failed)} server errors, the first for {self.failed[0]}"
         assert not self.stuck, f"{len(self.stuck)} connections were stuck, the first after {self.stuck[0]!r}"
         assert "Traceback" not in self.hub.output(), self.hub.output()[-4000:]
         grown = self.after[1] - self.before[1]

@@ -1,7 +1,7 @@
-"""The ledger: hits on real pixels of a real process, each told from all others, and what became of them.
+"""The ledger: hits on real pixels of a real hub process, each of which can be told from all others.
 
-Promise: every hit has a pixel position of its own, so what is in the database can be compared with what was
-answered, one by one: an answered hit is there once; one whose answer never came is there once at the most.
+Promise: every hit has a pixel of its own, so the database can be compared with the answers one by one: a hit that
+was answered is recorded once; a hit whose answer never came is recorded once at the most.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.servers import HubProcess
 SECRET = "a secret that the tests and the hub share"
 LEDGER_KEYS = Keys(SECRET)
 ROUTER_SECONDS = 30.0
-"""A Heroku-style router gives up an answer whose first byte takes longer."""
+"""Heroku's router gives up a request if the first byte of its answer takes longer."""
 RECIPIENTS = 500
 LONG_AGO = 1_700_000_000_000
 """When the messages were sent, in milliseconds: so long ago that no hit falls into the delivery window."""
@@ -51,7 +51,7 @@ class Ledger:
         return self.messages[number % len(self.messages)].id, number // len(self.messages) + 1
 
     async def ask(self, hub: HubProcess) -> None:
-        """Ask for one pixel after another, on one connection as long as it lasts, until the ledger has ended."""
+        """Ask for one pixel after another until the ledger has ended, on a new connection whenever one is lost."""
         while not self.ended:
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
@@ -67,7 +67,7 @@ class Ledger:
                 writer.transport.abort()
 
     async def hit(self, pixel: Pixel, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Ask for a pixel and enter what became of it. Returns whether the server keeps the connection."""
+        """Ask for a pixel, and enter it as answered or uncertain. Returns whether the server keeps the connection."""
         self.uncertain.add(pixel)
         began = time.monotonic()
         async with asyncio.timeout(ROUTER_SECONDS):
@@ -78,13 +78,13 @@ class Ledger:
         return kept
 
     async def check(self, database: Database) -> None:
-        """Compare with the database, and the database with itself. Raises AssertionError."""
+        """Compare with the database, and audit the database. Raises AssertionError if a hit or a count is wrong."""
         rows = await database.fetch("SELECT message_id, position FROM opens")
         found = Counter((row["message_id"], row["position"]) for row in rows)
         doubled = [pixel for pixel, times in found.items() if times > 1]
-        assert not doubled, f"{len(doubled)} hits are there more than once"
+        assert not doubled, f"{len(doubled)} hits were recorded more than once"
         lost = self.answered - set(found)
-        assert not lost, f"{len(lost)} of {len(self.answered)} answered hits are not there"
+        assert not lost, f"{len(lost)} of {len(self.answered)} answered hits were not recorded"
         assert set(found) <= self.answered | self.uncertain
         await audit(database)
 
@@ -104,7 +104,7 @@ async def get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: 
 
 @asynccontextmanager
 async def asking(ledger: Ledger, hubs: Sequence[HubProcess], connections: int) -> AsyncIterator[None]:
-    """Connections that ask each of `hubs` for pixels, for as long as the block."""
+    """This many `connections` to each of `hubs` ask for pixels, for as long as the block."""
     tasks = [asyncio.create_task(ledger.ask(hub)) for hub in hubs for _ in range(connections)]
     try:
         yield

@@ -15,14 +15,14 @@ UINT16, UINT32, UINT64 = 5, 6, 9
 
 
 class _Unsigned(NamedTuple):
-    """A number of the width that the reader insists on."""
+    """An unsigned number, of the type that the reader insists on."""
 
     kind: int
     number: int
 
 
 def write_mmdb(path: Path, records: Mapping[str, Mapping[str, Any]], kind: str = "DBIP-City-Lite") -> Path:
-    """Write a database at `path` with a record for each network in CIDR form; gives `path` back."""
+    """Write a database at `path` with a record for each network in CIDR form. Returns `path`."""
     path.write_bytes(mmdb_bytes(records, kind))
     return path
 

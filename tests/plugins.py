@@ -1,7 +1,7 @@
-"""A plugin as the protocol has it, and mail that is read at a steady pace, for tests from outside.
+"""A plugin as the protocol describes it, and mail that is read at a steady pace, for tests of hub processes.
 
-Promise: a plugin keeps nothing but the last sequence it has seen; it comes back by itself, to any of its
-hubs, until it is told not to. What it heard is kept in the order in which it came.
+Promise: a plugin resumes with nothing but the last sequence it has seen; it comes back by itself, to each of its
+hubs in turn, until it is told not to. For the tests it keeps what it heard, in the order in which it came.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.processes import PATIENCE_SECONDS, eventually
 from tests.servers import HubProcess
 
 FOR_GOOD = 4400
-"""Close codes from here on say not to come back without a change."""
+"""A client must not come back by itself after a close code from here on."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Plugin:
             await asyncio.sleep(random.uniform(0, self.come_back_seconds))
 
     async def told(self, type_: str) -> Any:
-        """Wait until the last event heard is of `type_`: its data."""
+        """Wait until the last event heard is of `type_`. Returns its data."""
         await eventually(lambda: self.events and self.events[-1]["type"] == type_, what=f"told of {type_}")
         return self.events[-1]["data"]
 
@@ -82,7 +82,7 @@ class Plugin:
         self.events.append(event)
 
     async def read_log(self, head: int) -> None:
-        """What it does when there is too much to be replayed; this one reads nothing, and goes on with what comes."""
+        """Called when there is too much to be replayed. This plugin reads nothing, and goes on with live events."""
 
     async def _listen(self, connection: ClientConnection) -> None:
         first = {"type": "connect", "token": self.token, "stream": self.stream, "after": self.last}

@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 60.0
 """How long to wait for what comes soon if nothing is wrong: a machine that runs the tests may be ten times slower."""
 
 PORTS = range(20_000, 32_000)
-"""Below those that systems give out by themselves; test processes that run side by side share them out."""
+"""Below the ports that systems assign by themselves. Test processes that run side by side divide these up."""
 CHANCE = random.SystemRandom()
 """Not Python's shared generator, which Hypothesis seeds alike in each process."""
 
@@ -42,15 +42,15 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death))
 os.execv(command[0], command)
 """
-"""Becomes the program it is given, as the user it is given; on Linux that ends with the thread that started it
-(prctl(2))."""
+"""Becomes the program it is given, under the user it is given. On Linux the program ends with the thread that started
+it (prctl(2))."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on, and that the system gives to nobody by itself.
+    """A TCP port of 127.0.0.1 that nothing listens on, and that the system assigns to nobody by itself.
 
-    The system could give a port of its own choice to anybody, even as the near end of a connection, while the server
-    that is to listen there is about to start, or has been killed and is to come back.
+    A port that the system assigns could go to another process, even as the local end of a connection, while the
+    server that is to listen on it is about to start, or has been killed and is to come back.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -67,7 +67,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
-    """Ask `condition` until it is true and give back what it said.
+    """Ask `condition` until its answer is true, and return that answer.
 
     Raises AssertionError, naming `what`, if that takes longer than `seconds`.
     """

@@ -29,7 +29,8 @@ GOING_DOWN = 4001
 DRAIN_SECONDS = 18.0
 SHORT_DRAIN_SECONDS = 0.3
 HOLD_SOCKETS, HOLD_ANSWERS = "hold-sockets", "hold-answers"
-"""Sockets are not closed while there is a file of the first name, nor `/waits` answered while there is the second."""
+"""While a file of the first name exists, no socket is closed; while one of the second exists, no request for `/waits`
+is answered."""
 
 FAILURE = "the schema is not current: migrate it first"
 
@@ -62,12 +63,12 @@ class Site:
             await asyncio.Event().wait()
         self.going_down.set()
         if self.kind_of_drain == "blocks":
-            # Due when the server next looks whether the drain is done, so it goes on right after the second block.
+            # Due when the server next looks whether the drain is done, so that the server goes on right after it.
             asyncio.get_running_loop().call_later(2 * TICK_SECONDS, self.block, "second")
             self.block("first")
 
     def block(self, release: str) -> None:
-        """Hold the event loop, as any work on it does for a moment, until there is a file of this name."""
+        """Hold the event loop until there is a file named `release`, as any work on the loop does for a moment."""
         self.note(f"blocked-{release}")
         while True:
             time.sleep(2 * TICK_SECONDS)
@@ -75,12 +76,12 @@ class Site:
                 return
 
     async def fail(self, failed: asyncio.Future[str]) -> None:
-        """Find out that it cannot serve once there is a file named for this process."""
+        """Say that the application cannot serve any more, once there is a file named after this process."""
         await eventually(lambda: Path(f"fail-{os.getpid()}").exists(), math.inf)
         failed.set_result(FAILURE)
 
     async def held(self, hold: str) -> None:
-        """Wait until the end has begun and there is no file of this name."""
+        """Wait until the drain has begun and there is no file named `hold`."""
         await self.going_down.wait()
         await eventually(lambda: not Path(hold).exists())
 
@@ -91,7 +92,7 @@ class Site:
         return PlainTextResponse("", status_code=503 if self.going_down.is_set() else 200)
 
     async def waits(self, _: Request) -> Response:
-        """Answer once the end has begun."""
+        """Answer once the drain has begun."""
         self.note("waiting")
         await self.held(HOLD_ANSWERS)
         return PlainTextResponse("answered")

@@ -188,7 +188,7 @@ class Postgres(_Server):
 
     @contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:
-        """A new database, a copy of `template`, for as long as the block: its name."""
+        """The name of a new database, a copy of `template`, which exists for as long as the block."""
         self._databases += 1
         name = f"hub_{self._databases}"
         self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -262,7 +262,7 @@ class Valkey(_Server):
         return self.command("PING") == "+PONG"
 
     def command(self, *words: str) -> str:
-        """Send one command; the first line of the answer as it came, or "" if there was none."""
+        """Send one command. Returns the first line of the answer as it came, or "" if there was none."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as link:

@@ -37,7 +37,7 @@ class ToxicProxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def lead_to(self, port: int) -> None:
-        """Have links that are made from now on lead to another port."""
+        """Make new links lead to another port from now on."""
         self._upstream = (self._upstream[0], port)
 
     @property
@@ -74,7 +74,7 @@ class ToxicProxy:
                 _reset(writer)
 
     def go_silent(self) -> None:
-        """Keep every link open, and accept new ones, and move not a byte."""
+        """Keep every link open and accept new ones, but forward nothing."""
         self._flowing.clear()
 
     def speak(self) -> None:
@@ -82,7 +82,7 @@ class ToxicProxy:
         self._flowing.set()
 
     def half_close(self, toward: Literal["client", "server"]) -> None:
-        """Say goodbye (FIN) in one direction of every link, drop what follows there, go on in the other."""
+        """End one direction of every link (FIN), and drop what follows in it; the other direction goes on."""
         for client, server in list(self._links):
             writer = client if toward == "client" else server
             self._half_closed.add(writer)
@@ -145,14 +145,14 @@ class ToxicProxy:
         if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()
         elif not writer.is_closing():
-            writer.close()  # In TLS there is no end of one direction alone.
+            writer.close()  # TLS cannot end one direction alone.
 
 
 class TlsPostgres(ToxicProxy):
     """Speaks TLS for a PostgreSQL that cannot, and refuses clients that do not, as hosts do.
 
     In PostgreSQL's protocol a client first asks in plain text whether the server speaks TLS. `encrypted`
-    counts the clients that asked, and then spoke it.
+    counts the clients that asked and then did speak TLS.
     """
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:

@@ -1,4 +1,4 @@
-"""`web/client.js` in a page of its own: watched, on the real hub or on sockets that do as they are told."""
+"""`web/client.js` in a page that records what it dispatches, on the real hub or on sockets that the test controls."""
 
 from __future__ import annotations
 

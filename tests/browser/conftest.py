@@ -1,8 +1,8 @@
 """A real hub, a real Chromium, and dashboards in it.
 
-Each test has senders of its own on a hub that they share; one that stops its hub starts its own. Every
-page fails its test on an error in its console, on a request to anyone else, and on what its Content
-Security Policy had to stop.
+The tests share a hub, on which each makes its own senders; a test that stops its hub starts one of its own.
+A page fails its test by an error in its console, by a request to any other server, and by anything that its
+Content Security Policy blocks.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ RECORD_POPUPS = """
         close() { this.closed = true; }
     };
 """
-"""Pop-ups are recorded in place of being shown, which a headless browser does not do."""
+"""Pop-ups are recorded instead of shown: a headless browser shows none."""
 
 NO_FIVE_SECONDS = """
     const real = setTimeout;
     setTimeout = (run, after) => real(run, after === 5000 ? 1e9 : after);
 """
-"""The time to think that a mute-all leaves, and that of a toast, do not pass, however slow the machine is."""
+"""Timers of five seconds never end. Until one does, a mute-all can be undone and a toast stays, and a slow machine may
+need longer."""
 
 CLOCK_OFF = """
     const right = Date;
@@ -55,7 +56,7 @@ CLOCK_OFF = """
         constructor(...given) { super(...(given.length ? given : [wrong()])); }
     };
 """
-"""The computer's clock is off by so many milliseconds."""
+"""The computer's clock is off by a number of milliseconds, to be filled in."""
 AN_HOUR_MS = 3_600_000
 
 
@@ -68,7 +69,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="package")
 def browser(playwright: Playwright, headless_chromium: str) -> Iterator[Browser]:
-    """One Chromium for all of these tests."""
+    """One Chromium for all browser tests."""
     with launched(playwright, headless_chromium) as browser:
         yield browser
 
@@ -119,7 +120,7 @@ def stranger(shared_hub: HubProcess, new_account: Callable[[HubProcess], Sender]
 
 @contextmanager
 def launched(playwright: Playwright, program: str) -> Iterator[Browser]:
-    """A browser."""
+    """A running browser, for as long as the block."""
     with playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"]) as browser:
         yield browser
 
@@ -133,9 +134,9 @@ class Desks:
         self.problems: list[str] = []
 
     def context(self, hub: HubProcess, size: tuple[int, int] = DESKTOP, **options: Any) -> BrowserContext:
-        """A browser profile of its own, of which every page is watched.
+        """A new browser profile, in which every page is watched.
 
-        It has no service workers unless `service_workers="allow"` is given, so that it is the page that shows pop-ups.
+        It has no service workers unless `service_workers="allow"` is given, so that the page itself shows the pop-ups.
         """
         options.setdefault("service_workers", "block")
         width, height = size
@@ -162,7 +163,7 @@ class Desks:
         return self.tab(context, path)
 
     def tab(self, context: BrowserContext, path: str = "/activity") -> Page:
-        """Another tab in the same browser, once it is live and shows what it is to show."""
+        """Another tab in the same browser, once it is connected and has loaded its content."""
         page = context.new_page()
         page.goto(path)
         live(page)
@@ -170,7 +171,7 @@ class Desks:
         return page
 
     def _hear(self, message: ConsoleMessage) -> None:
-        # Chromium calls every answer of 400 and up an error; the pages themselves show those to the user.
+        # Chromium logs every answer from 400 on as an error; the pages themselves show those to the user.
         if message.type == "error" and not message.text.startswith(("Failed to load resource", "WebSocket connection")):
             self.problems.append(message.text)
 
@@ -208,7 +209,7 @@ def live(page: Page) -> None:
 
 
 def popups(page: Page, count: int | None = None) -> list[dict[str, Any]]:
-    """The pop-ups that the page has shown, the taken back ones too; waits until there are `count`."""
+    """The pop-ups that the page has shown, including those taken back; with a `count`, once there are as many."""
     if count is not None:
         wait_until(lambda: len(popups(page)) >= count, what=f"{count} pop-ups")
     found: list[dict[str, Any]] = page.evaluate(

@@ -1,7 +1,7 @@
 """The people of the browser tests: a sender with an account, and readers who open mail.
 
 Promise: a sender acts through the REST API as a plugin does, and a reader asks for a real pixel as a mail
-program does; nothing is put into the database behind the hub's back.
+program does; only accounts are made directly in the database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.servers import HubProcess
 
 PASSWORD = "correct horse battery"
 LONG_AGO = "2024-05-01T12:00:00Z"
-"""When mail was sent, unless a test says otherwise: long ago, so that a hit is nobody's delivery."""
+"""When messages were sent, unless a test says otherwise: so long ago that no hit falls into the delivery window."""
 
 THUNDERBIRD = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Thunderbird/128.3.0"
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
@@ -112,13 +112,13 @@ class Sender:
 
 
 def assert_just_sent(message: Mapping[str, Any]) -> None:
-    """It was sent within the last seconds by the hub's clock, which is ours."""
+    """Check that a message was sent within the last seconds. The hub and the tests have the same clock."""
     ago = datetime.now(UTC) - datetime.fromisoformat(message["sent_at"])
     assert timedelta() <= ago < timedelta(seconds=20)
 
 
 def new_sender(hub: HubProcess, name: str = "A Sender", email: str | None = None) -> Sender:
-    """A new account on `hub`, with an API token; without an `email` it gets one that nobody has."""
+    """A new account on `hub`, with an API token; without an `email` it gets an unused one."""
     email = email or f"sender-{secrets.token_hex(4)}@example.com"
     hub.add_user(email, name, PASSWORD)
     base_url = f"{hub.base_url}/api/v1"

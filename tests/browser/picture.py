@@ -1,7 +1,7 @@
 """The README's picture: `python -m tests.browser.picture FILE`.
 
-Promise: what it shows is the dashboard on a real hub. The mail and its opens come in over HTTP; only
-their times are then moved back, so that the picture shows a day and not a second.
+Promise: it shows the dashboard of a real hub. The messages and their opens come in over HTTP; only the times of
+the opens are then moved back, so that the picture shows some hours and not one second.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OPENS: tuple[tuple[int, int, str, str], ...] = (
     (2, 9, APPLE_MAIL, LYON),
     (4, 3, "", ""),
 )
-"""Which mail, how many minutes ago, with which program, from which network; by Gmail where both are empty."""
+"""Of each open: which mail, how many minutes ago, which program, which network. Both are empty for Gmail's proxy."""
 
 
 def furnish(sender: Sender) -> None:
@@ -63,7 +63,7 @@ def furnish(sender: Sender) -> None:
 
 
 def spread(database: Path) -> None:
-    """Move the opens back to when they are meant to have been. The hub must not be running."""
+    """Move the opens back to the times in `OPENS`. The hub must not be running."""
     now = int(time.time() * 1000)
     with sqlite3.connect(database) as connection:
         ids = [row[0] for row in connection.execute("SELECT id FROM opens ORDER BY id")]

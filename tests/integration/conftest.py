@@ -1,4 +1,4 @@
-"""The hubs of these tests: one in the test's own loop, on each database; or two processes that share everything."""
+"""The hubs of these tests: one in the test's own loop, on each database; or two processes on the same servers."""
 
 from __future__ import annotations
 

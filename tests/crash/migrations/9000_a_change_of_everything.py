@@ -1,4 +1,4 @@
-"""A migration that goes through wrong states on its way: half of it would be found by any recount."""
+"""A migration that passes through wrong states: if only half of it were committed, a recount would find out."""
 
 from pathlib import Path
 
