@@ -1,4 +1,4 @@
-"""The actions: each a change and its event in one transaction, told when it is committed, and once."""
+"""The actions: each makes a change and its event in one transaction, and publishes the event once, after the commit."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def is_muted(store: Store, message: Message) -> bool:
     return policy.is_muted(await store.reload(message), (await store.user(message.user_id)).settings)
 
 
-# What holds for every one of them
+# What holds for every verb
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -102,7 +102,9 @@ async def test_verb_that_fails_at_its_event_changes_nothing_and_tells_nobody(
     assert store.bus.items == []
 
 
-async def test_verbs_on_what_is_a_strangers_find_nothing_and_change_nothing(store: Store, message: Message) -> None:
+async def test_verbs_on_a_message_that_is_not_the_senders_find_nothing_and_change_nothing(
+    store: Store, message: Message
+) -> None:
     stranger = await store.sender()
     before = await store.reload(message)
     for verb in (
@@ -121,14 +123,14 @@ async def test_verbs_on_what_is_a_strangers_find_nothing_and_change_nothing(stor
 # Registering
 
 
-async def test_message_is_registered_where_its_event_stands_in_the_log(store: Store) -> None:
+async def test_message_keeps_the_sequence_of_its_registration(store: Store) -> None:
     user = await store.sender()
     first, second = await store.message(user), await store.message(user)
     assert (first.registered_sequence, second.registered_sequence) == (1, 2)
     assert [event.message for event in await store.log(user)] == [first, second]
 
 
-async def test_key_that_came_before_gives_its_answer_and_changes_nothing(store: Store) -> None:
+async def test_key_used_again_gives_the_first_answer_and_changes_nothing(store: Store) -> None:
     user = await store.sender()
 
     def claim(body: str, answer: str) -> Claim:
@@ -181,10 +183,10 @@ MUTES = {
     "speaker off, all, speaker on": (False, True),
     "all, all": (True, True),
 }
-"""What was done, to the first of two messages; then whether it is muted, and the one registered after the first act."""
+"""Acts on the first of two messages; then whether it is muted, and the other, registered after the first act."""
 
 
-async def test_whichever_mute_came_later_in_the_log_wins_within_one_millisecond(store: Store) -> None:
+async def test_mute_that_is_later_in_the_log_wins_within_one_millisecond(store: Store) -> None:
     for done, expected in MUTES.items():
         user = await store.sender()
         first = await store.message(user)
@@ -218,7 +220,7 @@ async def test_mute_all_is_one_row_and_says_when(store: Store, message: Message)
 
 
 @pytest.mark.parametrize("act", ["mute", "mute all", "realtime off"])
-async def test_open_after_the_act_is_recorded_and_not_told(
+async def test_open_after_a_mute_or_realtime_off_is_recorded_and_not_told(
     store: Store, message: Message, tmp_path: Path, act: str
 ) -> None:
     async with a_recorder(store, tmp_path) as recorder:

@@ -1,4 +1,4 @@
-"""The actions that correct the past: a sender who looks at their mail, and a mail that was sent later than was said."""
+"""The actions that correct the past: a sender views a message of theirs, or a message was sent later than was said."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from tests.factories import (
     ("before", "own"),
     [
         *((0, True), (1, True), (VIEWING_MS, True), (VIEWING_MS + 1, False), (60_000, False)),
-        # By another process's clock, or because it was recorded while the look waited for its turn.
+        # Later than the viewing: by another process's clock, or recorded while the viewing waited for its turn.
         *((-5, True), (-VIEWING_MS, True), (-VIEWING_MS - 1, False)),
     ],
 )
-async def test_viewing_takes_back_what_came_up_to_ten_seconds_before(
+async def test_viewing_takes_back_hits_up_to_ten_seconds_before(
     store: Store, message: Message, tmp_path: Path, before: int, own: bool
 ) -> None:
     async with a_recorder(store, tmp_path) as recorder:
@@ -64,7 +64,7 @@ async def test_viewing_takes_back_what_came_up_to_ten_seconds_before(
 
 
 @pytest.mark.parametrize(("after", "verdict"), [(0, "self"), (VIEWING_MS, "self"), (VIEWING_MS + 1, "human")])
-async def test_viewing_marks_what_comes_up_to_ten_seconds_after(
+async def test_viewing_marks_hits_up_to_ten_seconds_after(
     store: Store, message: Message, tmp_path: Path, after: int, verdict: str
 ) -> None:
     await store.actions.view(message.user_id, message.id)
@@ -83,7 +83,9 @@ async def test_viewing_is_of_one_message_only(store: Store, message: Message, tm
     assert [open_.verdict.verdict for open_ in await store.history(other)] == ["human"] * 2
 
 
-async def test_viewing_tells_to_take_back_only_what_was_told(store: Store, message: Message, tmp_path: Path) -> None:
+async def test_viewing_takes_back_only_notifications_that_were_given(
+    store: Store, message: Message, tmp_path: Path
+) -> None:
     async with a_recorder(store, tmp_path) as recorder:
         await recorder.record(a_visit(message))
         await store.actions.change_message(message.user_id, message.id, {"muted": True}, BASE_URL)
@@ -97,7 +99,7 @@ async def test_viewing_tells_to_take_back_only_what_was_told(store: Store, messa
     await audit(store.database)
 
 
-async def test_viewing_makes_the_readers_next_hit_no_repeat_of_the_senders_own(
+async def test_hit_after_a_viewing_is_no_repeat_of_the_senders_own(
     store: Store, message: Message, tmp_path: Path
 ) -> None:
     async with a_recorder(store, tmp_path) as recorder:
@@ -110,7 +112,9 @@ async def test_viewing_makes_the_readers_next_hit_no_repeat_of_the_senders_own(
     ]
 
 
-async def test_viewing_leaves_it_to_others_on_a_shared_pixel_that_they_were_seen(store: Store, tmp_path: Path) -> None:
+async def test_hit_after_a_viewing_still_repeats_its_clients_open_on_a_shared_pixel(
+    store: Store, tmp_path: Path
+) -> None:
     message = await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"))
     async with a_recorder(store, tmp_path) as recorder:
         await recorder.record(a_visit(message, 0, at=T0 - 11_000, address="198.18.1.1"))
@@ -122,8 +126,10 @@ async def test_viewing_leaves_it_to_others_on_a_shared_pixel_that_they_were_seen
 
 
 @pytest.mark.parametrize("position", [1, 2])
-async def test_viewing_leaves_it_to_others_that_they_were_seen(store: Store, tmp_path: Path, position: int) -> None:
-    """The reader at position 1, whose open stands, is still the one who was there, and notifies once."""
+async def test_hit_after_a_viewing_still_repeats_an_open_that_stands(
+    store: Store, tmp_path: Path, position: int
+) -> None:
+    """The open at position 1 came too early to be taken back, so the next hit of its reader repeats it."""
     message = await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"), shared=False)
     async with a_recorder(store, tmp_path) as recorder:
         await recorder.record(a_visit(message, 1, at=T0 - 11_000, address="198.18.1.1"))
@@ -136,7 +142,7 @@ async def test_viewing_leaves_it_to_others_that_they_were_seen(store: Store, tmp
     await audit(store.database)
 
 
-async def test_viewing_leaves_a_repeat_that_stands_for_the_next_to_repeat(
+async def test_hit_after_a_viewing_still_repeats_a_repeat_that_stands(
     store: Store, message: Message, tmp_path: Path
 ) -> None:
     async with a_recorder(store, tmp_path) as recorder:
@@ -149,7 +155,7 @@ async def test_viewing_leaves_a_repeat_that_stands_for_the_next_to_repeat(
     assert [open_.counted for open_ in opens] == [True, False, False, False]
 
 
-async def test_viewing_does_not_make_the_reader_a_repeat_of_another(store: Store, tmp_path: Path) -> None:
+async def test_hit_after_a_viewing_is_no_repeat_of_another_clients_open(store: Store, tmp_path: Path) -> None:
     message = await store.message(await store.sender(), recipients=("a@example.com", "b@example.com"))
     async with a_recorder(store, tmp_path) as recorder:
         await recorder.record(a_visit(message, 0, at=T0 - 12_000, address="198.18.1.2"))
@@ -161,9 +167,7 @@ async def test_viewing_does_not_make_the_reader_a_repeat_of_another(store: Store
     await audit(store.database)
 
 
-async def test_sending_that_was_later_takes_back_what_came_before(
-    store: Store, message: Message, tmp_path: Path
-) -> None:
+async def test_later_sent_at_takes_back_the_opens_before_it(store: Store, message: Message, tmp_path: Path) -> None:
     async with a_recorder(store, tmp_path) as recorder:
         for at in (5_000, 40_000):
             await recorder.record(a_visit(message, at=T0 + at))
@@ -184,7 +188,7 @@ async def test_sending_that_was_later_takes_back_what_came_before(
 
 
 async def many_opens(store: Store, message: Message, spool_dir: Path) -> None:
-    """People, the repeats of one of them, and machines, the newest: of each more than are corrected at once."""
+    """Record hits of people, then repeats of one of them, then machines: of each more than are corrected at once."""
     people = [a_hit(message, at=T0 + n) for n in range(MOST_AT_ONCE + 1)]
     repeats = [replace(people[-1], id=new_id(), at=T0 + 2000 + n) for n in range(MOST_AT_ONCE + 1)]
     machines = [a_hit(message, at=T0 + 4000 + n, evidence=CRAWLER) for n in range(MOST_AT_ONCE + 1)]
@@ -192,7 +196,7 @@ async def many_opens(store: Store, message: Message, spool_dir: Path) -> None:
     store.bus.items.clear()
 
 
-async def test_sending_that_was_later_takes_back_all_that_came_before_a_thousand_at_once(
+async def test_later_sent_at_takes_back_many_opens_a_thousand_at_once(
     store: Store, message: Message, tmp_path: Path
 ) -> None:
     await many_opens(store, message, tmp_path)
@@ -209,7 +213,7 @@ async def test_sending_that_was_later_takes_back_all_that_came_before_a_thousand
     await audit(store.database)
 
 
-async def test_sending_that_was_later_and_was_cut_off_between_is_whole_when_it_is_said_again(
+async def test_later_sent_at_that_was_cut_off_is_completed_when_it_is_set_again(
     store: Store, message: Message, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> None:
@@ -228,10 +232,10 @@ async def test_sending_that_was_later_and_was_cut_off_between_is_whole_when_it_i
     await audit(store.database)
 
 
-async def test_sending_that_was_said_again_meanwhile_is_heeded_in_what_is_still_to_be_taken_back(
+async def test_later_sent_at_that_is_changed_meanwhile_takes_back_no_more(
     store: Store, message: Message, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more is taken back by a time that does not hold any more."""
+    """Once another `sent_at` holds, the former one takes back no further opens."""
 
     async def not_sent(self: Users, tx: Held, message_ids: Sequence[str]) -> dict[str, User]:
         await tx.fetch("UPDATE messages SET sent_at = NULL")
@@ -259,7 +263,7 @@ async def test_viewing_again_changes_nothing_more(store: Store, message: Message
 async def test_viewings_and_hits_at_once_leave_every_hit_the_senders_own(
     store: Store, message: Message, tmp_path: Path
 ) -> None:
-    """Whichever is first in the log, a hit this close to a viewing is never left a person's."""
+    """Whichever comes first in the log, a hit this close to a viewing never stays a person's."""
     chance = seeded()
 
     async def hits() -> None:

@@ -1,4 +1,4 @@
-"""A batch: hits judged purely, whatever their order, and everything that follows from it, against a plain model."""
+"""A batch: hits judged without I/O, in any order, and all that follows from them, compared with a plain model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ USER = User("user", "sender@example.com", "A Sender", "user", Settings(), 10, 0)
 OTHER = replace(USER, id="other")
 MESSAGE = a_message(user_id=USER.id, sent_at=T0 - 3_600_000)
 FRESH = a_message(user_id=USER.id, sent_at=T0)
-"""`MESSAGE` was sent an hour ago; `FRESH` just now, so that a burst can turn its hits."""
+"""`MESSAGE` was sent an hour ago; `FRESH` just now, so that a burst can turn its hits into a scanner's."""
 
 
 def judge(hits: Sequence[Hit], message: Message = MESSAGE, user: User = USER, **known: object) -> Batch:
@@ -61,7 +61,7 @@ def outcomes(batch: Batch) -> list[tuple[str, bool, bool]]:
         (3, 0, [Count(MESSAGE.id, 0, 1, 1, T0, T0)]),
     ],
 )
-def test_counts_are_a_recipients_own_only_where_there_are_others(
+def test_counts_of_a_recipient_are_kept_only_beside_others(
     recipients: int, position: int, expected: list[Count]
 ) -> None:
     message = replace(MESSAGE, recipient_count=recipients)
@@ -89,7 +89,7 @@ PERSON, REPEAT = ("human", True, False), ("human", False, True)
     ],
     ids=str,
 )
-def test_repeat_is_one_hit_within_the_window_of_the_last_which_slides(
+def test_repeat_is_a_hit_within_a_sliding_window_after_the_last(
     seconds: list[float], expected: list[tuple[str, bool, bool]]
 ) -> None:
     hits = [a_hit(MESSAGE, at=T0 + int(second * 1000), client="a client") for second in seconds]
@@ -98,7 +98,7 @@ def test_repeat_is_one_hit_within_the_window_of_the_last_which_slides(
 
 
 def outcomes_one_by_one(hits: Sequence[Hit]) -> list[tuple[str, bool, bool]]:
-    """The same, each hit in a batch of its own, remembering between them what the store would."""
+    """The outcomes with each hit in a batch of its own; what the store would keep is kept between the batches."""
     found: list[tuple[str, bool, bool]] = []
     last_seen: dict[tuple[str, int, str], int] = {}
     for hit in hits:
@@ -166,7 +166,7 @@ def test_spooled_hits_that_come_late_find_their_repeats_and_take_nothing_back() 
     assert [seen.at for seen in judge(late, last_seen={key: T0}).seen.values()] == [T0]
 
 
-def test_hit_before_sending_or_while_looking_is_the_senders_own() -> None:
+def test_hit_before_sending_or_around_a_viewing_is_the_senders_own() -> None:
     draft = a_message(user_id=USER.id, sent_at=None)
     assert outcomes(judge([a_hit(draft)], draft)) == [("self", False, False)]
     viewed = {MESSAGE.id: [T0]}
@@ -185,7 +185,7 @@ def test_hit_before_sending_or_while_looking_is_the_senders_own() -> None:
         (replace(FRESH, sent_at=None), T0, False),
     ],
 )
-def test_early_is_within_the_delivery_window(message: Message, at: int, early: bool) -> None:
+def test_hit_is_early_within_the_delivery_window(message: Message, at: int, early: bool) -> None:
     assert is_early(message, at) is early
 
 
@@ -227,7 +227,7 @@ def test_events_tell_each_open_with_its_recipient_and_the_count_so_far() -> None
 
 @dataclass
 class Ledger:
-    """What the store would hold after some batches, kept by the plainest means."""
+    """What the store would hold after some batches, in the plainest form."""
 
     users: dict[str, User] = field(default_factory=lambda: {USER.id: USER, OTHER.id: OTHER})
     messages: dict[str, Message] = field(default_factory=dict)
@@ -238,7 +238,7 @@ class Ledger:
     viewings: dict[str, list[int]] = field(default_factory=dict)
 
     def take(self, hits: Sequence[Hit]) -> None:
-        """Judge a batch and write what it says."""
+        """Judge a batch, and keep its results."""
         early: dict[tuple[str, int], Sequence[tuple[Open, str]]] = {}
         for open_, client in self.opens.values():
             if client is not None:

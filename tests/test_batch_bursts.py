@@ -1,4 +1,4 @@
-"""A batch with bursts in it: what one turns, in its batch and before, and what it leaves alone."""
+"""A batch with bursts: which hits a burst turns into a scanner's, in its own batch and before, and which it leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.test_batch import FRESH, PERSON, USER, judge, outcomes
 SCANNER = ("scanner", False, False)
 
 
-def test_burst_inside_a_batch_turns_what_came_before_it() -> None:
+def test_burst_inside_a_batch_turns_its_earlier_hits() -> None:
     batch = judge([a_hit(FRESH, at=T0 + n * 1000) for n in range(4)], FRESH)
     assert outcomes(batch) == [("scanner", False, False)] * 4
     assert batch.corrected == []
@@ -39,7 +39,7 @@ def test_burst_across_batches_corrects_and_takes_back(told: bool) -> None:
         ("open.reclassified", 14, "human", T0 + 9),
         ("open.reclassified", 15, "human", T0 + 9),
     ]
-    assert [event.notified for event in events[1:]] == [told, told], "to be taken back is what was told, and only that"
+    assert [event.notified for event in events[1:]] == [told, told], "what was told is taken back, and only that"
     assert {event.message.opens for event in events[1:] if event.message} == {0}
 
 
@@ -62,7 +62,7 @@ def test_client_of_a_burst_who_comes_back_repeats_nobody() -> None:
     assert judge([*burst, *again], FRESH).mistaken == set()
 
 
-def test_client_of_a_burst_across_midnight_repeats_nobody_by_either_name() -> None:
+def test_client_of_a_burst_across_midnight_repeats_nobody_by_either_hash() -> None:
     before, after = ("client 0", "client 0, tomorrow"), ("client 0, tomorrow", "client 0")
     burst = [
         replace(a_hit(FRESH, at=T0), clients=before),
@@ -77,7 +77,7 @@ def test_hits_after_the_delivery_window_are_no_burst() -> None:
     late = [a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1 + n) for n in range(9)]
     batch = judge(late, FRESH)
     assert outcomes(batch) == [PERSON] * 9
-    assert all(client_hash is None for _, client_hash in batch.opens), "kept only while a burst may turn it"
+    assert all(client_hash is None for _, client_hash in batch.opens), "kept only while a burst may turn the hit"
 
 
 def test_client_hash_is_kept_only_in_the_delivery_window() -> None:
@@ -86,7 +86,7 @@ def test_client_hash_is_kept_only_in_the_delivery_window() -> None:
 
 
 @pytest.mark.parametrize(("position", "outcome"), [(1, SCANNER), (0, PERSON)])
-def test_burst_takes_more_clients_on_a_pixel_that_many_share_not_on_one_of_their_own(
+def test_burst_takes_more_clients_only_on_a_pixel_that_many_share(
     position: int, outcome: tuple[str, bool, bool]
 ) -> None:
     message = replace(FRESH, recipient_count=SHARERS_PER_CLIENT)
@@ -94,7 +94,7 @@ def test_burst_takes_more_clients_on_a_pixel_that_many_share_not_on_one_of_their
     assert outcomes(judge(hits, message)) == [outcome] * BURST_CLIENTS
 
 
-def test_hit_that_turns_out_to_be_the_senders_own_is_none_of_a_burst() -> None:
+def test_hit_that_turns_out_to_be_the_senders_own_is_no_part_of_a_burst() -> None:
     before = judge([a_hit(FRESH, at=T0)], FRESH)
     early = {(FRESH.id, 1): [(open_, hash_ or "") for open_, hash_ in before.opens]}
     later = [a_hit(FRESH, at=T0 + VIEWING_MS + n) for n in (1, 2)]

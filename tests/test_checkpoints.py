@@ -1,4 +1,4 @@
-"""Checkpoints: the log stays short, and nothing that is written waits for one or is harmed by one."""
+"""Checkpoints: SQLite's log stays short, and no write waits for a checkpoint or is harmed by one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_checkpoint_that_fails_harms_no_write_and_the_next_makes_up_for_it
 
 
 class Copying:
-    """What checkpoints are made of, without a database: counts the writer's turns."""
+    """Checkpoints without a database; `turns` is how often they had the writer."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -103,7 +103,7 @@ class Copying:
         await asyncio.wait([task])
 
     async def made(self, rows: int) -> bool:
-        """Whether so many rows in all make a checkpoint."""
+        """Whether a checkpoint is made once this many rows have been written in all."""
         before = self.turns
         self.checkpoints.written(rows)
         for _ in range(20):
@@ -143,7 +143,7 @@ async def test_checkpoint_is_not_made_soon_after_another(
     assert copying.turns == turns
 
 
-async def test_failure_that_nobody_thought_of_is_logged_and_the_next_checkpoint_is_made(
+async def test_checkpoint_that_fails_unexpectedly_is_logged_and_the_next_is_made(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     copying = Copying()

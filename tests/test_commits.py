@@ -1,4 +1,4 @@
-"""Commits: what was judged before its turn is committed as if it had been judged in it."""
+"""Commits: hits that were judged before their turn are committed as if they had been judged in their turn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def commits_of(store: Store) -> Commits:
 
 
 async def draft_of(commits: Commits, hits: Sequence[Hit], after: Draft | None = None) -> Draft:
-    """A draft with these hits, judged by what is read now; `after` is committed meanwhile."""
+    """A draft of these hits, judged by what is read now; `after` is committed between the reading and the judging."""
     draft = Draft(REPEAT_MS)
     known = await commits.read(hits)
     if after is not None:
@@ -116,7 +116,7 @@ async def look(store: Store, message: Message) -> None:
 
 
 async def hit_again(store: Store, message: Message) -> None:
-    """The same reader, through another process, a moment before."""
+    """Record a hit of the same reader, a moment earlier, through another process."""
     await commits_of(store).record([a_hit(message, at=T0 - 1, client="a client")])
 
 
@@ -132,7 +132,7 @@ async def hit_again(store: Store, message: Message) -> None:
     ],
 )
 @pytest.mark.parametrize("others", [0, 3])
-async def test_what_moves_between_judging_and_committing_is_heeded(
+async def test_change_between_judging_and_committing_is_heeded(
     store: Store,
     message: Message,
     others: int,
@@ -154,7 +154,7 @@ async def test_what_moves_between_judging_and_committing_is_heeded(
     await audit(store.database)
 
 
-async def test_draft_that_waits_for_its_users_row_heeds_what_moved_there_meanwhile(
+async def test_draft_that_waits_for_its_users_row_heeds_what_changed_there_meanwhile(
     migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.store.held.BUSY_SECONDS", PATIENCE_SECONDS)
@@ -198,7 +198,7 @@ async def test_users_row_is_locked_while_hits_are_judged_anew(
         await audit(store.database)
 
 
-async def test_burst_judged_before_its_turn_takes_back_what_was_told(store: Store) -> None:
+async def test_burst_judged_before_its_commit_takes_back_what_was_told(store: Store) -> None:
     commits = commits_of(store)
     fresh = await store.message(await store.sender(), sent_at=T0)
     hits = [a_hit(fresh, at=T0 + n, client=f"client {n}") for n in range(3)]
@@ -241,7 +241,7 @@ async def test_replay_leaves_out_what_is_recorded(store: Store, message: Message
     await audit(store.database)
 
 
-async def test_hit_that_is_in_a_replay_twice_counts(store: Store, message: Message) -> None:
+async def test_hit_that_is_in_a_replay_twice_counts_once(store: Store, message: Message) -> None:
     hit = a_hit(message)
     notices, _ = await commits_of(store).replay([hit, hit])
     assert [notice.sequence for notice in notices] == [2]

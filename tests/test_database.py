@@ -1,4 +1,4 @@
-"""The database: whole transactions under concurrency, on both kinds, and every way it can be away."""
+"""The database, on both kinds: transactions stay whole under concurrency, and errors say whether it is away."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_write_that_is_cancelled_leaves_nothing_and_the_next_works(databas
 
 
 async def test_writes_cancelled_anywhere_are_whole_or_nothing(database: Database) -> None:
-    """Cancelled after 0, 1, 2 … turns of the event loop, so at every place a write can be at."""
+    """Cancelled after 0, 1, 2 … turns of the event loop, and so at every point of a write."""
 
     async def pair(number: int) -> None:
         async with database.write() as tx:
@@ -118,7 +118,7 @@ async def test_writes_cancelled_anywhere_are_whole_or_nothing(database: Database
 
 
 async def test_writers_by_the_hundred_never_fail_and_lose_no_update(database: Database) -> None:
-    """Each reads, then writes what it read plus one: had it begun without the lock, it would fail or lose."""
+    """Each reads a number and writes the next one: had it begun without the lock, it would fail or lose an update."""
     await add(database, 0, "0")
 
     async def increment() -> None:
@@ -210,7 +210,7 @@ async def test_changes_are_made_together_whichever_of_them_have_rows(database: D
         assert await noted(tx) == [(1, "first"), (2, None), (3, "three")]
 
 
-async def test_of_changes_that_break_a_rule_none_is_made(database: Database) -> None:
+async def test_changes_are_not_made_if_one_of_them_breaks_a_rule(database: Database) -> None:
     await add(database, 1)
 
     async def refused() -> None:
@@ -264,7 +264,7 @@ def test_is_away_is_true_for_trouble_of_the_database(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("made", [away, DatabaseAway.because])
-def test_database_that_does_not_answer_is_said_to_do_so(made: Callable[[Exception], DatabaseAway]) -> None:
+def test_database_that_does_not_answer_is_said_not_to(made: Callable[[Exception], DatabaseAway]) -> None:
     assert str(made(TimeoutError())) == "it does not answer"
     assert str(made(ConnectionResetError())) == "ConnectionResetError"
     assert str(made(OSError("disk full"))) == "disk full"
@@ -289,20 +289,18 @@ def test_database_that_does_not_answer_is_said_to_do_so(made: Callable[[Exceptio
         (OverflowError("a fault of our own"), True),
     ],
 )
-def test_is_about_what_was_asked_is_true_for_what_would_come_again_and_for_nothing_else(
-    error: Exception, about: bool
-) -> None:
+def test_is_about_what_was_asked_is_true_only_for_errors_that_would_come_again(error: Exception, about: bool) -> None:
     assert is_about_what_was_asked(error) is about
 
 
-async def test_value_that_is_none_for_a_column_is_what_was_asked_and_not_the_database(database: Database) -> None:
+async def test_value_beyond_its_columns_range_is_about_what_was_asked(database: Database) -> None:
     with pytest.raises(Exception) as failure:  # noqa: PT011
         await database.fetch("SELECT 1 FROM note WHERE id = $1", 2**63)
     assert is_about_what_was_asked(failure.value)
     assert not is_away(failure.value)
 
 
-async def test_row_that_refers_to_none_is_what_was_asked_and_not_the_database(database: Database) -> None:
+async def test_row_that_refers_to_a_missing_row_is_about_what_was_asked(database: Database) -> None:
     async def orphan() -> None:
         async with database.write() as tx:
             await tx.fetch("INSERT INTO child (of_note) VALUES (1)")
@@ -312,8 +310,8 @@ async def test_row_that_refers_to_none_is_what_was_asked_and_not_the_database(da
     assert is_about_what_was_asked(failure.value)
 
 
-async def test_table_that_is_not_there_is_away(database: Database) -> None:
-    """As in the middle of a deployment: what was asked may be asked again."""
+async def test_table_that_is_missing_counts_as_the_database_away(database: Database) -> None:
+    """It may be missing in the middle of a deployment, after which the same statement works."""
     with pytest.raises(DatabaseAway):
         await database.fetch("SELECT 1 FROM not_there")
     assert await numbers(database) == []

@@ -39,7 +39,7 @@ def sessions(postgres: Postgres, url: str) -> int:
 
 @contextmanager
 def frozen(postgres: Postgres, url: str) -> Iterator[None]:
-    """A server whose every process for `url` is stopped where it is, its connections left open."""
+    """Stop every process of the server that serves `url` where it is, with its connections left open."""
     backends = postgres.run(f"SELECT pid FROM pg_stat_activity WHERE datname = '{urlsplit(url).path[1:]}'")
     postmaster = (postgres.directory / "data/postmaster.pid").read_text().split()[0]
     processes = [int(pid) for pid in (postmaster, *backends.split())]
@@ -76,7 +76,7 @@ async def test_connect_to_a_database_that_is_not_there_is_away(postgres: Postgre
 async def test_database_that_takes_no_connections_is_away(
     postgres: Postgres, postgresql_url: str, remote: Database
 ) -> None:
-    """Whatever the server's reason not to let us in."""
+    """The database is away whatever the server's reason for letting nobody in."""
     name = urlsplit(postgresql_url).path[1:]
     await numbers(remote)
     postgres.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
@@ -98,7 +98,7 @@ async def test_connections_to_postgresql_are_five_at_the_most(
     assert sessions(postgres, postgresql_url) <= 1 + READERS
     postgres.terminate_sessions(urlsplit(postgresql_url).path[1:])
     await together(*(numbers(remote) for _ in range(20)), *(add(remote, number) for number in range(20, 30)))
-    # Those that were cut may take a moment to be gone.
+    # The sessions that were cut may take a moment to be gone.
     await eventually(lambda: sessions(postgres, postgresql_url) <= 1 + READERS)
     await remote.disconnect()
     await eventually(lambda: sessions(postgres, postgresql_url) == 0)
@@ -131,10 +131,10 @@ async def test_session_cut_inside_a_write_is_away_and_leaves_nothing(
     assert await numbers(remote) == [3]
 
 
-async def test_what_went_wrong_is_told_though_the_session_is_cut_too(
+async def test_error_inside_a_write_is_raised_though_the_session_is_cut_too(
     remote: Database, postgres: Postgres, postgresql_url: str
 ) -> None:
-    """The roll-back fails then, but the connection that is thrown away rolls back by itself."""
+    """The roll-back fails then, but the server rolls back by itself as the connection is thrown away."""
 
     async def fail() -> None:
         async with remote.write() as tx:
@@ -193,7 +193,7 @@ async def test_restarted_server_is_used_again(postgres: Postgres, remote: Databa
 
 @pytest.mark.alone
 async def test_silent_server_lets_a_write_and_a_read_be_cancelled(postgres: Postgres, postgresql_url: str) -> None:
-    """A network that swallows everything, as a server that hangs does."""
+    """The network swallows everything, which looks like a server that hangs."""
     parts = urlsplit(postgresql_url)
     async with ToxicProxy("127.0.0.1", postgres.port) as proxy:
         database = Database(f"postgresql://postgres@127.0.0.1:{proxy.port}{parts.path}")
@@ -215,7 +215,7 @@ async def test_silent_server_lets_a_write_and_a_read_be_cancelled(postgres: Post
 async def test_silent_server_is_away_to_those_who_wait(
     postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody cancels them, and TCP would say nothing for hours."""
+    """Nobody cancels these statements, and TCP would say nothing for hours."""
     monkeypatch.setattr("hub.store.urls.COMMAND_SECONDS", 1.0)
     monkeypatch.setattr("hub.store.urls.CONNECT_SECONDS", 1.0)
     async with ToxicProxy("127.0.0.1", postgres.port) as proxy:
@@ -262,7 +262,7 @@ async def test_process_that_falls_silent_holds_its_locks_for_a_moment_only(
 
 
 @pytest.mark.alone
-async def test_all_who_wait_for_a_silent_server_are_told_at_the_same_time(
+async def test_statements_that_wait_for_a_silent_server_are_all_given_up_at_the_same_time(
     postgres: Postgres, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are few connections; the last in the queue waits no longer than the first."""
@@ -298,7 +298,7 @@ async def test_frozen_server_is_used_again_when_it_thaws(
 async def test_transactions_see_what_others_commit_whatever_the_servers_default(
     postgres: Postgres, postgresql_url: str
 ) -> None:
-    """Where they do not, one that waited for a lock fails."""
+    """If they did not, one that waited for a lock would fail."""
     name = urlsplit(postgresql_url).path[1:]
     await asyncio.to_thread(
         postgres.run, f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"
@@ -313,7 +313,7 @@ async def test_transactions_see_what_others_commit_whatever_the_servers_default(
 
 @pytest.mark.parametrize("error", [asyncpg.SerializationError, asyncpg.DeadlockDetectedError])
 async def test_transaction_that_lost_to_another_is_away(remote: Database, error: type[Exception]) -> None:
-    """It may be asked again; as a fault of its own it would cost the hits in it."""
+    """The transaction may be tried again. If the error counted as about what was asked, its hits would be put aside."""
 
     async def lost() -> None:
         async with remote.write():

@@ -1,4 +1,4 @@
-"""The database on SQLite: what is in force on its connections, and a file that cannot be had."""
+"""The database on SQLite: what is in force on its connections, and a file that cannot be used."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_change_if_is_one_statement_beside_the_event_loop(embedded: Databa
     elsewhere: set[str] = set()
 
     def noted(sql: str) -> None:
-        """Once for the statement, and once for each time that a trigger works."""
+        """Called once for the statement, and once each time that a trigger works."""
         (here if threading.current_thread() is threading.main_thread() else elsewhere).add(sql.split()[0])
 
     await add_at_once(embedded, 1)
@@ -176,7 +176,7 @@ async def test_change_if_is_one_statement_beside_the_event_loop(embedded: Databa
 async def test_change_if_on_a_connection_that_is_closed_is_away(embedded: Database) -> None:
     changes = Change("{rows}", "bigint", [(1,)]), Change(INSERT, "bigint", [(1,)])
     async with embedded.at_once() as writer:
-        assert not await writer.change_if(*changes), "which finds the rows that fill it up, too"
+        assert not await writer.change_if(*changes), "the rows that only fill up the statement are found, too"
     await embedded.disconnect()
     with pytest.raises(ValueError, match="no active connection") as failure:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -201,11 +201,11 @@ async def test_loop_goes_on_while_a_write_waits_for_a_lock(embedded: Database, s
             async with embedded.write(quick=quick):
                 pass
         turning.cancel()
-        assert turns > 1, "not one while it is blocked, and one to end the wait"
+        assert turns > 1, "a loop that is blocked turns only once, to end the wait"
 
 
-async def test_database_that_is_connected_twice_is_so_once_and_ends_it_all(sqlite_url: str) -> None:
-    """Whoever prepares it begins anew where what follows the connection fails."""
+async def test_database_that_is_connected_twice_has_one_connection_and_ends_whole(sqlite_url: str) -> None:
+    """If a step after the connection fails, the preparation begins anew and connects again."""
 
     def checkpoints() -> int:
         return sum(task.get_name() == "checkpoints" for task in asyncio.all_tasks())

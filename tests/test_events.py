@@ -68,7 +68,7 @@ async def test_log_is_read_after_a_sequence_up_to_a_limit(store: Store) -> None:
     assert await store.events.after("nobody", 0, 3) == []
 
 
-async def test_number_cannot_be_taken_twice(store: Store) -> None:
+async def test_sequence_cannot_be_taken_twice(store: Store) -> None:
     user = await store.sender()
     event = Event(user.id, 1, "notifications.seen", T0, seen=1)
     await append(store, event)
@@ -87,17 +87,17 @@ async def test_unseen_are_notifications_of_opens_that_still_count(
             await recorder.record(a_visit(to, at=at))
     assert await store.events.unseen(user.id, 0, 100) == 3
     first = next(event for event in await store.log(user) if event.type == "open.recorded")
-    assert await store.events.unseen(user.id, 0, first.sequence) == 1, "what comes later is told later"
+    assert await store.events.unseen(user.id, 0, first.sequence) == 1, "what comes after the head is told later"
     assert await store.events.unseen(user.id, first.sequence, 100) == 2
     store.clock.at = T0 + 121_000
     await store.actions.view(user.id, message.id)
     assert await store.events.unseen(user.id, 0, 100) == 2
     assert await store.events.unseen("nobody", 0, 100) == 0
     monkeypatch.setattr("hub.store.events.UNSEEN_EVENTS", 100 - first.sequence)
-    assert await store.events.unseen(user.id, 0, 100) == 1, "nobody looks through a million events"
+    assert await store.events.unseen(user.id, 0, 100) == 1, "only the newest events are looked through"
     monkeypatch.undo()
     monkeypatch.setattr("hub.store.events.MOST_UNSEEN", 2)
-    assert await store.events.unseen(user.id, 0, 100) == 1, "nor counts a million; of the last two one was taken back"
+    assert await store.events.unseen(user.id, 0, 100) == 1, "of the newest two, one was taken back; no more are counted"
 
 
 async def test_log_of_a_message_that_is_gone_can_still_be_read(store: Store) -> None:
@@ -137,10 +137,10 @@ YEAR_MS = 365 * DAY_MS
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 7])
-async def test_trim_passes_over_what_was_told_while_the_clock_was_ahead(
+async def test_trim_passes_over_events_dated_while_the_clock_was_ahead(
     store: Store, ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One event of next year kept all that came after it until then."""
+    """Otherwise one event that is dated next year would keep all later ones until then."""
     monkeypatch.setattr("hub.store.events.TRIM_SLICE", 3)
     user = await store.sender()
     times = [T0, *[T0 + YEAR_MS] * ahead, T0 + 1, T0 + 2, T0 + 5000, T0 + 5001]
@@ -157,7 +157,7 @@ async def test_trim_passes_over_what_was_told_while_the_clock_was_ahead(
     [((), [2, 3]), ((T0 + 8000,), [2, 3, 4]), ((T0 + 8000, T0 + 1), [2, 3, 4, 5])],
     ids=["nothing-after", "fresh-after", "fresh-and-late-after"],
 )
-async def test_trim_keeps_what_was_told_by_a_clock_ahead_and_may_be_fresh(
+async def test_trim_keeps_events_dated_by_a_clock_ahead_that_may_be_fresh(
     store: Store, after: tuple[int, ...], kept: list[int]
 ) -> None:
     user = await store.sender()
@@ -168,8 +168,8 @@ async def test_trim_keeps_what_was_told_by_a_clock_ahead_and_may_be_fresh(
     assert [event.sequence for event in await store.log(user)] == kept
 
 
-async def test_trim_keeps_what_another_clock_dated_a_little_later_than_now(store: Store) -> None:
-    """A hit that waited in a spool for as long as the log is kept comes after it, and is older."""
+async def test_trim_keeps_an_event_dated_a_little_ahead_by_another_clock(store: Store) -> None:
+    """It stays although an older event, of a hit that waited in a spool for as long as the log is kept, follows it."""
     user = await store.sender()
     for sequence, at in ((1, T0), (2, T0 + 9500), (3, T0)):
         await append(store, Event(user.id, sequence, "notifications.seen", at, seen=1))

@@ -57,7 +57,7 @@ async def test_key_of_a_request_that_failed_is_free(store: Store) -> None:
     assert await ask(store, user.id, "key", "another body", "second") == "second"
 
 
-async def test_of_many_at_once_one_does_the_work(store: Store, migrated_url: str) -> None:
+async def test_key_claimed_by_many_at_once_lets_one_do_the_work(store: Store, migrated_url: str) -> None:
     user = await store.sender()
     async with open_store(migrated_url) as other:
         answers = await together(

@@ -30,7 +30,7 @@ from tests.servers import ROOT, HubProcess, Postgres
 
 
 async def differences(url: str) -> list[Any]:
-    """What alembic would have to do to make the database at `url` what the code says it is."""
+    """What alembic would have to do to bring the database at `url` to the schema in the code."""
 
     def compare(connection: Connection) -> list[Any]:
         opts = {
@@ -84,7 +84,7 @@ async def test_options_of_an_address_are_heeded(postgres: Postgres) -> None:
         assert postgres.run("SELECT email FROM hub.users", database) == "sender@example.com"
 
 
-async def test_difference_would_be_seen(migrated_url: str) -> None:
+async def test_difference_between_schemas_would_be_seen(migrated_url: str) -> None:
     engine = create_async_engine(async_engine_url(migrated_url))
     async with engine.begin() as connection:
         await connection.execute(text("DROP INDEX history_of_user"))
@@ -104,12 +104,12 @@ async def test_migrating_again_changes_nothing(migrated_url: str) -> None:
     await engine.dispose()
 
 
-async def test_two_at_once_both_end_well(database_url: str) -> None:
+async def test_migrations_at_once_all_end_well(database_url: str) -> None:
     assert await asyncio.gather(*(migrate(database_url) for _ in range(3))) == [head()] * 3
     assert await differences(database_url) == []
 
 
-def test_two_processes_at_once_both_end_well(database_url: str, tmp_path: Path) -> None:
+def test_migrations_of_two_processes_at_once_both_end_well(database_url: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hub", "migrate"]
     environ = HubProcess(tmp_path, database_url).environ
     processes = [start_process(command, cwd=tmp_path, env=environ) for _ in range(2)]
@@ -136,7 +136,9 @@ asyncio.run(migrate(url))
 """
 
 
-async def test_killed_in_the_middle_and_run_again(database_url: str, tmp_path: Path) -> None:
+async def test_migration_killed_in_the_middle_leaves_nothing_and_can_be_run_again(
+    database_url: str, tmp_path: Path
+) -> None:
     environ = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT)}
     for statements in seeded().sample(range(3, 22), 3):
         command = [sys.executable, "-c", KILLED, database_url, str(statements)]
@@ -162,7 +164,7 @@ async def migrate_to(url: str, revision_: str) -> None:
     await engine.dispose()
 
 
-async def test_messages_from_before_there_was_an_index_are_found_by_it(
+async def test_messages_older_than_the_index_are_found_by_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.store.search.NEWEST", (1,))
@@ -196,7 +198,7 @@ async def test_sqlite_without_trigrams_gets_no_index_and_searches_all_the_same(s
         assert [each.id for each in await store.messages.page(user.id, limit=5, search="a RARE")] == [message.id]
 
 
-async def test_sqlite_that_cannot_read_the_index_of_a_file_is_told(sqlite_url: str) -> None:
+async def test_sqlite_that_cannot_read_the_index_of_a_file_is_refused(sqlite_url: str) -> None:
     await migrate(sqlite_url)
     with closing(sqlite3.connect(sqlite_path(sqlite_url))) as file:
         file.execute("PRAGMA writable_schema = 1")
@@ -207,7 +209,7 @@ async def test_sqlite_that_cannot_read_the_index_of_a_file_is_told(sqlite_url: s
 
 
 async def test_role_that_may_make_tables_only_gets_an_index(postgres: Postgres) -> None:
-    """As on a hosted PostgreSQL: no extension may be made."""
+    """As on a hosted PostgreSQL, where the role may make no extension."""
     with postgres.database() as name:
         postgres.run(f"CREATE ROLE {name}_owner LOGIN")
         postgres.run(f"GRANT CREATE ON SCHEMA public TO {name}_owner", name)
@@ -217,7 +219,7 @@ async def test_role_that_may_make_tables_only_gets_an_index(postgres: Postgres) 
         postgres.run(f"DROP ROLE {name}_owner")
 
 
-async def test_embedded_database_has_a_log_from_the_first_time_it_is_opened(sqlite_url: str) -> None:
+async def test_embedded_database_has_a_write_ahead_log_once_it_was_opened(sqlite_url: str) -> None:
     await migrate(sqlite_url)
     async with open_store(sqlite_url):
         pass

@@ -1,4 +1,4 @@
-"""The pipeline: whatever takes how long, each hit is kept once, and those on a message in their order."""
+"""The pipeline: however long its steps take, each hit is kept once, and the hits on a message in their order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def messages(number: int) -> list[Message]:
 
 @dataclass
 class World:
-    """What a pipeline reads and keeps in. `sequence` is where the user's log stands."""
+    """What a pipeline reads from and keeps hits in. `sequence` is the last of the user's log."""
 
     about: Sequence[Message]
     ahead: bool = True
@@ -148,7 +148,7 @@ async def test_next_hits_are_read_for_and_judged_while_others_are_kept() -> None
     assert world.kept[1].batch.size == ENOUGH
 
 
-async def test_what_came_while_others_were_read_is_read_as_soon_as_these_are_kept() -> None:
+async def test_hits_that_came_during_a_read_are_read_for_when_it_ends() -> None:
     world = World(messages(ENOUGH + 1))
     first, *others = [a_hit(message) for message in world.about]
     async with world.running():
@@ -163,7 +163,7 @@ async def test_what_came_while_others_were_read_is_read_as_soon_as_these_are_kep
         world.keep_gate.set()
 
 
-async def test_what_is_begun_and_kept_while_others_are_read_is_followed() -> None:
+async def test_draft_kept_during_a_read_is_followed_by_the_draft_of_that_read() -> None:
     world = World(messages(1 + 2 * ENOUGH))
     first, *others = [a_hit(message) for message in world.about]
     async with world.running():
@@ -197,7 +197,7 @@ async def test_hit_on_a_message_that_is_being_kept_waits_and_others_pass_it() ->
     assert [draft.hits for draft in world.kept] == [[first], others, [again]]
 
 
-async def test_what_was_read_behind_a_draft_that_was_judged_anew_is_judged_when_it_is_kept() -> None:
+async def test_hits_read_for_behind_a_draft_judged_anew_are_judged_when_they_are_kept() -> None:
     world = World(messages(100), moved=True)
     first, *others = [a_hit(message) for message in world.about]
     async with world.running():
@@ -222,7 +222,7 @@ async def test_reading_that_fails_is_the_failure_of_its_draft() -> None:
 
 
 @pytest.mark.parametrize("ahead", [True, False])
-async def test_what_is_kept_and_answered_is_forgotten(ahead: bool) -> None:
+async def test_draft_that_is_kept_and_answered_is_forgotten(ahead: bool) -> None:
     world = World(messages(40), ahead)
     async with world.running():
         for message in world.about:
@@ -237,7 +237,7 @@ async def test_what_is_kept_and_answered_is_forgotten(ahead: bool) -> None:
         assert sum(draft() is not None for draft in drafts) <= 3
 
 
-async def test_stop_ends_it_when_nothing_waits_any_more() -> None:
+async def test_stop_ends_the_pipeline_when_nothing_waits_any_more() -> None:
     world = World(messages(500))
     hits = [a_hit(message) for message in world.about]
     async with world.running():

@@ -1,4 +1,4 @@
-"""The probe: red while nothing can be written, patient with a lock, and no load."""
+"""The probe: it tells of trouble while nothing can be written, is patient with a brief lock, and is no load."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_probe_of_a_database_that_is_well_finds_no_trouble_and_leaves_no_t
 
 
 async def trace(store: Store) -> int:
-    """What any change of a user makes larger."""
+    """A number that any change of a user makes larger."""
     async with store.database.write() as tx:
         if store.database.embedded:
             return tx.rows_changed
@@ -47,7 +47,7 @@ async def trace(store: Store) -> int:
         return written_by
 
 
-async def test_many_who_ask_are_answered_by_one_probe_until_it_is_old(store: Store, begin: list[str]) -> None:
+async def test_probe_answers_all_who_ask_until_it_is_old(store: Store, begin: list[str]) -> None:
     probe = Probe(store.database)
     assert set(await asyncio.gather(*(probe.trouble() for _ in range(50)))) == {None}
     assert len(begin) == 1

@@ -167,10 +167,8 @@ async def test_reader_who_was_one_of_a_burst_across_midnight_repeats_nobody(stor
     await audit(store.database)
 
 
-async def test_repeat_is_seen_of_a_reader_who_was_there_on_both_sides_of_midnight(
-    store: Store, spool_dir: Path
-) -> None:
-    """In the delivery window they keep the name of the day before; afterwards they go by that of the day."""
+async def test_repeat_of_a_reader_on_both_sides_of_midnight_is_seen(store: Store, spool_dir: Path) -> None:
+    """In the delivery window the reader keeps the hash of the day before; later hits have the hash of the new day."""
     midnight = T0 // DAY_MS * DAY_MS + DAY_MS
     fresh = await store.message(await store.sender(), sent_at=midnight - 5000)
     async with a_recorder(store, spool_dir) as recorder:
@@ -196,7 +194,7 @@ async def test_reader_behind_a_providers_proxy_is_known_again_at_another_of_its_
     assert (await store.reload(message)).opens == (2 if shared else 1)
 
 
-async def test_reader_from_before_the_clock_was_set_back_is_told_of_once(
+async def test_reader_from_before_the_clock_was_set_back_is_counted_once_more(
     store: Store, message: Message, spool_dir: Path
 ) -> None:
     async with a_recorder(store, spool_dir) as recorder:

@@ -1,4 +1,4 @@
-"""The recorder while its database is away: a hit it answered for is recorded once, whatever happens."""
+"""The recorder while its database is away: a hit that was answered is recorded once, whatever happens."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def away(store: Store, request: pytest.FixtureRequest) -> Lock:
 
 
 @pytest.mark.alone
-async def test_database_that_is_away_costs_no_hit_and_no_second(
+async def test_database_that_is_away_costs_no_hit_and_no_long_wait(
     store: Store, message: Message, spool_dir: Path, away: Lock
 ) -> None:
     async with a_recorder(store, spool_dir) as recorder:
@@ -52,7 +52,7 @@ async def test_database_that_is_away_costs_no_hit_and_no_second(
             for n in range(1, 4):
                 with Stopwatch() as watch:
                     await together(*(recorder.record(a_visit(message, at=T0 + 10 * n + m)) for m in range(3)))
-                assert watch.seconds < 4, "a commit is waited for 5 s; a lock, or a server that is gone, is not"
+                assert watch.seconds < 4, "a commit may take 5 s; a lock, or a server that is gone, is not waited for"
             assert recorder.spooling
             why = " (database is locked)" if store.database.embedded else ""
             assert recorder.trouble == f"the database is away{why}; hits go to the spool"
@@ -177,7 +177,7 @@ async def test_database_that_does_not_answer_in_time_is_away_and_the_log_says_so
         monkeypatch.setattr(Held, "fetch", hang)
         with Stopwatch() as watch:
             await recorder.record(a_visit(message))
-        assert watch.seconds < 10, "for ever, were it for the database"
+        assert watch.seconds < 10, "the database would never have answered"
         assert "the database is away (it does not answer): hits go to the spool" in caplog.text
         silent.set()
         await eventually(lambda: not recorder.spooling)
@@ -186,7 +186,7 @@ async def test_database_that_does_not_answer_in_time_is_away_and_the_log_says_so
 
 
 BEYOND = 2**63
-"""A position that no column takes."""
+"""A position that is too large for its column."""
 
 
 async def test_poisoned_hit_is_put_aside_and_blocks_nobody(
@@ -206,7 +206,7 @@ async def test_poisoned_hit_is_put_aside_and_blocks_nobody(
 
 @asynccontextmanager
 async def refusal(store: Store) -> AsyncIterator[None]:
-    """For as long as the block, the database refuses any open, as one in maintenance does by a trigger."""
+    """For as long as the block, a trigger has the database refuse any open, as during maintenance."""
     said, drop = "in maintenance", "DROP TRIGGER no ON opens"
     make: tuple[str, ...] = (
         f"CREATE FUNCTION no() RETURNS trigger AS $$BEGIN RAISE EXCEPTION '{said}'; END$$ LANGUAGE plpgsql",
@@ -264,7 +264,7 @@ async def test_spool_that_cannot_be_written_keeps_hits_in_memory_and_says_so(
     await audit(store.database)
 
 
-async def test_what_is_in_memory_only_goes_to_disk_as_soon_as_it_can(
+async def test_hits_in_memory_only_go_to_disk_as_soon_as_they_can(
     store: Store, message: Message, spool_dir: Path, away: Lock
 ) -> None:
     block(spool_dir)
@@ -280,7 +280,7 @@ async def test_what_is_in_memory_only_goes_to_disk_as_soon_as_it_can(
     await audit(store.database)
 
 
-async def test_memory_for_hits_is_bounded_and_what_finds_no_room_is_told(
+async def test_memory_for_hits_is_bounded_and_the_log_tells_of_those_without_room(
     store: Store,
     message: Message,
     spool_dir: Path,
@@ -300,7 +300,7 @@ async def test_memory_for_hits_is_bounded_and_what_finds_no_room_is_told(
     await audit(store.database)
 
 
-async def test_stop_puts_on_disk_what_was_in_memory_only(
+async def test_stop_puts_hits_in_memory_only_on_disk(
     store: Store, message: Message, spool_dir: Path, away: Lock
 ) -> None:
     block(spool_dir)
@@ -321,7 +321,7 @@ async def test_spool_of_a_dead_process_is_adopted_while_running(
         dead = Spool(spool_dir)
         await dead.append([a_hit(message, at=T0 + n) for n in range(3)])
         recorder.adopt()
-        assert not recorder.spooling, "it is not dead yet"
+        assert not recorder.spooling, "its process is not dead yet"
         dead.close()
         recorder.adopt()
         await eventually(lambda: not recorder.spooling)

@@ -24,7 +24,7 @@ async def store(migrated_postgresql_url: str) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def locked(store: Store, user_id: str) -> AsyncIterator[None]:
-    """For as long as the block, a session that is not the hub's has a user's row."""
+    """For as long as the block, a session that is not the hub's keeps a user's row locked."""
     other = await asyncpg.connect(store.url)
     try:
         await other.execute("BEGIN")
@@ -39,7 +39,7 @@ async def test_hit_whose_users_row_is_locked_is_soon_in_the_spool_and_readyz_say
 ) -> None:
     user = await store.sender()
     message = await store.message(user)
-    # No patience of the recorder's own ends the wait.
+    # So much patience that it is not the recorder that ends the wait.
     async with a_recorder(store, tmp_path / "spool", commit_seconds=60.0) as recorder:
         async with locked(store, user.id):
             with Stopwatch() as watch:

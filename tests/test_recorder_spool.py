@@ -1,4 +1,4 @@
-"""The recorder whose spool, or whose database's file, is meddled with: what it answers from then on is safe."""
+"""The recorder when its spool or its database's file is in trouble: hits that it answers from then on are safe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fail_for_want_of_a_thread(*_: object) -> Any:
 
 
 async def spooled(spool_dir: Path, *hits: Hit) -> None:
-    """Hits that a process which is gone left in the spool."""
+    """Leave hits in the spool, as a process that is gone would have."""
     dead = Spool(spool_dir)
     await dead.append(hits)
     dead.close()
@@ -58,7 +58,7 @@ async def test_replay_that_fails_for_any_reason_is_tried_again_and_says_so(
     await audit(store.database)
 
 
-async def test_hit_that_is_spooled_in_vain_for_any_reason_is_kept_in_memory(
+async def test_hit_that_cannot_be_spooled_for_any_reason_is_kept_in_memory(
     store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with a_recorder(store, spool_dir) as recorder:
@@ -72,7 +72,7 @@ async def test_hit_that_is_spooled_in_vain_for_any_reason_is_kept_in_memory(
 async def test_replayed_hits_on_a_message_that_is_not_there_are_put_aside(
     store: Store, message: Message, spool_dir: Path
 ) -> None:
-    """It may have been deleted; or the database is not the one that the spool is of."""
+    """The message may have been deleted, or this may not be the database that the hits were meant for."""
     gone = await store.message(await store.sender())
     await spooled(spool_dir, a_hit(gone, at=T0), a_hit(message, at=T0 + 1), a_hit(gone, at=T0 + 2))
     async with store.database.write() as tx:
@@ -85,7 +85,7 @@ async def test_replayed_hits_on_a_message_that_is_not_there_are_put_aside(
 
 
 def replay_by_hand(folder: Path) -> None:
-    """As docs/deploy.md has it."""
+    """Run the commands that docs/deploy.md gives for this."""
     text = (ROOT / "docs" / "deploy.md").read_text()
     block = text[text.index("    python3 -c '\n") :]
     script = textwrap.dedent(block[: block.index("\n\n")])

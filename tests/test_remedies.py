@@ -42,7 +42,7 @@ FILE = "sqlite:///hub.db"
         (FILE, ValueError("whatever"), "whatever", "name another file"),
     ],
 )
-def test_way_to_fail_is_told_with_its_remedy(url: str, error: Exception, said: str, remedy: str) -> None:
+def test_failure_to_open_is_told_with_its_remedy(url: str, error: Exception, said: str, remedy: str) -> None:
     told = why_not_opened(url, error)
     assert told.startswith("DATABASE_URL is ")
     reason, _, advice = told.partition("; ")
@@ -53,7 +53,7 @@ def test_way_to_fail_is_told_with_its_remedy(url: str, error: Exception, said: s
     assert "hunter2" not in told
 
 
-def test_cause_is_told_and_not_what_it_came_to() -> None:
+def test_cause_of_an_error_is_told_and_not_the_error_it_led_to() -> None:
     away = DatabaseAway("somehow")
     away.__cause__ = asyncpg.InvalidCatalogNameError("there is none")
     assert "there is none; create it" in why_not_opened(SERVER, away)

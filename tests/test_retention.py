@@ -1,4 +1,4 @@
-"""Retention: what is kept for a time goes when it is over, and nothing else does."""
+"""Retention: what is kept for a limited time is deleted when that time is over, and nothing else is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_everything_goes_when_its_time_is_over_and_not_before(store: Store
     assert await sweep_at(store, T0 + 365 * DAY_MS) == 0
 
 
-async def test_log_is_kept_as_long_as_it_is_told(store: Store) -> None:
+async def test_log_is_kept_for_as_many_days_as_configured(store: Store) -> None:
     user = await store.sender()
     await store.message(user)
     assert await sweep_at(store, T0 + 2 * DAY_MS, log_days=2) == 0
@@ -67,10 +67,10 @@ async def test_more_than_a_slice_goes_in_one_sweep(store: Store, monkeypatch: py
     assert await number(store, "last_seen") == await number(store, "events") == 0
 
 
-async def test_sweep_passes_over_what_another_transaction_holds(
+async def test_sweep_passes_over_rows_that_another_transaction_holds(
     migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two processes that swept at once each waited for rows that the other held."""
+    """Otherwise two processes that sweep at once would each wait for rows that the other holds."""
     monkeypatch.setattr("hub.store.retention.TRIM_SLICE", 2)
     over = T0 + SESSION_MS + 1
     held = {"last_seen": "client", "viewings": "at", "idempotency_keys": "key", "sessions": "hash", "opens": "id"}

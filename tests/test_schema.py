@@ -14,7 +14,7 @@ COLUMNS = [(table.name, column.name) for table in metadata.sorted_tables for col
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
 def test_there_is_no_column_for_a_client_address_or_user_agent(table: str, column: str) -> None:
-    """A recipient's mail address is the sender's own; a reader's network address is nobody's to keep."""
+    """A recipient's mail address is the sender's own data; a reader's network address must not be kept."""
     assert not PERSONAL.search(column.replace("_", " "))
     assert column != "address" or table == "recipients"
 

@@ -1,4 +1,4 @@
-"""Search: the same answer as looking at every message, by the index or without it, on both databases."""
+"""Search: with or without the index, on both databases, the answer is that of looking at every message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEMPLATES = (None, "t1", "t2")
 
 @pytest.fixture
 def by_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the newest message is looked for in the index."""
+    """Every message but the newest one is searched for in the index."""
     monkeypatch.setattr(search, "NEWEST", (1,))
 
 
@@ -51,7 +51,7 @@ async def indexed(store: Store, text: str, user: User) -> int:
 
 
 async def drop_the_index(store: Store) -> None:
-    """What a migration leaves where SQLite has no FTS5."""
+    """Leave what a migration leaves on an SQLite without FTS5."""
     async with store.database.write() as tx:
         await tx.fetch("DROP TRIGGER message_search_added")
         await tx.fetch("DROP TRIGGER message_search_removed")
@@ -65,7 +65,7 @@ async def add_in_vain(store: Store, message: Message) -> None:
 
 
 async def check_answers(store: Store) -> None:
-    """Ask for what may be found and for what may not, with every filter, and compare with a plain look."""
+    """Search for texts that are there and for others, with every filter, and compare with a look at every message."""
     dice = seeded()
 
     def text(most: int) -> str:
@@ -108,15 +108,15 @@ async def check_answers(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("by_index")
-async def test_answer_by_the_index_is_that_of_a_plain_look(store: Store) -> None:
+async def test_answer_by_the_index_is_that_of_a_look_at_every_message(store: Store) -> None:
     await check_answers(store)
 
 
-async def test_answer_from_the_newest_is_that_of_a_plain_look(store: Store) -> None:
+async def test_answer_from_the_newest_is_that_of_a_look_at_every_message(store: Store) -> None:
     await check_answers(store)
 
 
-async def test_answer_without_the_index_is_that_of_a_plain_look(migrated_sqlite_url: str) -> None:
+async def test_answer_without_the_index_is_that_of_a_look_at_every_message(migrated_sqlite_url: str) -> None:
     async with open_store(migrated_sqlite_url) as store:
         await drop_the_index(store)
         await check_answers(store)
@@ -130,7 +130,7 @@ async def test_rare_text_is_found_by_the_index(store: Store) -> None:
         await store.message(user)
     assert await found(store, user, "a rare") == [rare.id]
     await empty_the_index(store)
-    assert await found(store, user, "a rare") == [], "it was looked for elsewhere"
+    assert await found(store, user, "a rare") == [], "the text was searched for outside the index"
 
 
 async def test_common_text_is_found_without_the_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ async def test_common_text_is_found_without_the_index(store: Store, monkeypatch:
     ids = [(await store.message(user)).id for _ in range(8)][::-1]
     await empty_the_index(store)
     assert await found(store, user, "proposal", limit=3) == ids[:3]
-    assert await found(store, user, "proposal", limit=6) == ids[:6], "three of the first three promise more"
+    assert await found(store, user, "proposal", limit=6) == ids[:6], "all of the first three match: six are looked at"
     assert await found(store, user, "proposal", limit=7) == []
 
 
@@ -216,7 +216,7 @@ async def test_index_has_a_message_from_its_commit_until_its_user_goes(store: St
 
 @pytest.mark.usefixtures("by_index")
 async def test_index_still_fits_after_vacuum(migrated_sqlite_url: str) -> None:
-    """SQLite promises no number to a row of `messages`, but leaves it alone where there is an index."""
+    """SQLite does not promise that the rows of `messages` keep their numbers, but a table with an index keeps them."""
     async with open_store(migrated_sqlite_url) as store:
         gone, user = await store.sender(), await store.sender()
         for _ in range(3):

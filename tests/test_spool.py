@@ -32,7 +32,7 @@ def hits(number: int) -> list[Hit]:
 
 
 async def drain(spool: Spool) -> list[Hit]:
-    """Everything that can be taken, segment by segment, each forgotten as when it is committed."""
+    """The hits of all segments; each segment is taken, and done as if its hits were committed."""
     found: list[Hit] = []
     while taken := await spool.take():
         segment, spooled = taken
@@ -62,7 +62,7 @@ async def test_hits_come_back_in_order_and_whole(tmp_path: Path) -> None:
     assert segments(tmp_path) == []
 
 
-async def test_what_was_taken_is_there_until_it_is_done(tmp_path: Path) -> None:
+async def test_segment_that_was_taken_is_there_until_it_is_done(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     put = hits(2)
     await spool.append(put)
@@ -74,7 +74,7 @@ async def test_what_was_taken_is_there_until_it_is_done(tmp_path: Path) -> None:
     assert await spool.take() is None
 
 
-async def test_what_comes_while_a_segment_is_replayed_follows_it(tmp_path: Path) -> None:
+async def test_hits_that_come_while_a_segment_is_replayed_follow_it(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     first, second = hits(2), hits(2)
     await spool.append(first)
@@ -85,8 +85,8 @@ async def test_what_comes_while_a_segment_is_replayed_follows_it(tmp_path: Path)
     assert taken[1] + await drain(spool) == first + second
 
 
-async def test_what_comes_while_many_segments_are_replayed_makes_one(tmp_path: Path) -> None:
-    """Were there one more for each that is done, a busy hub would never come to the end."""
+async def test_hits_that_come_while_many_segments_are_replayed_make_one(tmp_path: Path) -> None:
+    """If there were a new segment for each one that is done, a busy hub would never come to the end."""
     old, new = Spool(tmp_path), Spool(tmp_path)
     first, second = hits(5), hits(6)
     for hit in first:
@@ -117,7 +117,7 @@ async def test_segments_follow_each_other_though_the_clock_was_set_back(
 
 
 @pytest.mark.parametrize("call", ["iterdir", "open"])
-async def test_spool_that_nobody_can_look_into_is_not_taken_for_empty(
+async def test_spool_that_cannot_be_read_is_not_taken_for_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     spool, put = Spool(tmp_path), hits(2)
@@ -174,7 +174,7 @@ STEPS = st.lists(
 
 @settings(max_examples=40)
 @given(STEPS)
-def test_whatever_happens_every_answered_hit_comes_back_once_and_in_order(steps: list[Step]) -> None:
+def test_hits_that_were_answered_come_back_once_and_in_order_whatever_happens(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(_live_through(steps, Path(directory)))
 
@@ -191,7 +191,7 @@ async def _live_through(steps: Sequence[Step], directory: Path) -> None:
             spool.close()
             spool = Spool(directory)
         elif step == "crash":
-            # Killed inside an append: some bytes of what would have been written are there, no answer was given.
+            # Killed inside an append: some of its bytes are written, and no answer was given.
             before = {path: path.stat().st_size for path in segments(directory)}
             await spool.append(hits(2))
             spool.close()
@@ -200,7 +200,7 @@ async def _live_through(steps: Sequence[Step], directory: Path) -> None:
             os.truncate(last, least + number % (last.stat().st_size - least))
             found = await _read(directory)
             assert found[: len(kept)] == kept
-            # A hit may have reached the disk whole though its append had not returned: it may come back.
+            # A hit may have reached the disk whole though its append did not return: that hit may come back.
             kept = found
             spool = Spool(directory)
         elif taken := await spool.take():
@@ -329,7 +329,7 @@ async def test_failed_sync_is_a_failed_append(tmp_path: Path, monkeypatch: pytes
     assert await drain(spool) == put
 
 
-async def test_rejected_hits_are_put_aside_for_a_person_to_see_and_without_who_they_were_by(tmp_path: Path) -> None:
+async def test_rejected_hits_are_put_aside_for_a_person_to_see_without_their_clients(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     put = hits(2)
     for hit in put:
@@ -340,7 +340,7 @@ async def test_rejected_hits_are_put_aside_for_a_person_to_see_and_without_who_t
     assert await spool.take() is None
 
 
-async def test_there_is_no_address_and_no_user_agent_in_the_spool(tmp_path: Path, migrated_sqlite_url: str) -> None:
+async def test_spool_contains_no_address_and_no_user_agent(tmp_path: Path, migrated_sqlite_url: str) -> None:
     async with open_store(migrated_sqlite_url) as store:
         spool = Spool(tmp_path / "spool")
         recorder = make_recorder(store, spool)

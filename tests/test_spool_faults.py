@@ -1,4 +1,4 @@
-"""The spool whose disk fails it: what could not be put there leaves nothing behind, and the next try is taken once."""
+"""The spool on a disk that fails: an append that fails leaves nothing behind, and the next try adds its hits once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.test_spool import drain, hits, segments
 
 @contextmanager
 def full_disk(call: str) -> Iterator[None]:
-    """One thing fails: to "rename" a file, or to sync the "folder", the "file" that is first synced after it, or the
-    "segment" that was there before.
+    """One call fails: to "rename" a file, or to sync the "folder", the new "file" that is synced after the folder, or
+    the "segment" that was there before.
     """
     fsync, calls = os.fsync, 0
 
@@ -60,7 +60,7 @@ async def test_append_that_fails_leaves_what_was_there_and_is_not_doubled_by_the
     await spool.append([before])
     with full_disk("segment"), pytest.raises(OSError, match="No space"):
         await spool.append(put)
-    assert left_in(tmp_path) == segments(tmp_path), "closed, so that the next goes to another"
+    assert left_in(tmp_path) == segments(tmp_path), "closed, so that the next append begins another"
     assert spool.depth == 1
     await spool.append(put)
     assert await drain(spool) == [before, *put]

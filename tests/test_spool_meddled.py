@@ -1,4 +1,4 @@
-"""The spool whose folder is meddled with: what is put there afterwards comes back, and the rest hinders nothing."""
+"""The spool whose folder is meddled with: hits that are put there afterwards come back, and bad files stop nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_long_spool_is_many_segments(tmp_path: Path, monkeypatch: pytest.M
     assert await drain(spool) == put
 
 
-async def test_what_cannot_be_read_is_told_once_and_hinders_nothing(
+async def test_segment_that_cannot_be_read_is_told_once_and_hinders_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "00000000-alien.spool").mkdir()
@@ -78,7 +78,7 @@ async def test_segment_that_fails_as_it_is_read_hinders_nothing_and_is_tried_aga
     spool.close()
     [broken] = segments(tmp_path)
     broken.rename(tmp_path / "kept")
-    # It can be opened and locked, and its first byte is an input/output error.
+    # This file can be opened and locked, but reading its first byte is an input/output error.
     broken.symlink_to("/proc/self/mem")
     assert spool.pending()
     assert await spool.take() is None
@@ -107,7 +107,7 @@ async def test_segment_that_cannot_be_removed_is_taken_once(
     assert "cannot be removed" in caplog.text
 
 
-async def test_damaged_line_is_put_aside_without_who_it_was_by_once_its_segment_is_done(
+async def test_damaged_line_is_put_aside_without_its_client_once_its_segment_is_done(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool, put = Spool(tmp_path), hits(3)
@@ -120,7 +120,7 @@ async def test_damaged_line_is_put_aside_without_who_it_was_by_once_its_segment_
     for _ in range(2):
         taken = await spool.take()
         assert taken == (segment, [put[0], put[2]])
-        assert not (tmp_path / DAMAGED).exists(), "it is in the segment still"
+        assert not (tmp_path / DAMAGED).exists(), "the line is still in the segment"
     await spool.done(segment)
     [aside] = (tmp_path / DAMAGED).read_bytes().splitlines()
     assert put[1].id.encode() in aside

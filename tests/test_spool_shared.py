@@ -1,4 +1,4 @@
-"""A spool that several processes use: each takes what nobody writes any more, and counts what is its own."""
+"""A spool that several processes use: each takes the segments that nobody writes any more, and counts its own hits."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ async def test_segment_of_a_living_process_is_left_to_it_and_of_a_dead_one_is_ta
         assert len(await drain(spool)) == 3
 
 
-async def test_two_that_take_at_once_both_go_through_the_whole_spool(tmp_path: Path) -> None:
-    """Then the database is what sees that a hit is recorded once."""
+async def test_spool_taken_by_several_at_once_is_whole_or_empty_for_each(tmp_path: Path) -> None:
+    """Several may find all of its hits: the database sees to it that each hit is recorded once."""
     dead = Spool(tmp_path)
     put = hits(5)
     await dead.append(put)
@@ -52,7 +52,7 @@ async def test_two_that_take_at_once_both_go_through_the_whole_spool(tmp_path: P
     assert all(each in ([], put) for each in found)
 
 
-async def test_depth_counts_what_is_found_and_not_what_another_has_replayed(tmp_path: Path) -> None:
+async def test_depth_counts_hits_that_are_found_and_not_those_that_another_has_replayed(tmp_path: Path) -> None:
     dead = Spool(tmp_path)
     await dead.append(hits(3))
     dead.close()

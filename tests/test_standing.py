@@ -1,4 +1,4 @@
-"""How things stand: what a batch is judged by, the same from one row as from the tables."""
+"""Standings: what a batch is judged by, read as one row, is what the tables have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements: the same changes, however many rows they have and however they are put together."""
+"""Statements: they make the same changes, however many rows there are and however they are put together."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_view_changes_nothing_unless_all_that_is_asked_for_is_found(database: sq
 
 
 def test_view_asks_before_anything_is_changed(database: sqlite3.Connection) -> None:
-    """However the rows of what is asked for and of what changes it stand to each other."""
+    """Whatever the order of the rows that are asked for, and of the rows that change these."""
     view = a_view(database)
     ids = range(3 * ROWS_STEP)
     change(database, view, asked(), *changes([(id_, "old") for id_ in ids]))

@@ -64,7 +64,7 @@ async def test_message_of_five_hundred_recipients_keeps_their_order(store: Store
     assert [Recipient(each.address, each.name) for each in message.recipients] == recipients
 
 
-async def test_message_is_nothing_to_a_stranger(store: Store) -> None:
+async def test_message_of_somebody_else_is_neither_found_nor_changed(store: Store) -> None:
     user, stranger = await store.sender(), await store.sender()
     message = await store.message(user)
     assert await store.messages.owned(user.id, message.id)
@@ -77,7 +77,7 @@ async def test_message_is_nothing_to_a_stranger(store: Store) -> None:
     assert (await store.reload(message)).muted is None
 
 
-async def test_read_of_nothing_raises(store: Store) -> None:
+async def test_read_of_an_unknown_message_raises(store: Store) -> None:
     async with store.database.write() as tx:
         with pytest.raises(LookupError):
             await store.messages.read(tx, "none")
@@ -123,7 +123,7 @@ SEARCHES: list[tuple[str, list[str]]] = [
 ]
 
 
-async def test_search_takes_every_sign_for_itself_and_no_case_in_any_script(store: Store) -> None:
+async def test_search_takes_every_character_literally_and_ignores_case_in_any_script(store: Store) -> None:
     user = await store.sender()
     for subject in SUBJECTS:
         await store.message(user, subject=subject)

@@ -1,4 +1,4 @@
-"""Opens in the store: inserted by the hundred, paged, corrected, and what is remembered to see a repeat."""
+"""Opens in the store: inserted by the hundred, paged, corrected; and when each client was last seen."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_pages_are_complete_and_without_doubles_while_opens_come(store: St
     assert await pages(other.id, False) == expected
 
 
-async def test_opens_are_nothing_to_a_stranger(store: Store) -> None:
+async def test_opens_of_somebody_else_are_not_found(store: Store) -> None:
     message = await store.message(await store.sender())
     await add(store, opens_of(message, 3))
     stranger = await store.sender()
@@ -107,8 +107,8 @@ async def test_history_looks_through_nothing_but_what_it_shows(
     uncounted: bool,
     searches: list[str],
 ) -> None:
-    """SQLite has no figures to choose an index by, and once chose the user's for a message; and between two opens
-    that count there may be a million that do not."""
+    """SQLite has no statistics to choose an index by, and once chose the user's index for a message. Between two
+    opens that count there may also be a million that do not."""
     asked: list[tuple[str, Any]] = []
 
     async def fetch(_self: Database, sql: str, *args: Any) -> list[Any]:
@@ -175,7 +175,7 @@ async def plans(url: str, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Store,
 async def test_early_opens_are_found_without_looking_through_the_rest(
     migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked in every batch of a pixel's first seconds, however often that was fetched."""
+    """This query runs in every batch of a pixel's first seconds, however often that pixel was fetched."""
     plan = await plans(migrated_sqlite_url, monkeypatch, lambda store, tx: store.opens.early(tx.fetch, "message", 1))
     assert plan == ["SEARCH o USING INDEX opens_early_on_pixel (message_id=? AND position=?)"]
 
@@ -184,7 +184,7 @@ async def test_early_opens_are_found_without_looking_through_the_rest(
 async def test_opens_between_two_times_are_found_without_looking_through_the_earlier(
     migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch, people: bool
 ) -> None:
-    """It is asked at every look of the sender's, and hits wait: there may be a million opens of the message."""
+    """This query runs at every viewing while hits wait, and the message may have a million opens."""
     plan = await plans(
         migrated_sqlite_url,
         monkeypatch,
@@ -195,7 +195,7 @@ async def test_opens_between_two_times_are_found_without_looking_through_the_ear
 
 @pytest.mark.parametrize("people", [False, True])
 @pytest.mark.parametrize("most", [20, 1000])
-async def test_opens_between_two_times_are_all_there_whatever_became_of_the_clock(
+async def test_opens_between_two_times_are_all_there_whatever_the_clock_did(
     store: Store, monkeypatch: pytest.MonkeyPatch, most: int, people: bool
 ) -> None:
     monkeypatch.setattr("hub.store.opens.MOST_AT_ONCE", most)
@@ -257,7 +257,7 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Stor
         assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {key: T0 + 5, second: T0, elsewhere: T0}
         await store.opens.unsee(tx, [then(T0)])
         seen = (await standings.read(tx.fetch, [], [], asked)).last_seen
-        assert seen == {key: T0 + 5, second: T0, elsewhere: T0}, "nobody was seen there for the last time then"
+        assert seen == {key: T0 + 5, second: T0, elsewhere: T0}, "nobody was last seen on that pixel at that time"
         first, earlier, machine = then(T0 - 9), then(T0 + 1), replace(then(T0 + 2), verdict=SCANNER, counted=False)
         await tx.change(store.opens.added([(first, None), (earlier, None), (machine, None)]))
         await store.opens.unsee(tx, [then(T0 + 5, repeat=True)])
@@ -267,7 +267,7 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Stor
         assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {second: T0, elsewhere: T0}
 
 
-async def test_who_was_new_with_what_is_taken_back_was_not_seen_before(store: Store) -> None:
+async def test_client_first_seen_with_an_open_that_is_taken_back_is_forgotten(store: Store) -> None:
     user = await store.sender()
     message = await store.message(user)
     same = an_open(user_id=user.id, message_id=message.id, position=0, counted=True)

@@ -1,4 +1,4 @@
-"""Upkeep: what a hub does by itself, each thing at its turn, whatever becomes of the others."""
+"""Upkeep: the tasks that a hub does by itself, each at its turn, even if others fail."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_use_of_a_credential_is_written_down_by_the_end(kept: Kept, monkey
 
 
 async def test_end_does_not_wait_long_to_write_down_what_was_used(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The recorder is stopped after it, and whoever stops a hub gives it some seconds in all."""
+    """The recorder is stopped after the upkeep, and a hub that is to end is given only some seconds for all of it."""
     monkeypatch.setattr("hub.upkeep.USES_SECONDS", 60)
     monkeypatch.setattr("hub.upkeep.LAST_USES_SECONDS", 0.05)
     credentials, user = kept.store.credentials, await kept.store.sender()
@@ -169,7 +169,7 @@ STANDING_IN = "the check of the log while the bus is down"
 MISSED = "events that the bus had not brought were read from the log"
 
 
-async def test_bus_that_brought_less_than_the_log_has_is_said_to_once_and_not_relied_on(
+async def test_bus_that_missed_events_is_told_of_once_and_not_relied_on(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept.connections.changed = True
@@ -181,7 +181,7 @@ async def test_bus_that_brought_less_than_the_log_has_is_said_to_once_and_not_re
 
 
 @pytest.mark.parametrize("up", [True, False], ids=["and is whole again", "and is down"])
-async def test_bus_that_was_cut_meanwhile_is_not_said_to_have_brought_too_little(
+async def test_bus_that_was_cut_meanwhile_is_not_said_to_have_missed_events(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, up: bool
 ) -> None:
     async def cut(_grace: float = 0) -> bool:
@@ -195,7 +195,7 @@ async def test_bus_that_was_cut_meanwhile_is_not_said_to_have_brought_too_little
     assert MISSED not in caplog.text
 
 
-async def test_nothing_has_a_turn_before_or_after(kept: Kept) -> None:
+async def test_tasks_have_no_turn_before_the_start_or_after_the_end(kept: Kept) -> None:
     async with kept.upkeep:
         assert kept.connections.turns == 0, "the first turn comes after the first wait"
         await eventually(lambda: kept.connections.turns > 0)

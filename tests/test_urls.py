@@ -50,7 +50,7 @@ def test_sqlite_path_is_the_file(url: str, path: str) -> None:
         ),
     ],
 )
-def test_address_is_stripped_of_what_the_driver_is_told_otherwise(url: str, driver: str, engine: str) -> None:
+def test_address_for_a_driver_has_no_query(url: str, driver: str, engine: str) -> None:
     assert driver_url(url) == driver
     assert async_engine_url(url) == engine
 

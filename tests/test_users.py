@@ -1,4 +1,4 @@
-"""Users: accounts, and the numbers of their logs."""
+"""Users: accounts, and the sequences of their logs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def test_account_is_found_by_id_and_by_address_in_any_case(store: Store) -
     assert await store.users.by_email("SENDER@example.COM") == (user, "hash")
 
 
-async def test_stranger_is_none(store: Store) -> None:
+async def test_user_who_is_unknown_is_none(store: Store) -> None:
     await store.sender("sender@example.com")
     assert await store.users.get("nobody") is None
     assert await store.users.by_email("%@example.com") is None
@@ -34,13 +34,13 @@ async def test_second_account_with_the_address_is_refused(store: Store) -> None:
     assert (await store.user(first.id)).name == "A Sender"
 
 
-async def test_of_two_accounts_at_once_with_one_address_one_is_made(store: Store) -> None:
+async def test_accounts_made_at_once_with_one_address_are_one(store: Store) -> None:
     made = await asyncio.gather(*(store.sender("sender@example.com") for _ in range(10)), return_exceptions=True)
     assert sum(isinstance(each, User) for each in made) == 1
     assert sum(isinstance(each, EmailTaken) for each in made) == 9
 
 
-async def test_bump_takes_each_number_once(store: Store) -> None:
+async def test_bump_takes_each_sequence_once(store: Store) -> None:
     user, other = await store.sender(), await store.sender()
     taken: list[int] = []
 
@@ -53,7 +53,7 @@ async def test_bump_takes_each_number_once(store: Store) -> None:
     assert await store.users.heads([user.id, other.id]) == {user.id: 50, other.id: 0}
 
 
-async def test_bump_that_is_rolled_back_takes_no_number(store: Store) -> None:
+async def test_bump_that_is_rolled_back_takes_no_sequence(store: Store) -> None:
     user = await store.sender()
 
     async def fail() -> None:
