@@ -1,4 +1,4 @@
-"""How much a client may say: a burst, and then so much a second."""
+"""How many frames a client may send: a burst, and then a steady number a second."""
 
 from __future__ import annotations
 

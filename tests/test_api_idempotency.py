@@ -73,6 +73,3 @@ async def test_key_is_forgotten_after_a_day(hub: Hub, sender: Sender) -> None:
         await tx.fetch("UPDATE idempotency_keys SET created_at = created_at - 86400001 WHERE user_id = $1", sender.id)
     second = await sender.http.post("/messages", json=LEAST, headers=headers)
     assert second.json()["id"] != first.json()["id"]
-
-
-# Finding

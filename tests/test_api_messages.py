@@ -1,4 +1,4 @@
-"""Messages over REST: register, find, change, mute, look at."""
+"""Messages over REST: register, find, change, mute, view."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_message_keeps_all_that_it_was_registered_with(sender: Sender) -> 
         (SEVERAL, "per_recipient", ["a@example.com", "b@example.com"]),
     ],
 )
-async def test_pixels_are_shared_or_somebodys_own_as_asked(
+async def test_pixels_are_shared_or_per_recipient_as_asked(
     sender: Sender, recipients: list[dict[str, str]], pixels: str, expected: list[str | None]
 ) -> None:
     message = await sender.register(recipients=recipients, pixels=pixels)
@@ -194,7 +194,7 @@ async def test_message_that_is_wrong_in_several_fields_names_them_all(sender: Se
     await refused(sender, fields, "subject", "template", "recipients[0].address", "recipients[1].address", "sent_at")
 
 
-# Idempotency
+# Finding
 
 
 async def test_list_is_newest_first_and_goes_on_at_the_cursor(sender: Sender) -> None:
@@ -361,7 +361,7 @@ async def test_mute_all_silences_the_past_and_the_speaker_gives_one_its_voice_ba
 
 
 @pytest.mark.parametrize("identity", ["x", "0" * 26, "06d8000000000000000000000z", "..", "%00", "mute-all", "ä" * 26])
-async def test_id_of_nothing_is_a_404(sender: Sender, identity: str) -> None:
+async def test_message_id_that_is_unknown_is_a_404(sender: Sender, identity: str) -> None:
     for method, path in (("GET", ""), ("PATCH", ""), ("POST", "/viewing"), ("GET", "/opens")):
         if identity == ".." or (identity == "mute-all" and not path):
             continue
@@ -381,7 +381,7 @@ async def test_viewing_makes_the_hits_around_it_the_senders_own(sender: Sender) 
     assert [found["verdict"] for found in opens] == ["self", "self"]
 
 
-async def test_figures_are_somebodys_only_where_the_pixel_is(sender: Sender) -> None:
+async def test_figures_of_a_recipient_are_given_only_where_the_pixel_is_theirs(sender: Sender) -> None:
     own = await sender.register(recipients=SEVERAL, pixels="per_recipient")
     shared = await sender.register(recipients=SEVERAL)
     await sender.hit(own, 1)

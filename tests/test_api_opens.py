@@ -36,7 +36,7 @@ async def test_open_is_answered_with_everything_the_contract_names(sender: Sende
     }
 
 
-async def test_open_on_a_shared_pixel_is_somebodys(sender: Sender) -> None:
+async def test_open_on_a_shared_pixel_names_no_recipient(sender: Sender) -> None:
     message = await sender.register("a@example.com", "b@example.com")
     await sender.hit(message)
     assert (await sender.get("/opens"))["items"][0]["recipient"] is None
@@ -130,7 +130,7 @@ async def test_log_tells_everything_in_the_shape_of_the_contract(sender: Sender)
     assert registered["message"] == updated["message"] == shown
     [found] = (await sender.get("/opens"))["items"]
     assert opened == {
-        # It was told then; now that real-time is off it would not be.
+        # The sender was told of it then, but would not be now that real-time is off.
         "notify": False,
         "withheld": "realtime_off",
         "open": found,
@@ -210,7 +210,7 @@ async def test_reclassified_event_takes_back_what_was_told(sender: Sender) -> No
     assert "was" not in told["data"]
 
 
-async def test_repeat_is_no_repeat_after_the_time_that_is_set(tmp_path: Path, migrated_sqlite_url: str) -> None:
+async def test_hit_after_the_configured_repeat_time_is_no_repeat(tmp_path: Path, migrated_sqlite_url: str) -> None:
     async with running_hub(tmp_path, migrated_sqlite_url, repeat_seconds=0) as hub:
         sender = await hub.add_sender()
         message = await sender.register()

@@ -1,4 +1,4 @@
-"""What is asked: bodies and queries, read strictly."""
+"""The bodies and queries of requests, read strictly."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_body_of_any_bytes_is_read_or_refused(body: bytes) -> None:
     assert outcome == 422 or isinstance(outcome, Whole)
 
 
-async def test_page_is_made_in_turns_with_everybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_page_is_made_in_turns_with_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.api.asked.TURN_SECONDS", 0)
     order: list[str] = []
 

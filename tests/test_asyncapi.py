@@ -1,4 +1,4 @@
-"""The AsyncAPI document: whole, and true of every frame; `tests.documents` holds it against those really said."""
+"""The AsyncAPI document is complete and has every frame; `tests.documents` compares it with the frames really sent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_references_lead_somewhere_and_nothing_is_left_over() -> None:
         assert {f"#/components/{kind}/{name}" for name in DOCUMENT["components"][kind]} <= used
 
 
-def test_each_schema_is_one() -> None:
+def test_each_schema_of_a_frame_is_valid() -> None:
     for schema in DOCUMENT["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema)
 
@@ -75,8 +75,8 @@ def test_every_type_of_event_and_every_close_code_is_documented() -> None:
 
 
 @pytest.mark.parametrize("type_", get_args(EventType))
-def test_event_s_type_says_what_is_in_its_data(type_: str) -> None:
-    """A client that is made from the document knows one kind of event from another by its type alone."""
+def test_event_type_says_what_is_in_its_data(type_: str) -> None:
+    """A client generated from the document tells the kinds of events apart by their type alone."""
     event = {"specversion": "1.0", "id": "x-1", "source": "https://hub.example.com", "type": type_}
     event |= {"time": "2026-11-23T14:01:02.345Z", "sequence": "1", "sequencetype": "Integer"}
     event |= {"datacontenttype": "application/json"}
@@ -90,7 +90,7 @@ def test_event_s_type_says_what_is_in_its_data(type_: str) -> None:
 
 
 async def test_every_event_that_is_told_is_as_documented(sender: Sender) -> None:
-    """Hearing it holds it against the document; what is seen here is that all types are heard."""
+    """`Socket.hear` checks each event against the document; this test sees to it that all types are heard."""
     async with sender.socket(stream="history") as (socket, _):
         message = await sender.register()
         await sender.hit(message)
@@ -136,7 +136,7 @@ def test_frame_that_the_document_forbids_is_refused(frame: dict[str, Any]) -> No
         frames.decode(json.dumps(frame))
 
 
-def test_frame_with_something_that_is_not_documented_is_seen() -> None:
+def test_frame_with_a_field_or_type_that_is_not_documented_is_noticed() -> None:
     with pytest.raises(jsonschema_rs.ValidationError):
         assert_told({"type": "heartbeat", "sequence": 1, "more": 1})
     with pytest.raises(AssertionError, match="no frame"):

@@ -37,7 +37,7 @@ async def test_wait_ends_when_it_said_and_a_refused_attempt_does_not_lengthen_it
     assert await attempts.begin("a", 1) == 0
 
 
-async def test_success_begins_anew() -> None:
+async def test_success_clears_the_count_of_attempts() -> None:
     attempts = LocalAttempts(ManualClock())
     await attempts.begin("a", 1)
     await attempts.succeeded("a")
@@ -45,7 +45,7 @@ async def test_success_begins_anew() -> None:
     assert await attempts.begin("a", 1) == 0
 
 
-async def test_memory_is_bounded_and_keeps_what_is_tried_most_lately() -> None:
+async def test_memory_of_attempts_is_bounded_and_keeps_the_keys_tried_last() -> None:
     attempts = LocalAttempts(ManualClock())
     await attempts.begin("guessed", 2)
     for number in range(MOST_KEPT - 1):
@@ -61,13 +61,13 @@ SECRET = "the hub's own secret"
 
 
 def seconds_left(valkey: Valkey) -> int:
-    """When the only key is forgotten."""
+    """In how many seconds Valkey forgets its only key."""
     return int(valkey.command("EVAL", "return redis.call('TTL', redis.call('KEYS', '*')[1])", "0").removeprefix(":"))
 
 
 @pytest.fixture
 async def processes(redis_url: str) -> AsyncIterator[list[Attempts]]:
-    """What two processes of one hub count with."""
+    """The attempts as two processes of one hub count them."""
     async with AsyncExitStack() as stack:
         config = Config(redis_url=redis_url)
         yield [_attempts(config, Keys(SECRET), stack) for _ in range(2)]
@@ -86,7 +86,9 @@ async def test_processes_count_together_however_many_attempts_come_at_once(proce
     assert waits.count(0) == 10
 
 
-async def test_what_was_refused_for_all_is_not_refused_again_by_one(processes: list[Attempts], valkey: Valkey) -> None:
+async def test_attempt_refused_by_redis_is_not_counted_by_the_process(
+    processes: list[Attempts], valkey: Valkey
+) -> None:
     one, other = processes
     for _ in range(3):
         await one.begin("a", 3)
@@ -96,7 +98,7 @@ async def test_what_was_refused_for_all_is_not_refused_again_by_one(processes: l
     assert await other.begin("a", 3) == 0
 
 
-async def test_success_on_one_process_begins_anew_on_it_and_in_redis(processes: list[Attempts]) -> None:
+async def test_success_on_one_process_clears_its_count_and_that_in_redis(processes: list[Attempts]) -> None:
     for process in processes:
         await process.begin("a", 2)
     await processes[0].succeeded("a")
@@ -108,7 +110,7 @@ async def test_success_on_one_process_begins_anew_on_it_and_in_redis(processes: 
 async def test_redis_is_told_no_address(processes: list[Attempts], valkey: Valkey) -> None:
     await processes[0].begin("account:sender@example.com", 2)
     assert valkey.command("DBSIZE") == ":1"
-    # A plain hash of an IPv4 address is found by trying all of them.
+    # A plain hash of an IPv4 address would be found out by trying all addresses.
     name = f"glimpse:attempts:{Keys(SECRET).pseudonym('account:sender@example.com')}"
     assert valkey.command("EXISTS", name) == ":1"
     assert name != f"glimpse:attempts:{Keys('another').pseudonym('account:sender@example.com')}"

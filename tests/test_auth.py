@@ -16,7 +16,7 @@ from tests.api import Hub, Sender, assert_problem
 
 
 def an_auth(public_url: str | None = None) -> Auth:
-    """One that is asked nothing about credentials."""
+    """An `Auth` that is asked nothing about credentials, and so has no store of them."""
     return Auth(
         cast(Credentials, None), public_url=public_url, trusted_proxies=TrustedProxies(LOOPBACK), clock=lambda: 0
     )
@@ -154,7 +154,7 @@ async def test_token_is_not_taken_from_the_address(hub: Hub, sender: Sender) -> 
         assert_problem(answer, 401)
 
 
-async def test_header_goes_before_the_cookie(sender: Sender) -> None:
+async def test_authorization_header_goes_before_the_cookie(sender: Sender) -> None:
     browser = await sender.log_in()
     assert_problem(await browser.get("/me", headers={"authorization": "Bearer wrong"}), 401)
     assert (await browser.get("/me")).status_code == 200

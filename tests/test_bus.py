@@ -1,4 +1,4 @@
-"""The bus in one process: what is published comes back once, and nothing that fails stops it."""
+"""The bus in one process: what is published comes back once, and a failing delivery does not stop it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def notice(sequence: int, user_id: str = "user-1") -> Notice:
 
 
 class Listener:
-    """What a process does with the bus: keeps what it is handed, counts the calls to catch up."""
+    """A process on the bus: it keeps the parcels that are handed over, and counts the calls of `resync`."""
 
     def __init__(self) -> None:
         self.parcels: list[tuple[Item, ...]] = []
@@ -81,7 +81,7 @@ async def test_failing_delivery_does_not_stop_the_bus(
     ]
 
 
-async def test_publishing_nothing_says_nothing(bus: Bus, listener: Listener) -> None:
+async def test_publishing_nothing_delivers_nothing(bus: Bus, listener: Listener) -> None:
     await bus.publish([])
     await bus.publish([notice(1)])
     await eventually(lambda: listener.parcels)

@@ -29,7 +29,7 @@ def a_notice(sequence: int, notified: bool = True, size: int = 10, user_id: str 
 
 @dataclass
 class Log:
-    """A user's log, in the place of the store."""
+    """A user's log, in place of the stores."""
 
     head: int = 0
     first: int = 1
@@ -92,7 +92,7 @@ class Desk:
         return listener
 
     async def all_sent(self, listener: Listener) -> list[int]:
-        """Do what a socket does until there is nothing more to do; what it sends."""
+        """Do what a socket does until there is nothing left to send. Returns the sequences that it sends."""
         sent = []
         while listener.closing is None and await listener.wait(0):
             if listener.behind:
@@ -128,7 +128,7 @@ async def test_live_event_is_written_at_once_while_nothing_waits_before_it() -> 
     assert (written, listener.behind) == ([together, a_notice(12).socket_frame], True)
 
 
-async def test_what_a_stream_does_not_carry_is_not_written_and_not_missed() -> None:
+async def test_event_that_a_stream_does_not_carry_is_not_written_and_not_missed() -> None:
     desk = Desk(Log(head=7))
     listener, history = await desk.started(stream="notifications"), await desk.started()
     heard: dict[Stream, list[bytes]] = {"notifications": [], "history": []}
@@ -156,7 +156,7 @@ async def test_listener_from_now_on_gets_what_comes_live() -> None:
     assert desk.log.reads == 0
 
 
-async def test_listener_does_not_get_what_it_has() -> None:
+async def test_listener_does_not_get_events_that_it_has() -> None:
     desk = Desk(Log(head=7))
     listener = await desk.started()
     desk.deliver(a_notice(6), a_notice(7), a_notice(8), a_notice(8))
@@ -168,7 +168,7 @@ async def test_live_events_wait_until_the_log_is_read() -> None:
     listener = desk.listener()
     desk.deliver(a_notice(8))
     assert listener.take() == []
-    # The log had it, too, by the time it was read.
+    # The log that is now read has the 8th event, too, but not the 9th.
     desk.deliver(a_notice(9))
     await desk.connections.start(listener, desk.log.user(), after=4)
     assert await desk.all_sent(listener) == [5, 6, 7, 8, 9]
@@ -200,7 +200,7 @@ async def test_events_that_come_while_a_page_of_the_log_is_read_come_once(missed
     assert await desk.all_sent(listener) == list(range(1, missed + 3))
 
 
-async def test_stream_leaves_out_what_does_not_notify_and_moves_on_all_the_same() -> None:
+async def test_stream_leaves_out_events_that_do_not_notify_and_moves_on() -> None:
     desk = Desk(Log(head=3, quiet=frozenset({2})))
     listener = await desk.started(after=0, stream="notifications")
     desk.deliver(a_notice(4, notified=False), a_notice(5))
@@ -283,7 +283,7 @@ async def test_start_recovers_what_the_log_still_has(
     assert (listener.position, listener.behind) == (head, False)
 
 
-async def test_too_much_waiting_closes_the_listener_and_lets_go_of_it_all() -> None:
+async def test_listener_with_too_much_waiting_is_closed_and_lets_go_of_it_all() -> None:
     desk = Desk(max_bytes=25)
     listener = await desk.started()
     desk.deliver(a_notice(1), a_notice(2))
@@ -296,7 +296,7 @@ async def test_too_much_waiting_closes_the_listener_and_lets_go_of_it_all() -> N
     assert listener.queued_bytes == 0
 
 
-async def test_what_a_stream_does_not_carry_is_not_too_much() -> None:
+async def test_event_that_a_stream_does_not_carry_takes_no_room() -> None:
     desk = Desk(max_bytes=100)
     listener = await desk.started(stream="notifications")
     desk.deliver(*(a_notice(n, notified=n == 5, size=60) for n in range(1, 6)))
@@ -304,7 +304,7 @@ async def test_what_a_stream_does_not_carry_is_not_too_much() -> None:
     assert await desk.all_sent(listener) == [5]
 
 
-async def test_what_was_taken_no_longer_waits() -> None:
+async def test_event_that_was_taken_takes_no_room() -> None:
     desk = Desk(max_bytes=25)
     listener = await desk.started()
     for sequence in range(1, 10):

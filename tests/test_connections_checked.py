@@ -1,4 +1,4 @@
-"""The check of the log: whoever was not told everything reads it, and it is known whether anybody was not."""
+"""The check of the log: a listener that lacks events reads them there, and the check says whether there was one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from hub.live.close_codes import CloseCode
 from tests.test_connections import Desk, Log, a_notice
 
 
-async def test_check_finds_who_lacks_something() -> None:
+async def test_check_finds_a_listener_that_lacks_events() -> None:
     desk = Desk(Log(head=3))
     listener = await desk.started()
     assert not await desk.connections.check()
     assert not listener.behind
     desk.log.head = 4
     assert await desk.connections.check()
-    assert not await desk.connections.check(), "it is about to read the log"
+    assert not await desk.connections.check(), "the listener is about to read the log"
     assert await desk.all_sent(listener) == [4]
     assert not await desk.connections.check()
 
 
-async def test_check_gives_what_was_just_committed_the_time_to_come() -> None:
+async def test_check_gives_an_event_just_committed_the_time_to_come() -> None:
     desk = Desk(Log(head=4))
     listener = desk.listener()
     listener.caught_up(3)
@@ -31,7 +31,7 @@ async def test_check_gives_what_was_just_committed_the_time_to_come() -> None:
     assert not listener.behind
 
 
-async def test_check_asks_nothing_of_who_left_meanwhile() -> None:
+async def test_check_leaves_out_listeners_that_left_meanwhile() -> None:
     desk = Desk(Log(head=4))
     closed, gone = desk.listener(), desk.listener()
     for listener in (closed, gone):

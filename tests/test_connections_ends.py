@@ -1,4 +1,4 @@
-"""Connections at their end: the drain, who comes during it, and how long a wait lasts."""
+"""Connections at their end: the drain, listeners that come during it, and how long a wait lasts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_account_that_is_gone_closes_its_listeners() -> None:
     assert listener.closing.code == CloseCode.NOT_AUTHENTICATED
 
 
-async def test_wait_ends_with_the_silence_or_with_what_breaks_it() -> None:
+async def test_wait_ends_with_its_time_or_with_an_event() -> None:
     desk = Desk()
     listener = await desk.started()
     assert not await listener.wait(0.01)

@@ -1,4 +1,4 @@
-"""Connections whose database becomes an older copy of itself: nobody is left deaf, and nobody is closed in vain."""
+"""Connections whose database is replaced by an older copy: no listener is left deaf, and none is closed needlessly."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WENT_BACK = Closing(CloseCode.GOING_DOWN, LOG_WENT_BACK)
 
 
 async def ahead_of_the_log(desk: Desk, head: int) -> Listener:
-    """A listener that has had all of a log, of which then only what is up to `head` is left."""
+    """A listener that has had all of a log, which then goes back to `head`."""
     listener = await desk.started()
     desk.log.head = head
     return listener
 
 
-async def test_check_closes_who_has_more_than_the_log() -> None:
+async def test_check_closes_a_listener_ahead_of_the_log() -> None:
     desk = Desk(Log(head=30))
     listener = await ahead_of_the_log(desk, 10)
     await desk.connections.check()
@@ -35,7 +35,7 @@ async def test_check_closes_who_has_more_than_the_log() -> None:
     assert await desk.all_sent(back) == [11]
 
 
-async def test_gap_on_the_bus_closes_who_has_more_than_the_log() -> None:
+async def test_gap_on_the_bus_closes_a_listener_ahead_of_the_log() -> None:
     desk = Desk(Log(head=30))
     listener = await ahead_of_the_log(desk, 10)
     desk.connections.resync()
@@ -43,7 +43,7 @@ async def test_gap_on_the_bus_closes_who_has_more_than_the_log() -> None:
     assert listener.closing == WENT_BACK
 
 
-async def test_first_event_of_a_log_that_went_back_closes_who_has_more() -> None:
+async def test_first_event_of_a_log_that_went_back_closes_a_listener_ahead_of_it() -> None:
     desk = Desk(Log(head=30))
     listener = await ahead_of_the_log(desk, 11)
     desk.deliver(a_notice(11))
@@ -60,7 +60,7 @@ async def test_event_that_comes_twice_closes_nobody() -> None:
         await eventually(lambda: not desk.connections._doubted)
     assert listener.closing is None
     assert await desk.all_sent(listener) == [8, 9, 10]
-    await eventually(lambda: not desk.connections._checks, what="nothing is kept of a look that is over")
+    await eventually(lambda: not desk.connections._checks, what="nothing is kept of a check that is over")
 
 
 @pytest.mark.parametrize("twice", [False, True])
@@ -87,7 +87,7 @@ async def test_event_that_comes_while_the_log_is_asked_closes_nobody(twice: bool
     assert await desk.all_sent(listener) == [8]
 
 
-async def test_doubt_about_a_database_that_is_away_is_put_off() -> None:
+async def test_doubt_about_a_log_is_put_off_while_the_database_is_away() -> None:
     desk = Desk(Log(head=30))
     listener = await ahead_of_the_log(desk, 11)
     desk.log.is_away = True

@@ -1,4 +1,4 @@
-"""Connections whose credential is gone: closed also where the bus did not say so."""
+"""Connections whose credential was revoked are closed even if the bus did not say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.processes import eventually
 from tests.test_connections import Desk, Log
 
 
-async def test_check_closes_whose_credential_is_gone_though_no_bus_said_so() -> None:
+async def test_check_closes_listeners_of_a_revoked_credential_though_no_bus_said_so() -> None:
     desk = Desk(Log(head=3))
     gone, kept = await desk.started(), desk.listener(credential="token:2")
     desk.log.revoked.add("token:1")

@@ -28,7 +28,7 @@ async def test_page_on_another_site_may_ask_for_any_call_with_a_token(
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_page_on_another_site_reads_what_a_token_is_answered_and_nothing_else(
+async def test_page_on_another_site_reads_answers_to_a_token_and_nothing_else(
     tmp_path: Path, migrated_sqlite_url: str
 ) -> None:
     async with running_hub(tmp_path, migrated_sqlite_url) as hub:
@@ -42,9 +42,7 @@ async def test_page_on_another_site_reads_what_a_token_is_answered_and_nothing_e
             assert "access-control-allow-origin" not in answer.headers, path
 
 
-async def test_page_on_another_site_reads_nothing_that_the_cookie_is_answered(
-    tmp_path: Path, migrated_sqlite_url: str
-) -> None:
+async def test_page_on_another_site_reads_no_answer_to_the_cookie(tmp_path: Path, migrated_sqlite_url: str) -> None:
     async with running_hub(tmp_path, migrated_sqlite_url) as hub:
         browser = await (await hub.add_sender()).log_in()
         answer = await browser.get("/me", headers=ELSEWHERE)

@@ -58,11 +58,11 @@ def test_readyz_is_503_while_the_database_is_away(
         postgres.start()
     wait_until(lambda: checks(hub.base_url) == (200, {}), what="ready again")
     assert hub.terminate() == 0
-    # asyncpg's pool tells of connections that it fails to restore with a traceback; ours is to restore none.
+    # asyncpg's pool logs a traceback for a connection that it fails to restore; the hub's pool is to restore none.
     assert not [line for line in hub.output().splitlines() if '"exception"' in line or "asyncpg" in line]
 
 
-async def test_readyz_is_503_while_nothing_can_be_written_and_nobody_has_come(
+async def test_readyz_is_503_while_nothing_can_be_written_though_no_hit_has_come(
     tmp_path: Path, migrated_sqlite_url: str
 ) -> None:
     async with running_hub(tmp_path, migrated_sqlite_url) as hub:

@@ -1,4 +1,4 @@
-"""Pages of the log: read once for all who come for the same, and by nobody who would be told something else."""
+"""Pages of the log: each is read once for all who need the same page, and shared with nobody who needs another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pages_of(log: Log) -> LogPages:
     return LogPages(cast(Any, log), cast(Any, log))
 
 
-async def test_page_is_read_once_for_all_who_stand_at_the_same_place() -> None:
+async def test_page_is_read_once_for_all_at_the_same_place() -> None:
     log = Log()
     pages = pages_of(log)
     first, *others = await asyncio.gather(*(pages.after(USER, 2, "https://hub.example") for _ in range(5)))
@@ -67,9 +67,7 @@ async def test_page_is_read_once_for_all_who_stand_at_the_same_place() -> None:
     ],
     ids=["user", "moved", "settings", "place", "address", "no-address"],
 )
-async def test_page_is_read_anew_for_who_is_to_be_told_something_else(
-    user: User, after: int, base_url: str | None
-) -> None:
+async def test_page_is_read_anew_where_it_would_be_another(user: User, after: int, base_url: str | None) -> None:
     log = Log()
     pages = pages_of(log)
     await pages.after(USER, 2, "https://hub.example")
@@ -79,7 +77,7 @@ async def test_page_is_read_anew_for_who_is_to_be_told_something_else(
     assert notices[0].event.decode().strip() == (base_url or "")
 
 
-async def test_database_that_is_away_is_told_to_all_and_asked_again_by_the_next() -> None:
+async def test_page_that_cannot_be_read_fails_for_all_and_is_read_for_the_next() -> None:
     log = Log(away=True)
     pages = pages_of(log)
     failed = await asyncio.gather(*(pages.after(USER, 2, None) for _ in range(3)), return_exceptions=True)
@@ -89,7 +87,7 @@ async def test_database_that_is_away_is_told_to_all_and_asked_again_by_the_next(
     assert len(log.reads) == 2
 
 
-async def test_first_who_leaves_takes_nothing_from_the_others() -> None:
+async def test_page_is_read_for_the_others_when_the_first_leaves() -> None:
     log = Log()
     log.answers.clear()
     pages = pages_of(log)
@@ -103,7 +101,7 @@ async def test_first_who_leaves_takes_nothing_from_the_others() -> None:
     assert len(log.reads) == 1
 
 
-async def test_failure_that_nobody_waits_for_any_more_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failure_that_nobody_waits_for_any_more_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     log = Log(away=True)
     log.answers.clear()
     pages = pages_of(log)
@@ -145,7 +143,7 @@ async def test_pages_kept_are_bounded_and_the_oldest_go_first(monkeypatch: pytes
     assert pages.kept_bytes == 0
 
 
-async def test_page_that_is_being_read_makes_no_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_page_that_is_being_read_is_not_dropped_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.live.log_pages.SHARED_BYTES", 0)
     log = Log()
     pages, slow = pages_of(log), log.answers
@@ -161,7 +159,7 @@ async def test_page_that_is_being_read_makes_no_room_for_another(monkeypatch: py
     assert pages.kept_bytes == 0
 
 
-async def test_page_that_made_room_is_not_forgotten_again_when_its_time_is_over(
+async def test_page_dropped_to_make_room_is_not_dropped_again_when_its_time_is_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("hub.live.log_pages.SHARED_BYTES", 0)

@@ -1,4 +1,4 @@
-"""What is told to sockets: each form of an event made once, and what came together written together."""
+"""Notices: each form of an event is made once, and events that came together are written together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_text_frame_is_as_the_protocol_has_it(length: int) -> None:
     assert text_frame(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
-def test_run_writes_to_each_stream_what_that_carries() -> None:
+def test_run_has_for_each_stream_what_it_carries() -> None:
     [run] = runs([notice(1), notice(2, notified=False), notice(3)])
     assert run.frames("notifications") == text_frame(notice(1).frame) * 2
     assert run.frames("history") == text_frame(notice(1).frame) * 3

@@ -29,7 +29,7 @@ def schema_of(reference: dict[str, Any]) -> jsonschema_rs.Validator:
 
 
 def assert_documented(answer: httpx.Response, method: str, path: str) -> None:
-    """The answer is one that the document describes."""
+    """Check that the document describes the answer."""
     responses = DOCUMENT["paths"][path][method]["responses"]
     assert str(answer.status_code) in responses, f"{method} {path} answered {answer.status_code}"
     content = responses[str(answer.status_code)].get("content")
@@ -74,9 +74,9 @@ def test_references_of_the_document_lead_somewhere_and_nothing_is_left_over() ->
 
 
 @pytest.mark.parametrize("made", [DOCUMENT, ASYNCAPI], ids=["openapi", "asyncapi"])
-def test_schemas_are_as_makers_of_clients_want_them(made: dict[str, Any]) -> None:
-    """oapi-codegen types an enum by its `type` alone, openapi-typescript takes a default for a field that is always
-    there, and ogen and openapi-generator give up at one that is null."""
+def test_schemas_suit_the_generators_of_clients(made: dict[str, Any]) -> None:
+    """oapi-codegen types an enum by its `type` alone, openapi-typescript takes a field with a default for one that is
+    always there, and ogen and openapi-generator fail at a default that is null."""
 
     def nodes(node: Any) -> Iterator[dict[str, Any]]:
         if isinstance(node, dict):
@@ -101,7 +101,7 @@ def test_defaults_of_a_body_are_told_in_words() -> None:
     assert told["template"] is None
 
 
-def test_operation_ids_are_each_ones_own() -> None:
+def test_operation_ids_are_unique() -> None:
     ids = [DOCUMENT["paths"][path][method]["operationId"] for method, path in OPERATIONS]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z][A-Za-z]*", each) for each in ids)

@@ -64,7 +64,7 @@ async def test_page_loads_nothing_from_elsewhere_and_nothing_that_is_not_there(h
 
 
 @pytest.mark.parametrize("path", ["/activity", "/docs", "/static/client.js"])
-async def test_what_is_large_is_compressed(hub: Hub, path: str) -> None:
+async def test_answer_that_is_large_is_compressed(hub: Hub, path: str) -> None:
     answer = await hub.http.get(path, headers={"accept-encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.headers["vary"] == "Accept-Encoding"
@@ -79,7 +79,7 @@ async def test_file_is_not_sent_again_while_it_is_the_same(hub: Hub) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_service_worker_is_at_the_root_for_it_reaches_no_further_than_its_folder(hub: Hub) -> None:
+async def test_service_worker_is_at_the_root_and_so_reaches_every_page(hub: Hub) -> None:
     answer = await hub.http.get("/sw.js")
     assert (answer.status_code, answer.content) == (200, (WEB / "sw.js").read_bytes())
     assert answer.headers["content-type"].partition(";")[0] == "text/javascript"
@@ -109,7 +109,7 @@ async def test_icon_is_where_browsers_look_for_it(hub: Hub) -> None:
         "/login/",
     ],
 )
-async def test_what_is_no_file_is_a_404_problem(hub: Hub, path: str) -> None:
+async def test_path_of_no_file_is_a_404_problem(hub: Hub, path: str) -> None:
     request = hub.http.build_request("GET", hub.origin)
     request.url = request.url.copy_with(raw_path=path.encode())
     assert_problem(await hub.http.send(request), 404)

@@ -31,7 +31,7 @@ def passwords() -> Iterator[Passwords]:
         ("with\0nul and more", True),
     ],
 )
-def test_password_length_is_what_is_asked_of_it(password: str, good: bool) -> None:
+def test_password_is_accepted_by_its_length_alone(password: str, good: bool) -> None:
     problem = password_problem(password)
     assert (problem is None) is good
     assert problem is None or "characters" in problem
@@ -55,7 +55,7 @@ async def test_hash_that_is_broken_fits_nothing(passwords: Passwords, kept: str)
     assert not await passwords.verify(kept, "anything")
 
 
-async def test_nobody_has_no_password_and_takes_a_hash_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_password_of_nobody_never_fits_and_takes_a_hash_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
     passwords = Passwords()
     verified: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The pixel over raw connections: the same bytes whatever was asked for, and a record of what it was."""
+"""The pixel over raw connections: the answer is the same bytes whatever was asked for, and real hits are recorded."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def path_of(message: dict[str, Any]) -> str:
 
 
 def tampered(path: str) -> dict[str, str]:
-    """Addresses that look like `path`, a good one, and are not."""
+    """Addresses that look like the good one, `path`, but are not good."""
     token = path.removeprefix("/o/").removesuffix(".gif")
     raw_token = base64.urlsafe_b64decode(token)
     return {
@@ -163,7 +163,7 @@ async def test_connection_is_kept_for_the_next_pixel(hub: Hub, sender: Sender) -
     await writer.wait_closed()
 
 
-async def test_requests_sent_ahead_are_answered_each(hub: Hub, sender: Sender) -> None:
+async def test_requests_sent_ahead_are_each_answered(hub: Hub, sender: Sender) -> None:
     message = await sender.register()
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
     request = f"GET {path_of(message)} HTTP/1.1\r\nHost: x\r\n"
@@ -178,7 +178,7 @@ async def test_requests_sent_ahead_are_answered_each(hub: Hub, sender: Sender) -
 
 @asynccontextmanager
 async def plainly_served(hub: Hub) -> AsyncIterator[int]:
-    """The port at which uvicorn's own protocol, without our extensions, serves the hub's application, too."""
+    """The port at which uvicorn's own protocol, without our extensions, also serves the hub's application."""
     options = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
     server = Server(uvicorn.Config(hub.app, port=0, http="httptools", **options))  # type: ignore[arg-type]
     serving = asyncio.create_task(server.serve())
@@ -209,7 +209,7 @@ async def test_any_server_answers_as_ours_does(hub: Hub, sender: Sender, first: 
 
 
 async def conversation(port: int, requests: str) -> bytes:
-    """All that is said to these requests, up to the end of the connection."""
+    """All that is answered to these requests, up to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(requests.encode())
     async with asyncio.timeout(PATIENCE_SECONDS):

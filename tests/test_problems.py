@@ -1,4 +1,4 @@
-"""Problems: every error in one shape, from the API's own and from the router's."""
+"""Problems: all errors have one shape, the API's own and the router's."""
 
 from __future__ import annotations
 

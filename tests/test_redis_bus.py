@@ -24,10 +24,10 @@ pytestmark = pytest.mark.alone
 
 PATIENT = Limits(quiet=0.2, answer=30.0, connect=30.0, retry_least=0.01, retry_most=0.1, sound=0.2)
 QUICK = replace(PATIENT, answer=0.3, connect=1.0)
-"""For what takes its time: a server that falls silent is noticed soon. A process that is kept from the core for that
-long takes it for gone, too, so whoever counts generations is patient."""
+"""QUICK notices a silent server soon. But a test that gets no processor for that long takes a good server for silent,
+so tests that count generations use PATIENT."""
 SOON_SECONDS = 10.0
-"""What does not wait takes no time; a machine that runs the tests may be busy."""
+"""A call that does not wait takes no time, but the machine that runs the tests may be busy."""
 
 
 def notice(sequence: int) -> Notice:
@@ -35,7 +35,7 @@ def notice(sequence: int) -> Notice:
 
 
 class Process:
-    """One process on the bus. `log` is the truth all share; to catch up is to read all of it."""
+    """One process on the bus. All of them share `log`, which is the truth; `resync` reads all of it."""
 
     def __init__(self, log: list[int], url: str, limits: Limits = PATIENT, **options: Any) -> None:
         self.bus = Bus(RedisBackend(url, limits=limits, **options))
@@ -53,7 +53,7 @@ class Process:
         self.known |= set(self._log)
 
     async def commit(self, sequence: int) -> None:
-        """What a recorder does: first the log, then the bus."""
+        """Do as a recorder does: first the log, then the bus."""
         self._log.append(sequence)
         await self.bus.publish([notice(sequence)])
 
@@ -139,7 +139,7 @@ async def test_frozen_server_is_noticed_and_survived(
     valkey.freeze()
     try:
         await eventually(lambda: not one.bus.up and not two.bus.up)
-        # A bus is down already when only its sender has noticed; a listener that has not would keep its link.
+        # A bus counts as down when only its sender has noticed. Its listener has to notice, too, or it keeps its link.
         await eventually(lambda: caplog.text.count("the listener of the bus is down") >= 2)
         await one.commit(1)
         assert one.got(1) == 1
@@ -152,9 +152,7 @@ async def test_frozen_server_is_noticed_and_survived(
     assert one.got(1) == 1
 
 
-async def test_server_that_falls_silent_holds_nothing_up_that_a_process_did_itself(
-    valkey: Valkey, start: Start
-) -> None:
+async def test_silent_server_does_not_hold_up_what_a_process_publishes_itself(valkey: Valkey, start: Start) -> None:
     one, two = await start(limits=QUICK), await start(limits=QUICK)
     await one.commit(1)
     await eventually(lambda: one.got(1))
@@ -282,7 +280,7 @@ async def test_closed_idle_sender_loses_no_message(valkey: Valkey, start: Start)
     assert two.bus.generation == 1
 
 
-async def test_no_descriptor_is_left_behind(proxy: ToxicProxy, start: Start) -> None:
+async def test_links_made_anew_leave_no_descriptor_behind(proxy: ToxicProxy, start: Start) -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -359,7 +357,7 @@ async def test_outbound_overflow_becomes_one_call_to_catch_up(proxy: ToxicProxy,
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> ssl.SSLContext:
-    """A server's TLS with a certificate that nobody vouches for."""
+    """The TLS of a server whose certificate nobody vouches for."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=redis.example.com"
     subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -381,7 +379,7 @@ async def test_self_signed_certificate_needs_the_switch(
         await eventually(lambda: trusting.got(1))
 
 
-async def test_wrong_password_is_told_once_and_without_it(
+async def test_wrong_password_is_told_in_the_log_but_not_shown(
     valkey: Valkey, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = await start(f"redis://hub:not-the-password@127.0.0.1:{valkey.port}/0", wait=False)

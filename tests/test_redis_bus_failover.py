@@ -20,7 +20,7 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture
 def successor() -> Iterator[Valkey]:
-    """Another server, which takes over."""
+    """The server that takes over."""
     with Valkey() as server:
         yield server
 
@@ -35,7 +35,7 @@ async def has_links(bus: Bus, number: int) -> None:
 
 
 def fail_over(proxy: ToxicProxy, valkey: Valkey, successor: Valkey) -> None:
-    """New links lead to the successor; of the old ones those that only listen are cut."""
+    """New links lead to the successor. Of the old ones, those that listen are cut and those that send stay."""
     proxy.lead_to(successor.port)
     valkey.command("CLIENT", "KILL", "TYPE", "pubsub")
 
@@ -65,7 +65,7 @@ async def test_process_that_has_nothing_to_send_is_healed_too(
     await eventually(lambda: two.got(1))
 
 
-async def test_process_that_is_quiet_asks_for_its_own_parcels_again_and_again(
+async def test_process_that_is_quiet_sends_empty_parcels_again_and_again(
     valkey: Valkey, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.live.bus.ASK_SECONDS", 0.01)

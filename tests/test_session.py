@@ -1,4 +1,4 @@
-"""Logging in and out: what a browser is given, and how slow guessing is."""
+"""Logging in and out: what a browser is given, and how guesses are limited."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hub.store.credentials import SESSION_MS
 from tests.api import PASSWORD, Hub, Sender, assert_problem, running_hub
 
 TOO_LONG = "x" * 300
-"""A wrong password that costs no hash."""
+"""A wrong password that is refused without the work of a hash."""
 
 
 def cookie_of(answer: httpx.Response) -> tuple[str, dict[str, str]]:
-    """The name of the one cookie an answer sets, and what is said of it."""
+    """The name of the one cookie that an answer sets, and its attributes."""
     [header] = answer.headers.get_list("set-cookie")
     [(name, morsel)] = SimpleCookie(header).items()
     return name, {key: str(value) for key, value in morsel.items() if value} | {"value": morsel.value}
@@ -57,7 +57,7 @@ async def test_login_over_https_sets_a_cookie_for_this_host_over_https_only(hub:
     https = {"x-forwarded-proto": "https"}
     shown = {"cookie": f"__Host-glimpse={cookie['value']}"}
     assert (await hub.client().get("/me", headers=https | shown)).status_code == 200
-    # The same secret under the other name, or over plain http, is nobody.
+    # The same secret under the other name, or over plain http, is no session.
     assert_problem(await hub.client().get("/me", headers=shown), 401)
     planted = {"cookie": f"glimpse={cookie['value']}"}
     assert_problem(await hub.client().get("/me", headers=https | planted), 401)
@@ -92,18 +92,20 @@ async def test_login_from_a_foreign_page_is_a_403(hub: Hub, sender: Sender) -> N
     assert (await log_in(hub, sender.email, PASSWORD, origin=hub.origin)).status_code == 200
 
 
-async def test_login_is_limited_for_an_account_wherever_from(hub: Hub, sender: Sender, stranger: Sender) -> None:
+async def test_login_is_limited_for_an_account_from_all_addresses_together(
+    hub: Hub, sender: Sender, stranger: Sender
+) -> None:
     for number in range(ACCOUNT_ATTEMPTS):
         assert_problem(await log_in(hub, sender.email, TOO_LONG, x_forwarded_for=f"192.0.2.{number}"), 401)
     answer = await log_in(hub, sender.email, PASSWORD, x_forwarded_for="192.0.2.250")
     assert_problem(answer, 429)
     assert 1 <= int(answer.headers["retry-after"]) <= WINDOW_SECONDS
     assert (await log_in(hub, stranger.email, PASSWORD, x_forwarded_for="192.0.2.250")).status_code == 200
-    # What is limited is guessing passwords: the token goes on.
+    # Only guessing passwords is limited: the token still works.
     assert await sender.get("/me")
 
 
-async def test_login_attempts_at_once_are_counted_each(hub: Hub, sender: Sender) -> None:
+async def test_login_attempts_at_once_are_each_counted(hub: Hub, sender: Sender) -> None:
     answers = await asyncio.gather(
         *(log_in(hub, sender.email, TOO_LONG, x_forwarded_for=f"192.0.2.{n}") for n in range(ACCOUNT_ATTEMPTS + 5))
     )
@@ -118,7 +120,7 @@ async def quiet_hub(tmp_path: Path, migrated_sqlite_url: str) -> AsyncIterator[H
         yield hub
 
 
-async def test_login_is_limited_for_an_address_whatever_account(quiet_hub: Hub) -> None:
+async def test_login_is_limited_for_an_address_over_all_accounts_together(quiet_hub: Hub) -> None:
     # All from one IPv6 network, which is one customer's.
     async def guess(number: int) -> int:
         answer = await log_in(

@@ -1,4 +1,4 @@
-"""The asker's own account: who they are, what they decided, their tokens and where they are logged in."""
+"""The user's own account: who they are, their settings, their tokens and their sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.processes import PATIENCE_SECONDS
 NEW_PASSWORD = "another long password"
 
 
-async def test_me_says_who_one_is_and_where_the_log_stands(sender: Sender) -> None:
+async def test_me_says_who_the_user_is_and_where_the_log_stands(sender: Sender) -> None:
     me = await sender.get("/me")
     assert me == {
         "id": sender.id,
@@ -163,7 +163,7 @@ async def test_sessions_are_listed_and_ended_from_elsewhere(sender: Sender, stra
     assert (await second.get("/me")).status_code == 200
 
 
-async def test_session_that_is_ended_while_it_sends_makes_nothing(sender: Sender) -> None:
+async def test_session_ended_while_its_request_is_sent_changes_nothing(sender: Sender) -> None:
     browser = await sender.log_in()
     [session] = (await browser.get("/sessions")).json()["items"]
 
@@ -238,7 +238,7 @@ async def test_guesses_at_the_current_password_are_limited(hub: Hub) -> None:
     async def guess(client: httpx.AsyncClient, current: str) -> httpx.Response:
         return await client.patch("/me", json={"password": {"current": current, "new": NEW_PASSWORD}})
 
-    # Half by the session, half by the token, all at once: it is the account's password that is guessed at.
+    # Half by the session, half by the token, all at once: the limit is the account's.
     wrong = "x" * 300
     guesses = [guess(client, wrong) for client in (browser, sender.http) for _ in range(ACCOUNT_ATTEMPTS // 2 + 1)]
     statuses = sorted(answer.status_code for answer in await asyncio.gather(*guesses))
@@ -246,7 +246,7 @@ async def test_guesses_at_the_current_password_are_limited(hub: Hub) -> None:
     refused = await guess(browser, PASSWORD)
     assert_problem(refused, 429)
     assert 1 <= int(refused.headers["retry-after"]) <= WINDOW_SECONDS
-    # Neither logging in nor what needs no password has to wait, nor anybody else.
+    # Logging in, changes that need no password, and other accounts do not have to wait.
     assert (await browser.patch("/me", json={"name": "Another"})).status_code == 200
     await sender.log_in()
     assert (await guess(other.http, PASSWORD)).status_code == 200

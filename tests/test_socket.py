@@ -1,4 +1,4 @@
-"""One open socket: what is sent at once, what has to wait, and what an idle one is told."""
+"""One open socket: what is sent at once, what has to wait, and the heartbeats of an idle socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.processes import eventually
 
 HEARTBEAT = 0.05
 TICK = 0.001
-"""What the clock of an event loop may lack."""
+"""How much too early an event loop may find that a time is over."""
 
 
 def a_notice(sequence: int) -> Notice:
@@ -30,7 +30,7 @@ def a_notice(sequence: int) -> Notice:
 
 @dataclass
 class Client:
-    """What a client gets, in the place of the connection. It takes `fast` frames at once, and others when `reads`."""
+    """A client, in place of the connection. If `fast` it takes frames at once, otherwise when `reads` is set."""
 
     fast: bool = True
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Client:
 
 @dataclass
 class Log:
-    """What a listener that is behind is caught up with, in the place of the connections."""
+    """Catches up a listener that is behind, in place of the connections."""
 
     reads: int = 0
     away: bool = False
@@ -81,7 +81,7 @@ class Log:
 
 @asynccontextmanager
 async def a_writer(client: Client, log: Log | None = None, *, behind: bool = False) -> AsyncIterator[Listener]:
-    """A listener whose socket is `client`; it stands at 1, or has the log to read first."""
+    """A listener whose socket is `client`. It stands at 1 or, if `behind`, has the log to read first."""
     listener = Listener("me", "history", "token:1", 1 << 20)
     if not behind:
         listener.caught_up(1)
@@ -115,7 +115,7 @@ async def test_idle_socket_has_heartbeats_that_an_event_puts_off() -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-async def test_whatever_is_sent_ends_a_silence(fast: bool) -> None:
+async def test_frame_of_any_kind_ends_a_silence(fast: bool) -> None:
     client = Client(fast=fast)
     client.reads.set()
     socket = Socket(cast(Any, client), 5.0)
@@ -125,7 +125,7 @@ async def test_whatever_is_sent_ends_a_silence(fast: bool) -> None:
     assert socket.spoke_at > before
 
 
-async def test_nothing_overtakes_what_a_slow_client_has_to_wait_for() -> None:
+async def test_event_does_not_overtake_those_that_wait_for_a_slow_client() -> None:
     client = Client(fast=False)
     async with a_writer(client) as listener:
         listener.offer(Run([a_notice(2), a_notice(3)]))
@@ -142,14 +142,16 @@ async def test_nothing_overtakes_what_a_slow_client_has_to_wait_for() -> None:
 async def test_slow_client_has_its_heartbeat_when_it_reads_again() -> None:
     client = Client(fast=False)
     async with a_writer(client) as listener:
-        await eventually(lambda: listener.write is None, what="it waits for the client")
+        await eventually(lambda: listener.write is None, what="the socket waits for the client")
         assert client.heard == []
         client.reads.set()
         await eventually(lambda: len(client.heard) > 0)
         assert client.heard[0] == {"type": "heartbeat", "sequence": 1}
 
 
-async def test_log_is_read_for_who_is_behind_however_often_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_log_is_read_for_a_listener_that_is_behind_even_if_that_fails_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("hub.live.socket.RETRY_SECONDS", 0.01)
     client, log = Client(), Log(away=True)
     async with a_writer(client, log, behind=True):

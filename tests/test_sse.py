@@ -1,4 +1,4 @@
-"""Server-sent events: the same streams as the WebSocket's, for what cannot open one."""
+"""Server-sent events: the same streams as the WebSocket's, for clients that cannot open one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Stream:
         self._lines = response.aiter_lines()
 
     async def block(self) -> Told:
-        """The next block of lines: its fields; a comment is under ""."""
+        """The fields of the next block of lines; a comment is under ""."""
         block: Told = {}
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for line in self._lines:
@@ -73,7 +73,7 @@ async def test_stream_says_what_it_is_and_when_to_come_back(sender: Sender) -> N
         assert int((await stream.block())["retry"]) >= 1000
 
 
-async def test_event_is_the_one_of_the_log(sender: Sender) -> None:
+async def test_event_on_a_stream_is_the_one_in_the_log(sender: Sender) -> None:
     async with streamed(sender.http, stream="history") as stream:
         message = await sender.register()
         await sender.hit(message)
@@ -118,13 +118,13 @@ async def test_last_event_id_resumes_by_header_or_query(hub: Hub, sender: Sender
         assert (await stream.event())["id"] == "6"
 
 
-async def test_last_event_id_of_the_header_goes_first_for_it_is_the_newer(hub: Hub, sender: Sender) -> None:
+async def test_last_event_id_of_the_header_goes_before_that_of_the_query(hub: Hub, sender: Sender) -> None:
     await hub.fill_log(sender, 5)
     async with streamed(sender.http, {"last-event-id": "4"}, last_event_id="1") as stream:
         assert (await stream.event())["id"] == "5"
 
 
-async def test_who_comes_back_before_the_first_event_misses_none(hub: Hub, sender: Sender) -> None:
+async def test_client_that_comes_back_before_the_first_event_misses_none(hub: Hub, sender: Sender) -> None:
     await hub.fill_log(sender, 5)
     async with streamed(sender.http) as stream:
         begins = await stream.block()
@@ -136,7 +136,7 @@ async def test_who_comes_back_before_the_first_event_misses_none(hub: Hub, sende
 
 
 @pytest.mark.parametrize("after", ["0", ""])
-async def test_last_event_id_of_nothing_yet(hub: Hub, sender: Sender, after: str) -> None:
+async def test_last_event_id_of_zero_replays_all_and_an_empty_one_nothing(hub: Hub, sender: Sender, after: str) -> None:
     await hub.fill_log(sender, 2)
     async with streamed(sender.http, {"last-event-id": after}) as stream:
         await sender.register()
@@ -215,10 +215,10 @@ async def test_stream_ends_when_the_server_goes_down(tmp_path: Path, migrated_sq
 
 
 @pytest.mark.parametrize("why", ["it goes down", "its database is away"])
-async def test_event_source_is_given_an_empty_stream_where_others_are_told_why_not(
+async def test_event_source_is_given_an_empty_stream_where_others_are_refused(
     tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    """A browser comes back alone from a stream that ends, and never from a refusal."""
+    """A browser comes back by itself after a stream that ends, but never after a refusal."""
     async with running_hub(tmp_path, migrated_sqlite_url) as hub:
         sender = await hub.add_sender()
         if why == "it goes down":
@@ -236,7 +236,7 @@ async def away(*_: object) -> None:
     raise DatabaseAway("gone")
 
 
-async def test_revoked_stream_ends_before_what_it_had_still_to_say(hub: Hub, sender: Sender) -> None:
+async def test_stream_that_is_revoked_ends_without_the_events_it_had_left(hub: Hub, sender: Sender) -> None:
     await hub.fill_log(sender, 5)
     sockets = hub.app.state.socket
     streams, connections = Streams(sockets._auth, sockets._connections, sockets._config), sockets._connections
@@ -253,7 +253,7 @@ async def test_revoked_stream_ends_before_what_it_had_still_to_say(hub: Hub, sen
 async def test_stream_goes_on_after_the_signal_until_it_is_drained(
     tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """sse-starlette hears the signal by itself, and would cut the stream off."""
+    """sse-starlette hears the signal by itself, too, and would cut the stream off."""
     async with running_hub(tmp_path, migrated_sqlite_url) as hub:
         sender = await hub.add_sender()
         message = await sender.register()
@@ -287,7 +287,7 @@ async def test_client_that_is_gone_before_its_stream_begins_holds_no_place(hub: 
     await eventually(lambda: has_room(sender), what="room for a stream")
 
 
-async def test_client_that_never_reads_is_let_go_in_silence(
+async def test_client_that_never_reads_is_let_go_without_an_error(
     tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"send_seconds": 0.5, "max_queue_bytes": 1 << 18}

@@ -111,7 +111,7 @@ async def test_large_body_is_not_taken_for_a_head() -> None:
 
 
 async def split(server: Server, port: int, first: bytes, rest: bytes) -> list[bytes]:
-    """Send in two pieces, the second once the server is in the midst of a head; the statuses of the answers."""
+    """Send two pieces, the second once the server is in the middle of a head. Returns the statuses of the answers."""
     async with client(port) as (reader, writer):
         writer.write(first)
         await eventually(lambda: any(getattr(each, "_reading_head", False) for each in server.server_state.connections))
@@ -150,7 +150,9 @@ SMALL_POST = POST % (b"first", 3000, b"x" * 3000)
     ],
     ids=["body", "end of the head", "second request", "requests with bodies", "requests"],
 )
-async def test_what_comes_with_the_rest_of_a_head_is_not_taken_for_it(pieces: tuple[bytes, bytes], count: int) -> None:
+async def test_bytes_that_come_with_the_rest_of_a_head_are_not_taken_for_it(
+    pieces: tuple[bytes, bytes], count: int
+) -> None:
     async with running(answer_last) as (server, port):
         assert await split(server, port, *pieces) == [b"200"] * count
 
@@ -279,7 +281,7 @@ async def test_request_just_as_the_server_ends_is_answered(asked_before: bool) -
 
 
 class Later:
-    """An application that answers as many requests as it is let; without a task of its own if it `takes`."""
+    """An application that answers as many requests as `lets` allows. If it `takes` requests, uvicorn makes no tasks."""
 
     def __init__(self, *, takes: bool) -> None:
         self.lets = asyncio.Semaphore(0)
@@ -325,14 +327,14 @@ def test_client_that_goes_away_before_it_is_answered_is_no_error(
             await eventually(lambda: app.answered == app.asked and not server.server_state.tasks)
             assert app.asked == min(requests, 2)
 
-    # As the hub is run: uvloop, unlike asyncio, raises where something is written to a closed transport.
+    # On uvloop, as the hub runs: unlike asyncio's loop it raises where something is written to a closed transport.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(leave())
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def answer_at_once(_: Scope, __: Receive, send: Send) -> None:
-    """Answer without a look at the body."""
+    """Answer without reading the body."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
     await send({"type": "http.response.body", "body": b"x"})
 
@@ -354,13 +356,13 @@ async def test_connection_that_asks_nothing_more_is_let_go(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
 @pytest.mark.parametrize("size", [40_000, 8 << 20])
-async def test_answer_that_is_not_read_is_not_kept(
+async def test_answer_that_is_not_read_is_given_up(
     monkeypatch: pytest.MonkeyPatch, connection: bytes, size: int
 ) -> None:
     monkeypatch.setattr(transport, "UNREAD_SECONDS", QUICK_SECONDS)
 
     async def app(scope: Scope, _: Receive, send: Send) -> None:
-        # Otherwise the kernel may take it all.
+        # With a larger buffer the kernel may take the whole answer.
         scope["extensions"][TRANSPORT_EXTENSION]["transport"].get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, 4096
         )

@@ -1,4 +1,4 @@
-"""HTTP under the hub: what requests get that ask for another protocol."""
+"""HTTP under the hub: how requests that ask for another protocol are answered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAST = b"GET /last HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the method, the path and the body, and a line's end."""
+    """Answer with the method, the path and the body."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -33,7 +33,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def answers(port: int, *pieces: bytes) -> list[bytes]:
-    """Send the pieces, each on its own, and then LAST; what is answered to those before it."""
+    """Send each piece on its own, and then LAST. Returns the answers to all requests before LAST."""
     async with client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
         for piece in (*pieces, LAST):
             writer.write(piece)
@@ -77,7 +77,7 @@ async def test_body_of_a_request_for_another_protocol_is_no_second_request(upgra
 
 
 @pytest.mark.parametrize("count", [1, 500])
-async def test_what_follows_a_request_for_another_protocol_is_answered(count: int) -> None:
+async def test_requests_that_follow_one_for_another_protocol_are_answered(count: int) -> None:
     async with running(echo) as (_, port):
         asked = (b"GET /x HTTP/1.1\r\n" + H2C + b"\r\n") * count
         assert await answers(port, asked + GET) == [b"<GET /x >"] * count + [b"<GET / >"]
@@ -98,7 +98,7 @@ async def test_client_that_waits_to_be_told_to_send_its_body_is_told() -> None:
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-async def test_last_request_of_a_connection_that_asks_for_another_protocol_is_its_last(version: bytes) -> None:
+async def test_request_for_another_protocol_that_is_to_be_the_last_is_the_last(version: bytes) -> None:
     head = b"POST /x HTTP/%s\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n" % version
     async with running(echo) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
         writer.write(head + b"ab" + GET)

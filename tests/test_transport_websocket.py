@@ -90,7 +90,7 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int, bytes
 
 
 class Listening:
-    """A WebSocket application that notes what it receives; it accepts, and closes, when it is let."""
+    """A WebSocket application that notes what it receives. It accepts, and closes, when told to by an event."""
 
     def __init__(self) -> None:
         self.accepts, self.closes = asyncio.Event(), asyncio.Event()
@@ -207,7 +207,7 @@ async def test_peer_that_ends_and_does_not_take_what_waits_is_let_go(
             await eventually(lambda: app.ended and not server.server_state.connections)
 
 
-async def test_upgrade_with_a_header_that_no_websocket_has_is_refused() -> None:
+async def test_upgrade_with_a_header_too_long_for_a_websocket_is_refused() -> None:
     async with running(Listening()) as (server, port), client(port) as (reader, writer):
         writer.write(HANDSHAKE[:-2] + b"Cookie: " + b"x" * 20_000 + b"\r\n\r\n")
         assert await status(reader) == b"431"

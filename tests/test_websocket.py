@@ -22,7 +22,7 @@ Frame = dict[str, Any]
 # Who is asking
 
 
-async def test_connected_says_who_where_and_how_it_is(hub: Hub, sender: Sender) -> None:
+async def test_connected_frame_says_who_the_user_is_and_where_the_log_stands(hub: Hub, sender: Sender) -> None:
     await sender.register()
     async with sender.socket() as (_, connected):
         assert connected == {
@@ -97,7 +97,7 @@ async def test_socket_at_another_address_is_refused_as_any_request_there(hub: Hu
     assert json.loads(answer.body or b"")["detail"] == "There is nothing at this address."
 
 
-async def test_token_in_the_address_is_nobody(hub: Hub, sender: Sender) -> None:
+async def test_token_in_the_address_of_a_socket_is_not_taken(hub: Hub, sender: Sender) -> None:
     async with connect(f"{hub.ws_url}?token={sender.token}", subprotocols=["glimpse.v1"]) as connection:  # type: ignore[list-item]
         socket = Socket(connection)
         await socket.say(type="connect")

@@ -29,7 +29,7 @@ Frame = dict[str, Any]
 
 @pytest.fixture
 async def strict_hub(tmp_path: Path, migrated_sqlite_url: str) -> AsyncIterator[Hub]:
-    """A hub that loses its patience soon with who does not read."""
+    """A hub that soon gives up a client that does not read."""
     settings = {"heartbeat_seconds": 0.1, "send_seconds": 2.0, "max_queue_bytes": 1 << 18}
     async with running_hub(tmp_path, migrated_sqlite_url, **settings) as hub:
         yield hub
@@ -61,7 +61,7 @@ async def test_heartbeats_come_in_silence_and_say_where_the_log_stands(strict_hu
         message = await sender.register()
         await socket.event("message.registered")
         assert await socket.hear() == {"type": "heartbeat", "sequence": 1}
-        # What this stream does not carry moves the head all the same.
+        # An event that this stream does not carry moves the head all the same.
         await sender.hit(message, user_agent=MACHINE)
         await eventually(lambda: heard(socket, {"type": "heartbeat", "sequence": 2}))
 
@@ -138,7 +138,7 @@ async def test_server_that_goes_down_closes_with_4001_and_takes_no_more(
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_server_goes_down_also_as_a_newcomers_time_is_up(tmp_path: Path, migrated_sqlite_url: str) -> None:
+async def test_server_goes_down_even_as_a_newcomers_time_is_up(tmp_path: Path, migrated_sqlite_url: str) -> None:
     async with running_hub(tmp_path, migrated_sqlite_url) as hub, (await hub.add_sender()).socket() as (socket, _):
         with suppress(TimeoutError):
             async with asyncio.timeout(0) as deadline:
@@ -174,7 +174,7 @@ async def test_client_that_never_reads_is_let_go_and_harms_nobody(strict_hub: Hu
         sockets_left = [each for each in strict_hub.server.server_state.connections if isinstance(each, HubWebSocket)]
         assert len(sockets_left) == 1, "the connection is dropped at once, with all that waits in it"
         stuck.connection.transport.resume_reading()
-        assert await stuck.closed() == 1006, "it is cut off, for it would not read a close either"
+        assert await stuck.closed() == 1006, "it is cut off, as it would not read a close frame either"
         await sender.register()
         await reader.event("message.registered")
 
@@ -183,7 +183,7 @@ async def closes(hub: Hub, code: int) -> bool:
     return f'glimpse_socket_closes_total{{code="{code}"}} 1.0' in (await hub.http.get("/metrics")).text
 
 
-async def test_client_for_whom_too_much_waits_is_closed_with_4008_and_comes_back_to_it(
+async def test_client_for_whom_too_much_waits_is_closed_with_4008_and_can_resume(
     tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the client read too slowly for anything to be written at once.
@@ -217,7 +217,7 @@ async def test_token_revoked_while_its_socket_opens_leaves_no_socket(hub: Hub, s
 async def test_revoked_socket_is_told_nothing_more_and_heard_no_more(
     hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the client is slow to read: what it was about to be told waits."""
+    """The next event waits, as it would for a client that is slow to read."""
     await hub.fill_log(sender, 5)
     made = await sender.post("/tokens", {"name": "plugin"})
     send, receive, said = live.Socket.send, live.Socket.receive, asyncio.Event()
@@ -278,7 +278,7 @@ async def test_database_that_goes_away_closes_with_1013(
         assert await socket.closed() == 1013
 
 
-async def test_database_that_is_away_for_a_moment_is_said_and_the_socket_stays(
+async def test_database_away_for_a_moment_is_an_error_frame_and_the_socket_stays(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = await sender.register()

@@ -1,4 +1,4 @@
-"""The WebSocket's streams: what is told live, and what on coming back."""
+"""The WebSocket's streams: what is sent live, and what is replayed to a client that comes back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Frame = dict[str, Any]
 
 @pytest.fixture(params=["ours", "another"], autouse=True)
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our server takes whole frames; with another, everything goes the plain ASGI way. Both are to tell the same."""
+    """Our server takes whole frames; on another server everything goes through plain ASGI. Both must send the same."""
     if request.param == "another":
         monkeypatch.setattr(HubWebSocket, "write_frame", lambda _self, _frame: False)
 
@@ -62,7 +62,7 @@ async def test_live_event_is_the_same_as_in_the_log_and_on_a_replay(sender: Send
 
     for event in (*live, *replayed, *log):
         del event["source"]
-    # What is counted is told as it is now; all else, and where the pixels are, as it was.
+    # The message's figures are as they are now. All else, with the addresses of its pixels, is as it was told live.
     registered = live[0]["data"]["message"]
     counted = await sender.get(f"/messages/{message['id']}")
     assert registered["opens"] == 0
@@ -98,7 +98,7 @@ async def test_every_other_socket_sees_what_one_device_does(sender: Sender, stra
             settings = (await socket.event("settings.updated"))["data"]["settings"]
             assert not settings["realtime_notifications"]
             assert (await socket.event("notifications.seen"))["data"] == {"sequence": 1}
-        # The stranger heard none of it: the first they hear is their own.
+        # The stranger was told none of it: their first event is their own.
         own = await stranger.register()
         assert (await elsewhere.event())["subject"] == own["id"]
 
@@ -112,13 +112,13 @@ async def test_viewing_takes_back_what_was_told(sender: Sender) -> None:
         back = await socket.event("open.reclassified")
         assert (back["data"]["was"], back["data"]["open"]["verdict"]) == ("human", "self")
         assert back["data"]["open"]["id"] == told["data"]["open"]["id"]
-        # From now on it is the sender's own, and the next that is told is something else.
+        # From now on hits are the sender's own, so the next event that is told is about something else.
         await sender.hit(message)
         await sender.register()
         await socket.event("message.registered")
 
 
-async def test_correction_of_what_was_never_told_goes_to_history_only(sender: Sender) -> None:
+async def test_correction_of_an_open_that_was_never_told_goes_to_history_only(sender: Sender) -> None:
     message = await sender.register()
     await sender.patch(f"/messages/{message['id']}", muted=True)
     async with sender.socket() as (told, _), sender.socket(stream="history") as (all_, _):

@@ -107,7 +107,7 @@ def test_time_is_read(text: str, at: int) -> None:
         "2026-11-23T14:01:02+24:00",
     ],
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_text_that_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"time|range|hour|minute|second|month|day|offset"):
         from_rfc3339(text)
 
@@ -165,7 +165,7 @@ def test_event_is_a_cloud_event_with_its_own_kind_of_data(
 
 
 @pytest.mark.parametrize("type_", ["open.recorded", "open.reclassified", "message.registered", "message.updated"])
-def test_event_about_what_is_gone_says_nothing_that_its_type_promises(type_: EventType) -> None:
+def test_event_whose_open_or_message_is_gone_becomes_one_that_says_nothing(type_: EventType) -> None:
     seen = RENDERER.view(Event("user", 7, type_, T0), Settings())
     assert (seen.type, seen.data, seen.sequence) == ("notifications.seen", SeenData(0), "7")
 
@@ -190,7 +190,7 @@ def test_open_event_says_what_the_contract_says() -> None:
     assert data["open"]["recipient"] == {"address": "reader@example.com", "name": "A Reader"}
 
 
-def test_open_of_a_shared_pixel_is_someones() -> None:
+def test_open_of_a_shared_pixel_has_no_recipient() -> None:
     assert open_view(an_open(position=0), None).recipient is None
 
 
@@ -243,7 +243,7 @@ def test_events_pixels_are_where_the_asker_sees_the_hub() -> None:
 
 
 def decoded(event: bytes) -> Any:
-    """An event, but for how many opens its message had: live that is the number then, replayed it is today's."""
+    """An event without the number of its message's opens: live that is the number then, replayed the number now."""
     view = msgspec.json.decode(event)
     view["data"].get("message", {}).pop("opens", None)
     return view
@@ -272,7 +272,7 @@ async def agree(store: Store, user: User, after: int) -> int:
 
 
 async def test_live_replay_and_rest_say_the_same_of_everything(store: Store, tmp_path: Path) -> None:
-    """Compared as soon as each is told: later an event tells of its message as that is by then."""
+    """Each event is compared as soon as it is told: a later replay has its message as that is by then."""
     user = await store.sender()
     readers = ("a@example.com", "b@example.com")
     shared = await store.message(user, recipients=readers, crm=Crm("hubspot", "7"))
