@@ -1,4 +1,4 @@
-"""The instruments tell the truth: what they parse, count, compare and show."""
+"""The instruments of bench/: what they parse, count, compare and show is true."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_percentile_of_nothing_is_refused() -> None:
 
 
 def test_paired_ratio_compares_each_run_with_the_one_beside_it() -> None:
-    # The machine was four times as fast in the second round: a ratio of medians would say 1.25.
+    # The machine was much faster after the first round: the ratio of the medians would be 1.
     assert paired_ratio([10.0, 50.0, 40.0], [20.0, 80.0, 40.0]) == 0.625
 
 
@@ -81,7 +81,7 @@ def test_goal_is_for_the_ratio_where_there_is_one(
         (None, "kept while there is room"),
     ],
 )
-def test_machine_that_gives_up_its_page_cache_is_told_of(tmp_path: Path, action: str | None, said: str) -> None:
+def test_machine_says_whether_it_gives_up_its_page_cache(tmp_path: Path, action: str | None, said: str) -> None:
     context = tmp_path / "0/contexts/0"
     if action is not None:
         for name, text in (
@@ -175,8 +175,8 @@ def test_answer_is_whole_when_it_has_the_length_it_says() -> None:
     assert load._size(head) == len(head) + 3
 
 
-def test_load_at_a_constant_rate_charges_a_stall_for_all_it_kept_waiting() -> None:
-    # On one connection: what was due while the twentieth was kept waiting waited too.
+def test_load_at_a_constant_rate_charges_a_stall_for_all_that_it_kept_waiting() -> None:
+    # On one connection, all requests that were due while request 20 stalled had to wait too.
     requests = [f"GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for number in range(100)]
     with answering(stall_at=b"GET /20 ") as port:
         done = load.run(load.Load(port, requests, 1, 0.5, 200.0, once=True))
@@ -193,7 +193,7 @@ def test_load_once_sends_each_request_once() -> None:
     assert sorted(done.numbers) == list(range(30))
 
 
-def test_load_that_is_not_answered_well_is_no_figure() -> None:
+def test_load_that_is_answered_with_errors_is_no_figure() -> None:
     with answering(status=b"503 Away") as port, pytest.raises(BenchError, match="503 Away"):
         load.run(load.Load(port, [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], 1, 1.0))
 
@@ -204,12 +204,12 @@ def test_child_that_ends_by_itself_is_noticed() -> None:
 
 
 class Answering(socketserver.StreamRequestHandler):
-    """Answers requests; at the server's word it stalls once."""
+    """Answers requests; before it answers one that begins with `stall_at`, it stalls."""
 
     server: Answers
 
     def handle(self) -> None:
-        # Up to an empty line, or the end: a loop that goes on after that takes a core and all memory in time.
+        # Each is read up to an empty line. At the end of the stream there is none, and the loop must end, not spin.
         while head := b"".join(takewhile(lambda line: line != b"\r\n", self.rfile)):
             if head.startswith(self.server.stall_at):
                 time.sleep(STALL_SECONDS)
@@ -225,7 +225,7 @@ class Answers(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def answering(**settings: bytes) -> Iterator[int]:
-    """A server with these attributes, for as long as the block: its port."""
+    """The port of a server with these attributes, which runs for as long as the block."""
     with Answers(("127.0.0.1", 0), Answering) as server:
         for name, value in settings.items():
             setattr(server, name, value)
@@ -275,7 +275,7 @@ def test_run_is_read_back_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("run", [b"", b"[]", b"{}", b'{"figures": [{}]}'])
-def test_what_is_no_run_is_refused(run: bytes) -> None:
+def test_text_that_is_no_run_is_refused(run: bytes) -> None:
     with pytest.raises(BenchError):
         report.decoded(run)
 

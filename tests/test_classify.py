@@ -1,4 +1,4 @@
-"""Classifying: the rules in their moments, and later evidence correcting earlier verdicts."""
+"""Classifying: the rules at their moments, and later evidence that corrects earlier verdicts."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_any_hit_gets_a_verdict_with_reasons_in_words(user_agent: str, address: 
     assert all(explain_reason(code) != code for code in verdict.reasons)
 
 
-def test_machine_that_names_itself_is_told_by_its_name(data: Datasets) -> None:
+def test_machine_that_names_itself_has_its_name_among_the_reasons(data: Datasets) -> None:
     verdict = classify(examine(visit("curl/8.5.0"), data), LATER, Context(SENT))
     assert verdict.reasons == ("names_machine", "named:curl")
 
@@ -192,7 +192,7 @@ def test_apple_prefetch_without_the_list_says_nothing_of_whose_network_it_is(tmp
     told = [explain_reason(code) for code in classify(evidence, LATER, Context(SENT)).reasons]
     assert told[0] == "It looks like Apple Mail Privacy Protection"
     assert "is not loaded" in told[1]
-    # What is certain without the list is not called less sure for want of it.
+    # The missing list is no reason where the verdict is certain without it.
     assert classify(evidence, LATER, Context(None)).reasons == ("before_sent",)
     assert classify(evidence, LATER, Context(SENT, viewings=[LATER])).reasons == ("viewing",)
 
@@ -279,7 +279,7 @@ steps = st.tuples(
 
 @given(st.lists(steps, max_size=5))
 def test_verdicts_do_not_depend_on_the_order_of_arrival(hits: list[tuple[str, int, str]]) -> None:
-    """Judging each hit as it comes, and reconsidering after each, ends the same in any order."""
+    """Judging each hit as it comes, and reconsidering after each, ends with the same verdicts in any order."""
     bare = Datasets.load(Path("there-is-no-such-folder"), None)
     evidence = {number: examine(visit(user_agent), bare) for number, (user_agent, _, _) in enumerate(hits)}
     ends = set()

@@ -147,22 +147,22 @@ REFUSED = [
 ]
 
 
-def test_environment_empty_gives_the_defaults() -> None:
+def test_environment_that_is_empty_gives_the_defaults() -> None:
     assert Config.from_environ({}) == Config(spool_dir=Path("hub.db.spool"))
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_variable_blank_is_as_if_absent(name: str) -> None:
+def test_variable_that_is_blank_is_as_if_absent(name: str) -> None:
     assert Config.from_environ({name: "  "}) == Config.from_environ({})
 
 
 @pytest.mark.parametrize(("name", "text", "field", "value"), ACCEPTED)
-def test_value_good_is_taken(name: str, text: str, field: str, value: object) -> None:
+def test_value_that_is_good_is_taken(name: str, text: str, field: str, value: object) -> None:
     assert getattr(Config.from_environ({name: text}), field) == value
 
 
 @pytest.mark.parametrize(("name", "text"), REFUSED)
-def test_value_bad_is_refused_in_one_line_that_names_it(name: str, text: str) -> None:
+def test_value_that_is_bad_is_refused_in_one_line_that_names_its_variable(name: str, text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         Config.from_environ({name: text})
     assert name in str(refused.value)
@@ -214,7 +214,7 @@ def test_spool_lies_beside_the_database_by_default(database: str, spool: str) ->
     assert Config.from_environ({"DATABASE_URL": database}).spool_dir == Path(spool)
 
 
-def test_database_of_our_own_is_embedded() -> None:
+def test_database_by_default_is_embedded_and_postgresql_is_not() -> None:
     assert Config.from_environ({}).embedded
     assert not Config.from_environ({"DATABASE_URL": "postgres://db.example.com/hub"}).embedded
 
@@ -228,6 +228,6 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
     assert Config.from_environ().port == 8123
 
 
-def test_config_made_cannot_be_changed() -> None:
+def test_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config.from_environ({}).port = 1  # type: ignore[misc]

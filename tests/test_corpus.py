@@ -1,4 +1,4 @@
-"""The golden table, tests/corpus/hits.tsv: every hit gets the verdict that is its truth."""
+"""The golden table, tests/corpus/hits.tsv: every hit gets its true verdict."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_every_rule_is_tried_by_the_corpus_or_is_about_a_moment(data: Datasets) 
         for moment in ({"any"}, {"any", "early"}):
             used.add(decide(agent, network, frozenset(moment | apples)).code)
     missing = {rule.code for rule in RULES if rule.moment in ("any", "early", "apple_device")} - used
-    # Only a data directory without Apple's list leaves it to the built-in blocks.
+    # This rule is for a data directory without Apple's list, where the built-in blocks have to do.
     assert missing == {"relay_reader_roughly"}
 
 

@@ -1,4 +1,4 @@
-"""Data sets: looked up right, survived when broken, taken up when changed, fetched whole or not at all."""
+"""Data sets: they are looked up right, do no harm when broken, are reloaded when changed, and fetched whole or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets that somebody named themselves: what cannot be used is refused by the name of its variable."""
+"""Data sets and folders that an operator named: one that cannot be used is refused by the name of its variable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONDON = city("London", "England", "United Kingdom", "GB")
 
 
 @pytest.mark.parametrize("content", [b"", b"places, in words", b"\xff\xfe\0\0"])
-def test_users_own_city_database_that_is_none_is_refused_by_its_variable(tmp_path: Path, content: bytes) -> None:
+def test_users_own_city_database_that_cannot_be_used_is_refused_by_its_variable(tmp_path: Path, content: bytes) -> None:
     own = tmp_path / "own.mmdb"
     own.write_bytes(content)
     with pytest.raises(ConfigError, match=r"^HUB_GEOIP_DB .*own\.mmdb.* \.mmdb"):
@@ -34,7 +34,7 @@ def test_users_own_city_database_that_breaks_later_leaves_what_was_loaded(tmp_pa
 
 
 @pytest.mark.parametrize("folder", ["file", "file/data", "dangling"])
-def test_folder_in_whose_way_something_stands_is_refused_by_its_variable(tmp_path: Path, folder: str) -> None:
+def test_data_folder_that_cannot_be_one_is_refused_by_its_variable(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
     for use in (lambda path: Datasets.load(path, None), make_folder):
@@ -42,7 +42,7 @@ def test_folder_in_whose_way_something_stands_is_refused_by_its_variable(tmp_pat
             use(tmp_path / folder)
 
 
-def test_folder_that_may_not_be_used_is_refused_unless_it_is_the_default(
+def test_data_folder_that_may_not_be_used_is_refused_unless_it_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -55,7 +55,7 @@ def test_folder_that_may_not_be_used_is_refused_unless_it_is_the_default(
     assert Datasets.load(DATA_DIR, None).relay_known is False
 
 
-def test_folder_is_made_to_put_data_sets_into_and_not_to_read_them(tmp_path: Path) -> None:
+def test_data_folder_is_made_for_writing_and_not_for_reading(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     Datasets.load(folder, None)
     assert not folder.exists()

@@ -18,7 +18,7 @@ from tests.servers import ROOT, HubProcess
 
 
 def an_event(notify: bool = True, **opened: Any) -> dict[str, Any]:
-    """What `in_words` looks at, of an open by a known person on a known device, with changes."""
+    """The fields that `in_words` reads: an open by a known person on a known device, with changes."""
     found = {
         "recipient": {"address": "lena@customer.example", "name": None},
         "verdict": "human",

@@ -143,7 +143,7 @@ def test_device_memory_is_bounded() -> None:
 
 
 def test_engine_has_read_its_rules_once_it_is_prepared() -> None:
-    """It reads them once for a process, so this takes one of its own."""
+    """The engine reads its rules once in a process, so this test starts one of its own."""
     program = (
         "import ua_parser; from hub.tracking import device; print('parser' in vars(ua_parser));"
         "device.prepare(); print('parser' in vars(ua_parser))"

@@ -244,13 +244,13 @@ def test_types_of_the_client_know_what_it_dispatches() -> None:
         assert f"  {method}<Type extends keyof Details>(" in types
 
 
-def test_proxies_are_told_to_keep_no_reader_s_address() -> None:
+def test_proxies_are_told_to_keep_no_readers_address() -> None:
     nginx, caddy = section(DEPLOY, "nginx"), section(DEPLOY, "Caddy")
     assert re.search(r"^ +access_log off;\n +error_log \S+ crit;$", nginx, re.MULTILINE)
     assert "exclude http.log.error http.handlers.reverse_proxy" in caddy
 
 
-def test_data_sets_that_are_fetched_as_a_process_starts_leave_no_zombie_under_it(tmp_path: Path) -> None:
+def test_data_sets_fetched_as_a_process_starts_leave_no_zombie_under_it(tmp_path: Path) -> None:
     [line] = re.findall(r"^    web: (.*)$", DEPLOY, re.MULTILINE)
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\n[ "$3" = data ] && exec touch fetched\nexec sleep 1000\n')

@@ -1,4 +1,4 @@
-"""Explaining: the verdict on a hit in words, and no hit that could not be."""
+"""Explaining: the verdict on a hit in words. A hit that no request could be is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_explain_tells_all_that_is_known(data: Datasets) -> None:
     }
 
 
-def test_explain_takes_what_is_not_latin_as_it_comes_over_the_wire(data: Datasets) -> None:
+def test_explain_takes_a_user_agent_that_is_not_latin_as_it_comes_over_the_wire(data: Datasets) -> None:
     told = explain(user_agent="日本", ip=READER, method="GET", headers=[], after_send_seconds=None, data=data)
     assert told["reasons"] == ["It names no mail program, browser or system that a person could be using"]
 

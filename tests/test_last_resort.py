@@ -1,4 +1,4 @@
-"""An end that hangs, and a log that nobody reads: neither keeps the process."""
+"""The last resort: neither an end that hangs nor a log that nobody reads keeps the process running."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_address_of_a_machine_is_struck_out(
 
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
-    """Where the configured log goes; what was configured before comes back after the test."""
+    """Where the configured log goes. The configuration before it comes back after the test."""
     loggers = [logging.getLogger(name) for name in ("", "hub", UVICORN_LOGGER)]
     before = [(each, each.handlers[:], each.filters[:], each.level) for each in loggers]
     yield io.StringIO()
@@ -121,7 +121,7 @@ def test_level_lets_through_what_it_should(output: io.StringIO, level: str, expe
 
 
 class Slow(io.StringIO):
-    """A stream that writes nothing before `reading` is set, as a full pipe; and before that it fails, if it is to."""
+    """A stream that is like a full pipe until `reading` is set; or, if it `fails`, like a full disk until then."""
 
     def __init__(self, *, fails: bool = False) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Slow(io.StringIO):
     def write(self, text: str) -> int:
         if self.fails and not self.reading.is_set():
             raise OSError(errno.ENOSPC, "No space left on device")
-        assert threading.current_thread() is not threading.main_thread(), "who logs waits for nobody"
+        assert threading.current_thread() is not threading.main_thread(), "logging must not wait for the stream"
         assert self.reading.wait(PATIENCE_SECONDS)
         return super().write(text)
 
@@ -151,7 +151,7 @@ def test_log_that_nobody_reads_keeps_nobody_waiting_and_says_later_what_was_drop
     dropped = int(notice.split()[0])
     messages.remove(notice)
     assert messages == [*(f"line {number}" for number in range(MOST_WAITING + 50 - dropped)), "on it goes"]
-    assert dropped in (49, 50), "one may have been with the thread"
+    assert dropped in (49, 50), "the writing thread may have had one line"
 
 
 @pytest.mark.usefixtures("output")
@@ -171,7 +171,7 @@ def test_line_that_cannot_be_written_is_counted_and_the_next_is_tried() -> None:
 
 
 @pytest.mark.usefixtures("output")
-def test_what_was_logged_before_is_written_before_the_log_goes_elsewhere() -> None:
+def test_lines_logged_before_are_written_before_the_log_goes_elsewhere() -> None:
     first, second = io.StringIO(), io.StringIO()
     for each in (first, second):
         configure_logging(Config(), each)
@@ -179,7 +179,7 @@ def test_what_was_logged_before_is_written_before_the_log_goes_elsewhere() -> No
     assert [len(lines(each)) for each in (first, second)] == [1, 1]
 
 
-def test_what_happens_again_and_again_is_said_at_first_and_then_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_that_comes_again_and_again_is_said_at_first_and_then_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.5
     monkeypatch.setattr("hub.logs.time.monotonic", lambda: now)
     lines = Seldom(10)

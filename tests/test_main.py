@@ -36,7 +36,7 @@ def hub(tmp_path: Path, migrated_sqlite_url: str) -> HubProcess:
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in this process, which takes no second to start: `command(*arguments, typed="", **environ)`."""
+    """Runs a command in this process, which saves the start of another: `command(*arguments, typed="", **environ)`."""
 
     def run(*arguments: str, typed: str = "", **environ: str) -> Done:
         with monkeypatch.context() as here:
@@ -60,7 +60,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def assert_refused(done: Done, status: int, *words: str) -> None:
-    """It failed with this status, nothing on stdout and one line on stderr that has these words."""
+    """Check that a command failed with this status, nothing on stdout, and one line with these words on stderr."""
     assert done.returncode == status, done.stderr
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr
@@ -75,7 +75,7 @@ def assert_refused(done: Done, status: int, *words: str) -> None:
 # Accounts and tokens
 
 
-def test_account_and_token_made_here_work_there(hub: HubProcess) -> None:
+def test_account_and_token_made_by_commands_work_over_the_api(hub: HubProcess) -> None:
     done = hub.command(
         *("user", "add", "Sender@example.com", "--name", "Sender", "--admin", "--password-stdin"),
         typed=PASSWORD + "\n",
@@ -213,7 +213,7 @@ def test_data_set_that_was_named_and_cannot_be_used_is_refused(
     assert_refused(command(*arguments, **{name: value}), 1, name)
 
 
-def test_data_set_that_broke_by_itself_is_survived(command: Command, tmp_path: Path) -> None:
+def test_data_set_that_broke_by_itself_is_no_failure(command: Command, tmp_path: Path) -> None:
     (tmp_path / "dbip-city-lite.mmdb").write_text("no places")
     done = command("data", "status", HUB_DATA_DIR=str(tmp_path))
     assert (done.returncode, "not a database" in " ".join(done.stdout.split())) == (0, True)
@@ -223,7 +223,7 @@ def test_data_update_into_a_folder_that_cannot_be_is_refused_before_anything_is_
     assert_refused(command("data", "update", HUB_DATA_DIR=f"{__file__}/data"), 1, "HUB_DATA_DIR")
 
 
-def test_demo_needs_a_port_that_it_can_tell(command: Command) -> None:
+def test_demo_refuses_port_0(command: Command) -> None:
     assert_refused(command("demo", PORT="0"), 1, "PORT", "--port")
 
 

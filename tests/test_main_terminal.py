@@ -1,4 +1,4 @@
-"""The command line on a terminal, where a password is asked for and not shown, and where its output finds no room."""
+"""The command line on a terminal, where a password is asked for and not shown, and with its output on a full disk."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def hub(tmp_path: Path, migrated_sqlite_url: str) -> HubProcess:
 
 
 def shown_by(terminal: int) -> Iterator[bytes]:
-    """What comes on a terminal, until its program has gone."""
+    """What is shown on a terminal, until its program has ended."""
     try:
         while more := os.read(terminal, 1000):
             yield more
     except OSError:
-        # Linux says so that there is nobody at its other end any more.
+        # On Linux this error says that nobody has the other end open any more.
         return
 
 
 def add_account(hub: HubProcess, typed: bytes) -> tuple[int, bytes]:
-    """Make an account, typing this at each prompt: the exit status, and all that was shown."""
+    """Make an account, typing `typed` at each prompt. Returns the exit status, and all that was shown."""
     ours, theirs = pty.openpty()
     process = start_process(ADD, cwd=hub.directory, env=hub.environ, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)

@@ -36,7 +36,7 @@ def test_ids_sort_as_their_bytes_do(one: bytes, other: bytes) -> None:
 
 
 @given(raw_ids)
-def test_id_and_its_bytes_are_each_other_s_inverse(raw: bytes) -> None:
+def test_id_and_its_bytes_are_made_from_each_other(raw: bytes) -> None:
     text = id_text(raw)
     assert id_bytes(text) == raw
     assert len(text) == ID_CHARACTERS

@@ -1,4 +1,4 @@
-"""Output: a line comes where it can, and a stream that takes none hinders nothing."""
+"""Output: a line is written where that is possible, and a stream that takes none stops nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy: the whole truth table, and that it agrees with a history told act by act."""
+"""The policy: the whole truth table, and that the policy agrees with a history told act by act."""
 
 from __future__ import annotations
 

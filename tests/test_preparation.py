@@ -115,10 +115,10 @@ async def test_start_while_the_database_is_away_knows_the_keys_of_before(
         await eventually(lambda: opened(database), what="the database is opened once it is back")
 
 
-async def test_start_that_was_away_learns_the_kept_key_and_migrates_later(
+async def test_start_during_an_outage_learns_the_kept_key_and_migrates_later(
     tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the configured secret alone the hub knew at the start: a new disk, and an empty file."""
+    """At the start the hub knows only the configured secret: its spool's folder is new, and the database is empty."""
     monkeypatch.setattr("hub.preparation.PATIENCE_SECONDS", 0.2)
     async with preparing(sqlite_url, tmp_path, SECRET) as (preparation, database):
         with locked(sqlite_url):
@@ -129,7 +129,7 @@ async def test_start_that_was_away_learns_the_kept_key_and_migrates_later(
         await eventually(lambda: verifies(keys, Keys(kept).sign(ID, 1)), what="the kept key is learnt")
 
 
-async def test_start_that_met_an_outage_waits_for_a_schema_that_its_owner_has_yet_to_migrate(
+async def test_start_during_an_outage_waits_for_a_schema_that_its_owner_has_yet_to_migrate(
     tmp_path: Path, postgresql_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.preparation.RETRY_SECONDS", 0.05)
@@ -145,7 +145,7 @@ async def test_start_that_met_an_outage_waits_for_a_schema_that_its_owner_has_ye
         await eventually(lambda: opened(database))
 
 
-async def test_start_is_not_said_to_be_without_its_database_when_that_is_only_slow(
+async def test_start_with_a_slow_database_is_not_taken_for_an_outage(
     tmp_path: Path, postgresql_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = asyncio.Event()
@@ -228,7 +228,7 @@ def forever(config, revision):
 command.upgrade = forever
 main()
 """
-"""A migration that does not end, as one that indexes all there is may seem not to."""
+"""A migration that never ends, as one that indexes everything may seem to."""
 
 
 @pytest.mark.parametrize("environ", [{}, {"HUB_SECRET_KEY": SECRET}])

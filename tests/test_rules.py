@@ -1,4 +1,4 @@
-"""The rules: their tables, and what the people they find are told as, and how sure."""
+"""The rules: their tables, and the verdicts that they give on people, with the confidence in these."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def test_rules_never_take_a_mail_providers_proxy_for_a_machine() -> None:
                 assert said.verdict in COUNTABLE or said.code.startswith(("scanner_network", "microsoft_filter"))
 
 
-def test_rules_reach_each_of_their_own() -> None:
-    """No rule stands in the shadow of those before it."""
+def test_rules_can_each_be_reached() -> None:
+    """No rule is hidden by those before it."""
     reached = {
         decide(agent, network, frozenset(moments)).code
         for agent in {agent.kind for agent in AGENTS}
@@ -126,7 +126,7 @@ def test_rules_reach_each_of_their_own() -> None:
         ("Foobot (Linux; Android 8.0.0; spider)", ("crawler", None)),
     ],
 )
-def test_agents_tell_a_machines_name_from_a_telephones_and_a_chat_programs(
+def test_agents_tell_a_machines_name_from_a_phones_and_a_chat_programs(
     user_agent: str, told: tuple[str, str | None]
 ) -> None:
     assert identify(user_agent) == told
@@ -134,13 +134,13 @@ def test_agents_tell_a_machines_name_from_a_telephones_and_a_chat_programs(
 
 @given(st.text(max_size=600))
 @example("Yandex" + "_lena_at_customer_example" * 20 + "Bot")
-def test_agents_know_any_text(user_agent: str) -> None:
+def test_agents_identify_any_text(user_agent: str) -> None:
     kind, name = identify(user_agent)
     assert kind in {agent.kind for agent in AGENTS}
     assert name is None or (name in user_agent.lower() and len(name) <= 64)
 
 
-# People, and how sure it is.
+# People, and how sure the verdict is.
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_verdict_on_an_engine_alone_from_microsoft_is_outlooks_proxy(data: Datas
     ("user_agent", "apples"),
     [(SAFARI, True), (MAC_SAFARI, True), (IPAD_MAIL, True), (CHROME, False), (THUNDERBIRD, False), (WEB_VIEW, False)],
 )
-def test_reader_behind_apples_relay_has_a_device_of_apples_or_is_less_sure(
+def test_reader_behind_apples_relay_is_less_sure_without_an_apple_device(
     data: Datasets, tmp_path: Path, user_agent: str, *, apples: bool, after: int
 ) -> None:
     for used, code, confidence in (
@@ -193,7 +193,7 @@ def test_reader_behind_apples_relay_has_a_device_of_apples_or_is_less_sure(
 
 
 @pytest.mark.parametrize("user_agent", ["", "-", "null", "unknown", "n/a"])
-def test_verdict_on_who_does_not_name_itself_is_a_machine_and_not_certain(data: Datasets, user_agent: str) -> None:
+def test_verdict_on_a_client_without_a_name_is_a_machine_and_not_certain(data: Datasets, user_agent: str) -> None:
     verdict = classify(examine(visit(user_agent), data), LATER, Context(SENT))
     assert (verdict.verdict, verdict.confidence) == ("bot", "medium")
     assert [explain_reason(code) for code in verdict.reasons] == [

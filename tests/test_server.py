@@ -76,7 +76,7 @@ async def test_signal_ends_everything_in_order(start: Start, workers: int, how: 
         assert await asyncio.gather(*map(close_code, opened)) == [served.GOING_DOWN] * 6
         assert [text async for text in events] == [": goodbye\n\n"]
         await eventually(lambda: refuses(server.port))
-        assert not waiting.done(), "the port is closed before the end"
+        assert not waiting.done(), "the port is closed before the last answer"
         answers_held.unlink()
         assert (await waiting).text == "answered"
     assert server.process.wait(PATIENCE_SECONDS) == 0
@@ -85,7 +85,7 @@ async def test_signal_ends_everything_in_order(start: Start, workers: int, how: 
 
 
 async def goes_down(server: Served) -> bool:
-    """Whether it says so, on a connection of its own: any worker may answer."""
+    """Whether it says that it goes down, asked on a new connection, which any worker may answer."""
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         return (await client.get(server.url("/readyz"))).status_code == 503
 
@@ -104,8 +104,8 @@ def test_signals_until_the_very_end_do_no_harm(start: Start, workers: int) -> No
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_whoever_got_through_before_the_port_closed_is_answered(start: Start, workers: int) -> None:
-    """Those whose connection is taken and whose request is unread; and those still in the listener's queue."""
+def test_client_that_got_through_before_the_port_closed_is_answered(start: Start, workers: int) -> None:
+    """Some connections are accepted and their requests unread; others are still in the listener's queue."""
     server = start("busy", workers).wait_ready()
     port = server.port
     server.process.terminate()
@@ -213,7 +213,7 @@ def test_application_that_cannot_start_is_told_in_one_line(start: Start, workers
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stdout", [">/dev/full", ">&-", "> >(true)"])
-def test_announcement_that_nobody_can_have_does_not_hinder_the_start(start: Start, stdout: str, workers: int) -> None:
+def test_announcement_that_cannot_be_written_does_not_hinder_the_start(start: Start, stdout: str, workers: int) -> None:
     port = free_port()
     server = start("good", workers, port, through=("/bin/bash", "-c", f'exec "$0" "$@" {stdout}'))
 
@@ -251,7 +251,7 @@ def make_nothing(_: Config) -> None:
         ("ü..x", "glimpse: 'ü..x' is no address of this machine: give one that is with --host\n"),
     ],
 )
-def test_port_that_cannot_be_had_is_told_in_one_line(
+def test_address_that_cannot_be_listened_on_is_told_in_one_line(
     host: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -305,11 +305,11 @@ def test_port_is_free_as_soon_as_the_supervisor_is_killed(start: Start) -> None:
         *(("::1", "http://[::1]:8000"), ("192.0.2.7", "http://192.0.2.7:8000"), ("localhost", "http://localhost:8000")),
     ],
 )
-def test_address_is_where_the_own_machine_finds_it(host: str, found_at: str) -> None:
+def test_address_is_one_at_which_the_machine_itself_finds_the_hub(host: str, found_at: str) -> None:
     assert address(host, 8000) == found_at
 
 
-def test_clients_who_come_all_at_once_find_room_to_wait(
+def test_clients_that_come_all_at_once_find_room_in_the_queue(
     start_hub: Callable[..., HubProcess], migrated_sqlite_url: str
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

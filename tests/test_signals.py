@@ -1,4 +1,4 @@
-"""Signals to end that come before there is a server to hear them."""
+"""Signals that come before there is a server to handle them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def forwarded(client: str | None, *values: str) -> dict[str, Any]:
         ("::1", ["198.51.100.1"], "198.51.100.1"),
         ("2001:db8:1::5", ["198.51.100.1"], "198.51.100.1"),
         ("2001:db8:2::5", ["198.51.100.1"], "2001:db8:2::5"),
-        # The bits of 10.1.2.3, in an address that is no IPv4's.
+        # This has the bits of 10.1.2.3, but is not an IPv4 address.
         ("::10.1.2.3", ["198.51.100.1"], "::10.1.2.3"),
         (None, ["198.51.100.1"], "198.51.100.1"),
         (None, [], ""),

@@ -1,4 +1,4 @@
-"""Several workers, and the one who looks after them when something fails around it."""
+"""Several workers, and their supervisor when something fails around it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ serve(served.good, Config(port=0, workers=2, redis_url="redis://127.0.0.1/0"), h
 """
 
 
-def test_worker_that_cannot_be_replaced_at_once_is_later(start: Start) -> None:
+def test_worker_that_cannot_be_replaced_at_once_is_replaced_later(start: Start) -> None:
     server = start(workers=2).wait_ready()
     lost, _ = map(int, server.journal("started"))
     limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
