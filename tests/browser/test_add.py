@@ -23,7 +23,7 @@ def make_snippet(page: Page, subject: str) -> str:
     return page.get_by_label("Snippet for me@example.com").input_value()
 
 
-def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
+def test_adding_leads_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/try")
     snippet = make_snippet(page, "My first tracked mail")
     page.get_by_role("button", name="Copy HTML").click()
@@ -42,14 +42,14 @@ def test_from_a_subject_to_the_first_open(desks: Desks, sender: Sender) -> None:
     httpx.get(found[1], headers=reader).raise_for_status()
     expect(page.get_by_text("Opened!")).to_be_visible()
     expect(page.get_by_text("me@example.com · Boston, US")).to_be_visible()
-    # What changes by itself in a live region would be read aloud each time.
+    # In a live region, a time that changes by itself would be read aloud each time.
     expect(page.locator("[role=status] time[data-ago]")).to_have_attribute("aria-live", "off")
     page.get_by_role("link", name="Open its history").click()
     expect(page.get_by_role("dialog", name="My first tracked mail")).to_be_visible()
 
 
 def send_mail(page: Page, sender: Sender) -> dict[str, Any]:
-    """A mail whose first open is waited for."""
+    """Send a mail, whose first open the page waits for."""
     make_snippet(page, "My mail")
     page.get_by_role("button", name="I have sent it").click()
     expect(page.get_by_text("Sent. From now on")).to_be_visible()
@@ -71,7 +71,7 @@ def test_a_mail_whose_answer_was_lost_is_added_once(desks: Desks, sender: Sender
     page.get_by_role("button", name="I have sent it").click()
     sender.hit(sender.get(f"/messages/{message['id']}"))
     page.get_by_role("button", name="Add tracking to another mail").click()
-    assert make_snippet(page, "My mail") != first, "the same again, on purpose"
+    assert make_snippet(page, "My mail") != first, "the same mail again, but on purpose"
     assert len(sender.get("/messages")["items"]) == 2
 
 
@@ -93,7 +93,7 @@ def test_an_open_that_is_taken_back_is_waited_for_again(desks: Desks, sender: Se
     expect(page.locator(".step.is-done")).to_have_count(4)
 
 
-def test_where_the_first_open_is_taken_back_the_next_is_shown(desks: Desks, sender: Sender) -> None:
+def test_the_next_open_is_shown_where_the_first_is_taken_back(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/try")
     message = send_mail(page, sender)
     sender.hit(message)
@@ -204,7 +204,7 @@ def test_recipients_are_taken_as_mail_programs_write_them(desks: Desks, sender: 
         assert [(recipient["address"], recipient["name"]) for recipient in made] == recipients
 
 
-def test_what_the_hub_does_not_take_is_said_beside_the_field(desks: Desks, sender: Sender) -> None:
+def test_a_field_that_the_hub_refuses_says_so_beside_it(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/try")
     to = page.get_by_role("textbox", name="To", exact=True)
     page.get_by_label("Subject").fill("Mail")

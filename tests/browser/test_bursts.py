@@ -1,4 +1,4 @@
-"""Much at once: a page draws it once, and what somebody is at stays where and what it is."""
+"""Many changes at once: a page draws them once, and the row that somebody is using stays where and what it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.browser.test_sessions import Line
 from tests.processes import wait_until
 
 MISSED = 150
-"""More than the feed shows one by one."""
+"""More opens than the feed shows one by one."""
 PAGE = 40
 COUNT_ICONS = """
     window.icons = 0;
@@ -45,7 +45,7 @@ ONCE_PER_FRAME = """async () => {
 }"""
 
 
-def test_what_is_drawn_is_drawn_once_a_frame(desks: Desks, sender: Sender) -> None:
+def test_drawing_is_done_once_a_frame(desks: Desks, sender: Sender) -> None:
     page = desks.context(sender.hub).new_page()
     page.goto("/docs")
     assert page.evaluate(ONCE_PER_FRAME) == [0, 1, 2]

@@ -32,7 +32,7 @@ def test_events_come_once_and_in_order_and_the_cursor_outlives_the_page(page: Pa
     message = sender.register()
     start(page, sender, stream="history")
     state(page, "live")
-    assert events(page, 0) == [], "the first time, from now on"
+    assert events(page, 0) == [], "without a cursor it begins from now on"
     for _ in range(5):
         sender.hit(message)
     seen = [sequence for sequence, missed in events(page, 5) if not missed]
@@ -69,7 +69,7 @@ def test_an_event_that_comes_twice_is_told_once(page: Page) -> None:
 
 
 @pytest.mark.parametrize("code", [1006, 1011, 1012, 1013, 4001, 4008])
-def test_below_4400_it_comes_back(page: Page, code: int) -> None:
+def test_the_client_comes_back_after_a_code_below_4400(page: Page, code: int) -> None:
     page.evaluate(FAKE, {"cursor": 4})
     accept(page, 0, sequence=4)
     page.evaluate("(code) => FakeSocket.all[0].end(code)", code)
@@ -83,7 +83,7 @@ def test_below_4400_it_comes_back(page: Page, code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [4400, 4401, 4403, 4408, 4409, 4429])
-def test_from_4400_on_it_stays_away_until_it_is_started_again(page: Page, code: int) -> None:
+def test_the_client_stays_away_after_a_code_from_4400_on_until_it_is_started_again(page: Page, code: int) -> None:
     page.evaluate(FAKE, {"cursor": 4})
     page.evaluate("(code) => { FakeSocket.all[0].onopen(); FakeSocket.all[0].end(code); }", code)
     state(page, "refused")
@@ -191,7 +191,7 @@ def test_a_sequence_that_was_kept_as_text_is_taken_as_its_number(page: Page, kep
     assert events(page, 1) == [[13, False]]
 
 
-def test_what_is_given_as_undefined_is_what_it_is_by_default(page: Page) -> None:
+def test_an_option_that_is_undefined_has_its_default(page: Page) -> None:
     page.evaluate("""async () => {
         const { GlimpseClient } = await import("/static/client.js");
         const none = { cursor: undefined, stream: undefined, random: undefined, fetch: undefined, token: undefined };
@@ -208,7 +208,7 @@ def test_what_is_given_as_undefined_is_what_it_is_by_default(page: Page) -> None
     }
 
 
-def test_close_ends_it_for_good(page: Page) -> None:
+def test_close_ends_the_client_for_good(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 4})
     accept(page, 0, sequence=4)
     page.evaluate("() => client.close()")
@@ -226,7 +226,7 @@ def test_seen_is_told_at_once_or_when_it_is_connected(page: Page, sender: Sender
 
 
 def seen(page: Page) -> list[list[int]]:
-    """What was said to be seen on each socket."""
+    """For each socket, the sequences that were said to be seen on it."""
     found: list[list[int]] = page.evaluate("""() => FakeSocket.all.map(({ sent }) =>
         sent.filter(({ type }) => type === "seen").map(({ sequence }) => sequence))""")
     return found
@@ -252,7 +252,7 @@ def test_seen_is_said_again_at_the_heartbeat_after_the_hub_could_not_take_it(pag
     say(page, 0, type="heartbeat", sequence=9)
     assert seen(page) == [[7]]
     say(page, 0, type="error", code="unavailable", detail="the database is away")
-    assert seen(page) == [[7]], "not at once, which would go round for as long as the database is away"
+    assert seen(page) == [[7]], "not at once: that would go on for as long as the database is away"
     for _ in range(2):
         say(page, 0, type="heartbeat", sequence=9)
         assert seen(page) == [[7, 7]]
@@ -270,7 +270,7 @@ SEEN_AT_EVERY_EVENT = """() => {
 }"""
 
 
-def test_seen_at_every_event_is_said_once_a_second_and_the_last_of_it(page: Page) -> None:
+def test_seen_at_every_event_is_said_once_a_second_with_the_last_sequence(page: Page) -> None:
     stop_the_clock(page)
     page.evaluate(FAKE, {"cursor": 0})
     accept(page, 0, sequence=300)
@@ -286,7 +286,7 @@ def test_seen_at_every_event_is_said_once_a_second_and_the_last_of_it(page: Page
     assert seen(page) == [[1, 300, 301]]
 
 
-def test_what_was_seen_last_is_said_before_it_closes(page: Page) -> None:
+def test_what_was_seen_last_is_said_before_the_client_closes(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 0})
     accept(page, 0, sequence=300)
     page.evaluate(SEEN_AT_EVERY_EVENT)
@@ -294,7 +294,7 @@ def test_what_was_seen_last_is_said_before_it_closes(page: Page) -> None:
     assert seen(page) == [[1, 300]]
 
 
-def test_a_listener_that_closes_it_for_whom_it_is_connected_tells_them_nothing_of_what_was_seen(page: Page) -> None:
+def test_seen_is_not_said_again_if_a_listener_closes_the_client_as_it_connects(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 9})
     accept(page, 0, sequence=9)
     page.evaluate("() => client.seen(7)")
@@ -316,7 +316,7 @@ def test_seen_beyond_the_log_is_forgotten(page: Page) -> None:
     page.evaluate("() => FakeSocket.all[0].end(1006)")
     sockets(page, 2)
     accept(page, 1, sequence=3)
-    assert seen(page) == [[12, 8], []], "nor is what was seen in the log of another hub"
+    assert seen(page) == [[12, 8], []], "nor is it said to a hub whose log is shorter"
 
 
 @pytest.mark.parametrize("connected", [True, False], ids=["by-socket", "by-rest"])
@@ -351,8 +351,8 @@ def test_a_frame_the_hub_cannot_use_is_told(page: Page, sender: Sender) -> None:
     wait_until(lambda: told(page, "problem"))
 
 
-def test_it_works_in_a_worker_where_there_is_no_document(desks: Desks, sender: Sender) -> None:
-    # The worker is the test's own, made on the spot, which the hub's policy rightly forbids.
+def test_the_client_works_in_a_worker_where_there_is_no_document(desks: Desks, sender: Sender) -> None:
+    # The test makes the worker's script on the spot, which the hub's Content Security Policy rightly forbids.
     page = desks.context(sender.hub, bypass_csp=True).new_page()
     page.goto("/docs")
     page.evaluate(

@@ -1,4 +1,4 @@
-"""What `web/client.js` does about what it has missed: all of it, once, in order, and it says when that is over."""
+"""How `web/client.js` makes up for events that it missed: all of them, once and in order, and then it says so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def page(desks: Desks, sender: Sender) -> Page:
     return client_page(desks, sender)
 
 
-def test_all_that_was_missed_is_told_before_it_has_caught_up(page: Page) -> None:
+def test_events_that_were_missed_are_all_told_before_the_client_has_caught_up(page: Page) -> None:
     stop_the_clock(page)
     page.evaluate(FAKE, {"cursor": 2, "stream": "history"})
     accept(page, 0, sequence=6)
@@ -54,7 +54,7 @@ def test_a_heartbeat_ends_a_replay_that_has_nothing_to_bring(page: Page) -> None
     assert told(page, "caughtup") == [{"missed": 0}]
 
 
-def test_a_listener_may_close_it_before_anything_is_dispatched(page: Page) -> None:
+def test_a_listener_may_close_the_client_before_anything_is_dispatched(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 2})
     page.evaluate("""() => {
         window.states = [];
@@ -65,7 +65,7 @@ def test_a_listener_may_close_it_before_anything_is_dispatched(page: Page) -> No
     assert page.evaluate("() => [states, log.events, FakeSocket.all[0].open]") == [["idle"], [], False]
 
 
-def test_a_listener_may_close_it_as_a_live_event_ends_a_replay(page: Page) -> None:
+def test_a_listener_may_close_the_client_as_a_live_event_ends_a_replay(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 2})
     page.evaluate("() => client.addEventListener('caughtup', () => client.close())")
     accept(page, 0, sequence=5)
@@ -75,7 +75,7 @@ def test_a_listener_may_close_it_as_a_live_event_ends_a_replay(page: Page) -> No
 
 
 @pytest.mark.parametrize("at", [3, 4, 5, 6])
-def test_a_listener_may_close_it_in_the_middle_of_a_replay(page: Page, at: int) -> None:
+def test_a_listener_may_close_the_client_in_the_middle_of_a_replay(page: Page, at: int) -> None:
     old = {"type": "settings.updated", "data": {}}
     answers = [{"items": [{**old, "sequence": "3"}, {**old, "sequence": "4"}], "sequence": 5}]
     answers += [{"items": [{**old, "sequence": "5"}], "sequence": 5}]
@@ -129,7 +129,7 @@ def test_live_events_wait_while_the_api_is_read(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("stream", "told_of"), [("notifications", [3, 6, 8]), ("history", [3, 4, 5, 6, 7, 8])])
-def test_what_was_told_to_nobody_is_not_taken_back(page: Page, stream: str, told_of: list[int]) -> None:
+def test_an_open_that_was_told_to_nobody_is_not_taken_back(page: Page, stream: str, told_of: list[int]) -> None:
     def corrected(was: str, *, repeat: bool = False) -> dict[str, Any]:
         return {"type": "open.reclassified", "data": {"notify": False, "was": was, "open": {"repeat": repeat}}}
 
@@ -183,7 +183,7 @@ def test_an_api_that_does_not_answer_while_catching_up_is_tried_again(page: Page
     assert len(page.evaluate("() => asked")) == 1
 
 
-def test_an_api_that_cannot_be_reached_keeps_nobody_from_what_happens_now(page: Page) -> None:
+def test_an_api_that_cannot_be_reached_does_not_hold_up_live_events(page: Page) -> None:
     page.evaluate(FAKE, {"cursor": 2, "answers": []})
     for number in range(8):
         sockets(page, number + 1)
@@ -191,13 +191,13 @@ def test_an_api_that_cannot_be_reached_keeps_nobody_from_what_happens_now(page: 
         if number == 7:
             page.evaluate("() => FakeSocket.all[7].event(6)")
     state(page, "live")
-    assert told(page, "reset") == [{"sequence": 5}], "only now, for it might have been read"
+    assert told(page, "reset") == [{"sequence": 5}], "only after the last try to read the log"
     assert events(page, 1) == [[6, False]]
     assert len(page.evaluate("() => asked")) == 8
 
 
 @pytest.mark.parametrize("head", [5, 1])
-def test_a_listener_may_close_it_as_it_begins_to_catch_up(page: Page, head: int) -> None:
+def test_a_listener_may_close_the_client_as_it_begins_to_catch_up(page: Page, head: int) -> None:
     page.evaluate(FAKE, {"cursor": 2, "answers": []})
     page.evaluate("""() => {
         client.addEventListener("state", ({ detail }) => detail.state === "catching-up" && client.close());

@@ -17,7 +17,7 @@ from tests.processes import wait_until
 from tests.servers import HubProcess
 
 SOON_MS = 10_000
-"""Long before a silence of two heartbeats says that the hub cannot be heard."""
+"""Long before a silence of two heartbeats would show that the connection is lost."""
 RETURN_MS = 40_000
 """The longest back-off, and a little."""
 
@@ -29,7 +29,7 @@ PATIENCE = """
         return one.signal;
     };
 """
-"""It is at its end when the test says so."""
+"""The patience with requests is at its end when the test says so."""
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_restart_is_survived_and_what_was_missed_is_one_popup(
     assert len(popups(page, 1)) == 1
     own_hub.terminate()
     sign(page, "Offline, trying again")
-    # Kept away, so that it comes back only when the mail has been opened.
+    # The page is kept offline, so that it comes back only when the mail has been opened.
     page.context.set_offline(True)
     own_hub.start()
     for _ in range(5):
@@ -75,7 +75,7 @@ def test_a_network_that_is_gone_is_said_at_once_and_one_that_is_back_is_used_at_
     desks: Desks, sender: Sender
 ) -> None:
     context = desks.context(sender.hub)
-    # By itself it would wait for minutes.
+    # By itself the client would wait for minutes.
     context.add_init_script("Math.random = () => 600;")
     log_in(context, sender)
     page = desks.tab(context)
@@ -87,7 +87,7 @@ def test_a_network_that_is_gone_is_said_at_once_and_one_that_is_back_is_used_at_
     expect(page.locator(".open")).to_have_count(1)
 
 
-def test_only_what_was_missed_last_is_marked(desks: Desks, sender: Sender) -> None:
+def test_only_the_opens_that_were_missed_last_are_marked(desks: Desks, sender: Sender) -> None:
     first, between, second = (sender.register(subject=subject) for subject in ("First", "Between", "Second"))
     page, line = logged_in(desks, sender)
     for missed, rows in ((first, 1), (second, 3)):
@@ -132,7 +132,7 @@ def test_only_opens_that_would_have_been_told_are_said_to_be_missed(desks: Desks
     expect(page.get_by_text("1 open while you were away")).to_be_visible()
 
 
-def test_what_happens_while_a_page_is_loaded_was_not_missed(desks: Desks, sender: Sender) -> None:
+def test_an_open_while_a_page_is_loaded_was_not_missed(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub)
     log_in(context, sender)
     page = context.new_page()
@@ -175,7 +175,7 @@ def test_a_kill_is_survived_too(desks: Desks, own_hub: HubProcess, new_account: 
     expect(page.locator(f"[data-message='{message['id']}']")).to_contain_text("1 open")
 
 
-def test_what_could_not_be_read_is_read_when_the_hub_is_there_again(
+def test_a_view_that_could_not_be_read_is_read_when_the_hub_is_there_again(
     desks: Desks, own_hub: HubProcess, new_account: Callable[[HubProcess], Sender]
 ) -> None:
     sender = new_account(own_hub)
@@ -193,7 +193,7 @@ def test_what_could_not_be_read_is_read_when_the_hub_is_there_again(
     ("view", "reading", "row"),
     [("Activity", "**/api/v1/opens?*", ".open"), ("Messages", "**/api/v1/messages?*", ".message")],
 )
-def test_what_could_not_be_read_is_read_as_one_comes_back_to_it(
+def test_a_view_that_could_not_be_read_is_read_when_it_is_opened_again(
     desks: Desks, sender: Sender, view: str, reading: str, row: str
 ) -> None:
     sender.hit(sender.register())
@@ -267,7 +267,7 @@ def test_a_list_whose_next_page_could_not_be_read_goes_on(
         ("/settings", "**/api/v1/settings", "switch", "Enable real-time notifications", "notifications are off."),
     ],
 )
-def test_a_choice_that_no_answer_comes_to_is_said_to_have_failed(
+def test_a_choice_without_an_answer_is_said_to_have_failed(
     desks: Desks, sender: Sender, path: str, question: str, control: Literal["button", "switch"], name: str, then: str
 ) -> None:
     context = desks.context(sender.hub)

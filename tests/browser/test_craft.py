@@ -1,4 +1,4 @@
-"""The craft: readable by everyone, usable with the keyboard alone, on every width, light, and nobody else's business.
+"""The craft: readable by everyone, usable with the keyboard alone, on every width, light, and with no foreign script.
 
 Screenshots of every view are kept in `screenshots/`, which git ignores.
 """
@@ -27,7 +27,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 def furnish(sender: Sender) -> str:
-    """Give a sender a life; the id of the message that has most to show."""
+    """Give a sender messages and opens. Returns the id of the message that has most to show."""
     contract = sender.register(
         "a.very.long.address.for.a.narrow.screen@department.example.com",
         "b@example.com",
@@ -107,7 +107,7 @@ VIEWS: dict[str, Callable[[Page, str], None]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until nothing moves any more: a colour in between has no contrast of its own."""
+    """Wait until nothing moves any more: a colour that is still changing has no contrast to be judged."""
     page.evaluate("() => Promise.all(document.getAnimations().map((moving) => moving.finished.catch(() => {})))")
 
 
@@ -188,7 +188,7 @@ def test_rows_have_room_for_text_of_twice_the_size(desks: Desks, sender: Sender,
     assert max(page.locator(".message").evaluate_all(heights)) <= 1
 
 
-def test_a_refusal_leaves_the_header_of_a_telephone_low(desks: Desks, sender: Sender) -> None:
+def test_a_refusal_leaves_the_header_of_a_phone_low(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub, size=SMALLEST)
     log_in(context, sender)
     page = context.new_page()
@@ -212,7 +212,7 @@ def test_names_and_subjects_do_not_turn_the_text_around_them(desks: Desks, sende
     expect(page.locator(".history-sub")).to_contain_text("\u2068a@example.com\u2069 and 1 more")
 
 
-def test_all_of_it_is_light_and_quick(desks: Desks, sender: Sender) -> None:
+def test_the_whole_dashboard_is_light(desks: Desks, sender: Sender) -> None:
     contract = furnish(sender)
     context = desks.context(sender.hub)
     log_in(context, sender)
@@ -226,8 +226,8 @@ def test_all_of_it_is_light_and_quick(desks: Desks, sender: Sender) -> None:
     page.evaluate("(path) => history.pushState(null, '', path)", f"/messages/{contract}")
     page.evaluate("() => dispatchEvent(new PopStateEvent('popstate'))")
     expect(page.get_by_role("dialog").locator(".open")).to_have_count(2)
-    # What the browser's own timing calls the size of a transfer counts headers as 300 bytes, whatever they are.
-    # A picture that is shown again is asked for again, from memory: the first time counts.
+    # The browser's own `transferSize` counts any headers as 300 bytes. A picture that is shown again is requested
+    # again, from memory: only its first request counts.
     files = {request.url: request.sizes() for request in reversed(finished) if "/api/" not in request.url}
     sizes = {url: size["responseHeadersSize"] + size["responseBodySize"] for url, size in files.items()}
     assert len(sizes) > 50
@@ -235,7 +235,7 @@ def test_all_of_it_is_light_and_quick(desks: Desks, sender: Sender) -> None:
     assert sum(sizes.values()) < MOST_BYTES, sorted(sizes.items(), key=lambda item: -item[1])[:10]
 
 
-def test_something_is_to_be_seen_within_a_second(desks: Desks, sender: Sender) -> None:
+def test_the_first_paint_comes_within_a_second(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender)
     first_paint = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
@@ -338,7 +338,7 @@ def test_an_open_that_comes_while_the_feed_is_read_is_read_aloud_too(desks: Desk
     expect(page.locator(".view [role=status]").first).to_have_text("reader@example.com opened The quote")
 
 
-def test_nothing_moves_for_who_wants_less_motion(desks: Desks, sender: Sender) -> None:
+def test_nothing_moves_where_less_motion_is_wanted(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     page = desks.open(sender, reduced_motion="reduce")
     sender.hit(message)
@@ -346,7 +346,7 @@ def test_nothing_moves_for_who_wants_less_motion(desks: Desks, sender: Sender) -
     assert page.evaluate("() => document.getAnimations().length") == 0
 
 
-def test_times_are_written_as_the_reader_writes_them(desks: Desks, sender: Sender) -> None:
+def test_times_are_written_as_the_user_writes_them(desks: Desks, sender: Sender) -> None:
     message = sender.register(sent_at="2024-05-01T12:34:00Z")
     page = desks.open(sender, f"/messages/{message['id']}")
     expect(page.get_by_text("Sent 1 May 2024, 14:34")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The whole of it, as a sender and a reader live it: log in, a mail is opened, a pop-up comes; the speaker."""
+"""The whole journey of a sender and a reader: log in, a mail is opened, a pop-up comes; then the speaker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.browser.people import IPHONE, PASSWORD, Sender
 
 
 def open_mail(browser: Browser, html: str, address: str) -> None:
-    """Open an HTML mail as a phone does that has never heard of the dashboard, and wait for its image."""
+    """Open an HTML mail as on a phone that knows nothing of the dashboard, and wait for its image."""
     context = browser.new_context(user_agent=IPHONE, extra_http_headers={"X-Forwarded-For": address})
     mail = context.new_page()
     with mail.expect_response(lambda response: "/o/" in response.url) as pixel:
@@ -58,7 +58,7 @@ def test_an_open_reaches_the_screen_and_the_speaker_silences_the_next(
     open_mail(browser, snippet, "203.0.113.62")
     for tab in (page, other):
         expect(tab.locator(".figures dd").first).to_have_text("2")
-    # A later open of a mail that speaks comes through the same queue: its pop-up proves that there was none before it.
+    # A later open, of a mail that is not muted, comes in the same order: its pop-up proves that there was none before.
     sender.hit(sender.register(subject="Another mail"))
     assert "Another mail" in popups(page, 2)[1]["body"]
     assert popups(other) == []

@@ -1,4 +1,4 @@
-"""The focus and what is said: whoever works with the keyboard or a screen reader is never thrown back to the start."""
+"""The focus and what is read aloud: with a keyboard or a screen reader nobody is ever thrown back to the start."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_focus_returns_to_a_row_that_was_drawn_anew(desks: Desks, sender: Se
     expect(page.locator(row).last).to_be_focused()
 
 
-def test_what_failed_in_a_history_is_still_said_when_that_is_closed(desks: Desks, sender: Sender) -> None:
+def test_a_failure_in_a_history_is_still_said_when_that_is_closed(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     page = desks.open(sender, f"/messages/{message['id']}")
     region = page.locator(".toasts")
@@ -125,7 +125,7 @@ def test_what_failed_in_a_history_is_still_said_when_that_is_closed(desks: Desks
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_role("button", name="Close").click()
     expect(region).to_be_empty()
-    assert page.evaluate("() => window.region.isConnected"), "a region that is new is not read aloud"
+    assert page.evaluate("() => window.region.isConnected"), "a new region would not be read aloud"
 
 
 def test_the_focus_stays_on_a_mail_as_all_are_muted_elsewhere(desks: Desks, sender: Sender) -> None:
@@ -154,7 +154,7 @@ def test_keys_that_go_through_a_list_leave_it_alone_behind_a_history(desks: Desk
     assert page.evaluate("() => scrollY") == before
 
 
-def test_what_a_search_finds_is_read_aloud(desks: Desks, sender: Sender) -> None:
+def test_the_result_of_a_search_is_read_aloud(desks: Desks, sender: Sender) -> None:
     for subject in ("Alpha", "Beta", "Gamma"):
         sender.register(subject=subject)
     page = desks.open(sender, "/messages")
@@ -229,7 +229,7 @@ def test_the_focus_goes_on_from_the_end_of_a_list_that_was_tried_again(desks: De
     expect(page.locator(".virtual-row[data-index='49'] a")).to_be_focused()
 
 
-def test_the_focus_is_not_lost_by_an_answer_that_one_does_not_want_popups(desks: Desks, sender: Sender) -> None:
+def test_the_focus_is_not_lost_by_declining_popups(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub)
     context.add_init_script("Notification.permission = 'default';")
     log_in(context, sender)

@@ -210,7 +210,7 @@ def test_every_recipient_can_be_seen_and_the_latest_to_open_it_first(desks: Desk
     expect(dialog.get_by_role("list", name="Recipients")).to_be_focused()
 
 
-def test_a_subject_or_a_name_of_blanks_is_none(desks: Desks, sender: Sender) -> None:
+def test_a_subject_or_a_name_of_blanks_counts_as_none(desks: Desks, sender: Sender) -> None:
     message = sender.register(subject="   ", recipients=[{"address": "lena@example.com", "name": " "}])
     sender.hit(message)
     page = desks.open(sender)
@@ -231,12 +231,12 @@ def test_a_subject_or_a_name_of_blanks_is_none(desks: Desks, sender: Sender) -> 
     [("/messages", ".message", ".message-count"), ("/messages/{id}", ".history-content", ".reader-opens")],
     ids=["list", "history"],
 )
-def test_a_menu_that_takes_the_release_of_a_press_keeps_nothing_from_being_shown(
+def test_a_press_whose_release_a_menu_takes_does_not_hold_up_changes(
     desks: Desks, sender: Sender, path: str, pressed: str, count: str
 ) -> None:
     message = sender.register()
     page = desks.open(sender, path.format(id=message["id"]))
-    # Of a right press Playwright, like macOS, says nothing more after "contextmenu".
+    # Like macOS, Playwright sends nothing more of a right press after "contextmenu".
     page.locator(pressed).hover()
     page.mouse.down(button="right")
     sender.hit(message)

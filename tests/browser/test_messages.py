@@ -124,17 +124,17 @@ def test_a_filtered_list_that_could_not_be_read_is_live_once_it_is_there(desks: 
         sender.hit(message)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    # Longer than a filtered list waits before it follows what has happened.
+    # Longer than a filtered list waits before it follows an event.
     page.clock.fast_forward(5_000)
     page.evaluate("() => fetch('/healthz')")
-    assert not [url for url in asked if "opened=true" in url], "only a reading of the whole list makes up for it"
+    assert not [url for url in asked if "opened=true" in url], "only reading the whole list can make up for the failure"
     page.get_by_role("button", name="Try again").click()
     expect(row).to_contain_text("1 open")
     sender.hit(message)
     expect(row).to_contain_text("2 opens")
 
 
-def test_what_cannot_be_opened_says_so(desks: Desks, sender: Sender) -> None:
+def test_a_message_that_cannot_be_opened_says_so(desks: Desks, sender: Sender) -> None:
     sender.register(subject="Plain", format="plain")
     sender.register(subject="Draft", sent_at=None)
     page = desks.open(sender, "/messages")
@@ -156,9 +156,7 @@ def test_a_mail_that_is_to_be_sent_is_not_called_sent(desks: Desks, sender: Send
 
 
 @pytest.mark.parametrize("off", [-AN_HOUR_MS, AN_HOUR_MS], ids=["behind", "ahead"])
-def test_what_has_just_happened_is_said_so_by_a_computer_whose_clock_is_wrong(
-    desks: Desks, sender: Sender, off: int
-) -> None:
+def test_just_now_is_said_even_by_a_computer_whose_clock_is_wrong(desks: Desks, sender: Sender, off: int) -> None:
     message = sender.register(sent_at=datetime.now(UTC).isoformat(timespec="milliseconds"))
     sender.hit(sender.register())
     context = desks.context(sender.hub)
@@ -224,7 +222,7 @@ def test_mails_that_are_heard_of_late_stand_in_their_places(desks: Desks, sender
     expect(page.locator(".message").first).to_contain_text("The very last")
     line.mend()
     live(page)
-    # What comes after them has gone the same way.
+    # The next message comes the same way: once it is shown, the page has heard of all the others.
     sender.register(subject="Later still")
     expect(page.locator(".message").first).to_contain_text("Later still")
     shown = page.locator(".message-subject").all_inner_texts()[:10]

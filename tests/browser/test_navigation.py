@@ -31,7 +31,7 @@ def filtered(page: Page) -> None:
     expect(page.locator("dialog.history")).to_be_hidden()
 
 
-def test_a_link_to_where_one_is_adds_nothing_to_go_back_to(desks: Desks, sender: Sender) -> None:
+def test_a_link_to_the_current_page_adds_nothing_to_go_back_to(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/activity")
     messages = page.get_by_role("link", name="Messages", exact=True)
     for _ in range(3):
@@ -62,7 +62,7 @@ def test_a_search_outlives_the_history_however_that_was_reached(desks: Desks, se
     filtered(page)
 
 
-def test_an_address_that_is_none_is_not_found_and_leads_on(desks: Desks, sender: Sender) -> None:
+def test_an_address_of_nothing_is_not_found_and_leads_on(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/messages/%")
     expect(page.get_by_role("dialog")).to_contain_text("None has this address, or it belongs to somebody else.")
     page.get_by_role("button", name="Close the history").first.click()
@@ -89,7 +89,7 @@ def test_a_key_that_is_held_acts_once_but_goes_on_moving(desks: Desks, sender: S
     assert len(asked) == 2
 
 
-def test_enter_with_shift_on_a_link_is_the_browsers(desks: Desks, sender: Sender) -> None:
+def test_enter_with_shift_on_a_link_is_left_to_the_browser(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/activity")
     page.get_by_role("link", name="Messages").focus()
     with page.context.expect_page():

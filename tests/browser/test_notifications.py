@@ -1,4 +1,4 @@
-"""Pop-ups: one an open however many tabs are open, several at once as one, none for what is seen or taken back."""
+"""Pop-ups: one for an open however many tabs there are, one for several at once, none for opens seen or taken back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_one_open_is_one_popup_however_many_tabs_are_open(desks: Desks, sender: 
     tabs = [first, desks.tab(first.context, "/messages"), desks.tab(first.context, "/settings")]
     sender.hit(sender.register(subject="The quote"))
     wait_until(lambda: len(shown(tabs)) == 1)
-    # A second one has gone the same way through every tab: nothing of the first is still on its way.
+    # A second open goes the same way through every tab: once it is shown, nothing of the first is still on its way.
     sender.hit(sender.register(subject="The contract"))
     wait_until(lambda: len(shown(tabs)) >= 2)
     assert [body.split("\n")[0] for body in shown(tabs)] == ["The quote", "The contract"]
@@ -41,12 +41,12 @@ def test_when_the_tab_that_shows_popups_is_closed_another_takes_over(desks: Desk
 
 
 def assert_leads_again(page: Page, other: Page, sender: Sender) -> None:
-    """The tab is back, and once the other has gone shows the next pop-up."""
+    """Check that the tab is back and, once the other is closed, shows the next pop-up."""
     live(page)
     other.close()
     sender.hit(sender.register(subject="The contract"))
     [popup] = popups(page, 1)
-    assert "The contract" in popup["body"], "and what the other has shown is not shown again"
+    assert "The contract" in popup["body"], "what the other tab has shown is not shown again"
 
 
 def test_a_tab_that_is_refused_leaves_the_popups_to_another_until_it_is_back(desks: Desks, sender: Sender) -> None:
@@ -128,7 +128,7 @@ def test_the_title_and_the_icon_carry_the_unseen_count(desks: Desks, sender: Sen
     wait_until(lambda: sender.get("/me")["unseen"] == 0)
 
 
-def test_what_could_not_be_read_is_not_seen(desks: Desks, sender: Sender) -> None:
+def test_an_open_that_could_not_be_read_is_not_seen(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = desks.open(sender, "/settings")
     page.route("**/api/v1/opens*", lambda route: route.abort())
@@ -144,7 +144,7 @@ def test_what_could_not_be_read_is_not_seen(desks: Desks, sender: Sender) -> Non
     expect(page).to_have_title("Activity · Glimpse")
 
 
-def test_who_is_there_while_the_feed_is_read_has_seen_it(desks: Desks, sender: Sender) -> None:
+def test_a_user_who_is_there_while_the_feed_is_read_has_seen_it(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = desks.open(sender, "/settings")
     asked = on_its_way(page, "**/api/v1/opens*")
@@ -157,7 +157,7 @@ def test_who_is_there_while_the_feed_is_read_has_seen_it(desks: Desks, sender: S
     expect(page).to_have_title("Activity · Glimpse")
 
 
-def test_who_is_there_as_an_open_comes_has_seen_it(desks: Desks, sender: Sender) -> None:
+def test_a_user_who_is_there_as_an_open_comes_has_seen_it(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub)
     context.add_init_script("""
         const frame = requestAnimationFrame;
@@ -176,7 +176,7 @@ def test_who_is_there_as_an_open_comes_has_seen_it(desks: Desks, sender: Sender)
     wait_until(lambda: sender.get("/me")["unseen"] == 0)
 
 
-def test_who_was_there_before_an_open_has_not_seen_it(desks: Desks, sender: Sender) -> None:
+def test_a_user_who_was_there_before_an_open_has_not_seen_it(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender)
     expect(page.get_by_role("heading", name="No opens yet")).to_be_visible()
     page.mouse.move(400, 300)
@@ -185,7 +185,7 @@ def test_who_was_there_before_an_open_has_not_seen_it(desks: Desks, sender: Send
     expect(page).to_have_title("(1) Activity · Glimpse")
 
 
-def test_what_is_seen_on_one_device_is_withdrawn_on_the_others(desks: Desks, sender: Sender) -> None:
+def test_a_popup_that_is_seen_on_one_device_is_withdrawn_on_the_others(desks: Desks, sender: Sender) -> None:
     phone, desk = desks.open(sender, "/settings"), desks.open(sender, "/settings")
     sender.hit(sender.register())
     for page in (phone, desk):
@@ -198,7 +198,7 @@ def test_what_is_seen_on_one_device_is_withdrawn_on_the_others(desks: Desks, sen
 
 def test_a_device_that_nobody_uses_lets_the_others_go_first(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub)
-    # And what it leaves to others it leaves to them for good, so that they need not be quick.
+    # Here it waits for the others for ever, so that they need not be quick.
     context.add_init_script("""
         const now = Date.now, wait = setTimeout;
         Date.now = () => now() + (window.later ?? 0);
@@ -221,9 +221,9 @@ def test_a_device_that_nobody_uses_lets_the_others_go_first(desks: Desks, sender
 
 
 @pytest.mark.parametrize("silenced", ["one", "all"])
-def test_what_is_silenced_while_it_waits_is_not_shown(desks: Desks, sender: Sender, silenced: str) -> None:
+def test_a_popup_that_is_silenced_while_it_waits_is_not_shown(desks: Desks, sender: Sender, silenced: str) -> None:
     context = desks.context(sender.hub)
-    # Where nobody is, an open waits for two seconds: for as long as the test wants, here.
+    # On a device that nobody uses an open waits for two seconds; here it waits for as long as the test wants.
     context.add_init_script("""
         const now = Date.now, wait = setTimeout;
         Date.now = () => now() + (window.later ?? 0);
@@ -285,7 +285,7 @@ def test_a_refusal_is_respected_and_explained(desks: Desks, sender: Sender) -> N
     expect(page.get_by_text("Your browser blocks pop-ups from this page.")).to_be_visible()
 
 
-def test_not_now_is_not_asked_again(desks: Desks, sender: Sender) -> None:
+def test_permission_is_not_asked_for_again_after_not_now(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub)
     context.add_init_script("Notification.permission = 'default';")
     log_in(context, sender)

@@ -1,4 +1,4 @@
-"""What comes in another order than it happened: answers after events, an answer after a later one, a press too many."""
+"""What comes out of order: answers after events, an answer after a later one, one press too many."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.browser.test_sessions import logged_in as with_line
 from tests.processes import wait_until
 
 ANSWERED = "() => fetch('/healthz').then((answer) => answer.text())"
-"""Whatever the page asks because of what it has heard, it has asked when this is answered."""
+"""Once this is answered, the page has made all requests that follow from what it heard before."""
 
 
 def on_its_way(page: Page, pattern: str) -> list[Route]:
-    """The next question of that pattern, which is not answered until the test does so."""
+    """The next request that fits the pattern, which is not answered until the test does so."""
     asked: list[Route] = []
     page.route(pattern, lambda route: asked.append(route), times=1)
     return asked
@@ -33,7 +33,7 @@ def wait(page: Page, asked: list[Route]) -> Route:
 
 
 def let_go(page: Page, held: Held, method: str) -> None:
-    """Let the page have the answers that are held, and take note of them."""
+    """Release the answers that are held, and wait until the page has taken note of them."""
     with page.expect_response(lambda response: response.request.method == method and "/messages/" in response.url):
         held.release()
     page.evaluate(ANSWERED)
@@ -127,7 +127,7 @@ def test_a_search_that_begins_as_a_history_opens_is_there_when_that_is_closed(de
     expect(page.get_by_label("Search messages")).to_have_value("quote")
 
 
-def test_of_two_choices_in_a_row_the_second_holds(desks: Desks, sender: Sender) -> None:
+def test_the_second_of_two_choices_in_a_row_holds(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/settings")
     switch = page.get_by_role("switch", name="Enable real-time notifications")
     held = Held(page, "**/api/v1/settings")
@@ -162,10 +162,10 @@ POPUPS = """async () => {
     const open = (sequence) => heard.opened({ open: { id: sequence }, message: {}, notify: true, sequence });
     window.desk = { heard, channel, parts, popups, open };
 }"""
-"""The pop-ups of a tab whose surroundings do as they are told."""
+"""The pop-ups of a tab in which the test controls everything else."""
 
 
-def test_what_the_leader_has_shown_before_another_tab_hears_of_it_is_not_shown_again(
+def test_an_open_that_the_leader_shows_before_another_tab_hears_of_it_is_shown_once(
     desks: Desks, sender: Sender
 ) -> None:
     page = desks.context(sender.hub).new_page()
@@ -181,7 +181,7 @@ def test_what_the_leader_has_shown_before_another_tab_hears_of_it_is_not_shown_a
     assert page.evaluate("() => desk.parts.shown") == ["8"]
 
 
-def test_what_is_left_of_a_popup_is_not_shown_once_the_user_is_logged_out(desks: Desks, sender: Sender) -> None:
+def test_the_rest_of_a_popup_is_not_shown_once_the_user_is_logged_out(desks: Desks, sender: Sender) -> None:
     page = desks.context(sender.hub).new_page()
     page.goto("/docs")
     page.evaluate(POPUPS)
@@ -213,7 +213,7 @@ def test_a_page_that_is_tried_again_twice_begins_once(desks: Desks, sender: Send
     assert len(sockets) == 1
 
 
-def test_what_was_asked_in_a_session_that_is_over_ends_no_other(desks: Desks, sender: Sender) -> None:
+def test_a_late_answer_to_a_session_that_is_over_ends_no_other(desks: Desks, sender: Sender) -> None:
     page = logged_in(desks, sender)
     asked = on_its_way(page, "**/api/v1/opens?*")
     page.goto("/activity")
@@ -229,7 +229,7 @@ def test_what_was_asked_in_a_session_that_is_over_ends_no_other(desks: Desks, se
     live(page)
 
 
-def test_the_picture_of_a_mail_that_was_opened_while_one_was_elsewhere_is_drawn(desks: Desks, sender: Sender) -> None:
+def test_the_picture_of_a_mail_that_was_opened_behind_another_view_is_drawn(desks: Desks, sender: Sender) -> None:
     message = sender.register()
     context = desks.context(sender.hub)
     context.clock.install()
@@ -267,7 +267,7 @@ def test_a_row_that_was_read_anew_is_not_drawn_as_it_was_before(desks: Desks, se
 
 def test_a_choice_keeps_what_another_tab_has_just_chosen(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/settings")
-    # What this very page stores it is not told of, as of what another one is about to tell.
+    # A page is not told of what it stores itself, just as it is not told yet of what another tab has just stored.
     page.evaluate("() => localStorage.setItem('glimpse', JSON.stringify({ theme: 'dark' }))")
     page.get_by_role("switch", name="Sound").check()
     kept = page.evaluate("() => JSON.parse(localStorage.getItem('glimpse'))")
@@ -319,12 +319,12 @@ def test_a_late_answer_to_sent_says_nothing_of_the_next_mail(desks: Desks, sende
     page.locator(".watch .buttons button").click()
     make_snippet(page, "The second")
     let_go(page, held, "PATCH")
-    # What the answer does, it has done by then.
+    # By then the answer has done all that it does.
     page.evaluate("() => new Promise((done) => setTimeout(done))")
     expect(page.get_by_role("button", name="I have sent it")).to_be_visible()
 
 
-def test_what_failed_only_after_the_hub_was_there_again_is_read_again(desks: Desks, sender: Sender) -> None:
+def test_a_reading_that_fails_only_after_the_hub_is_back_is_made_again(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = logged_in(desks, sender)
     line = Line(page)
@@ -344,7 +344,7 @@ def test_what_failed_only_after_the_hub_was_there_again_is_read_again(desks: Des
 def come_late(sender: Sender, line: Line) -> None:
     """Have the page hear of the first open only now, as if the hub had kept the hit in its spool.
 
-    It is told with the number of the hub's next event, which is not heard then.
+    The event takes the sequence of the hub's next event, which the page then passes over.
     """
     log = sender.get("/events")
     event = next(event for event in log["items"] if event["type"] == "open.recorded")
@@ -361,7 +361,7 @@ def turn_out(sender: Sender, _line: Line) -> None:
 
 
 @pytest.mark.parametrize("happen", [come_late, turn_out])
-def test_the_feed_is_in_order_whatever_happens_to_what_is_beyond_it(
+def test_the_feed_is_in_order_whatever_happens_to_opens_beyond_it(
     desks: Desks, sender: Sender, happen: Callable[[Sender, Line], None]
 ) -> None:
     sender.hit(sender.register())

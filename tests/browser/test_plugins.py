@@ -26,11 +26,11 @@ CHROME = """
     };
     onmessage = ({ data }) => listeners.message(data, {}, (answer) => postMessage(["answer", answer]));
 """
-"""As much of an extension's surroundings as the plugin uses, in a worker."""
+"""As much of a browser extension's API as the plugin uses, in a worker."""
 
 
 def said(page: Page, name: str, count: int = 1) -> list[Any]:
-    """What the plugin did by that name, once it has done so `count` times."""
+    """What the plugin has done under that name, once it has done so `count` times."""
 
     def found() -> list[Any]:
         everything: list[list[Any]] = page.evaluate("() => said")
@@ -47,7 +47,7 @@ def documented_plugin(desks: Desks, sender: Sender) -> Page:
     source = found[1].replace("./client.js", f"{sender.hub.base_url}/static/client.js")
     assert len(source.splitlines()) < 40
 
-    # The worker is made on the spot, which the hub's own policy rightly forbids its pages.
+    # The test makes the worker's script on the spot, which the hub's Content Security Policy rightly forbids.
     page = desks.context(sender.hub, bypass_csp=True).new_page()
     page.goto("/docs")
     page.evaluate(

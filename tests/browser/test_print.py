@@ -1,4 +1,4 @@
-"""On paper: all of a list and all of a history, and not what can only be pressed."""
+"""On paper: all of a list and all of a history, without the controls."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.processes import wait_until
 
 
 class Held:
-    """Answers that the hub has given and the page waits for."""
+    """Answers that the hub has given, and that are held back from the page."""
 
     def __init__(self, page: Page, pattern: str) -> None:
         self._page = page
@@ -35,13 +35,13 @@ class Held:
             self._answers.append((route, answer))
 
     def wait(self, number: int = 1) -> None:
-        """Until there are so many."""
+        """Wait until this many are held."""
         wait_until(lambda: self._page.evaluate("true") and len(self._answers) >= number, what="questions that are held")
 
     def release(self, *, lost: bool = False) -> None:
-        """Let the page have what it waits for, the last first, and whatever it asks for from now on.
+        """Give the page what is held, the last answer first, and hold back nothing more.
 
-        With `lost` it never gets the former.
+        If they are `lost`, the requests whose answers are held fail instead.
         """
         self.wait()
         self._released = True
@@ -81,7 +81,7 @@ VIEWS = [
 
 @pytest.mark.parametrize("lost", [False, True], ids=["read", "lost"])
 @pytest.mark.parametrize(("path", "reading", "happen", "row", "count"), VIEWS)
-def test_what_happens_while_a_list_is_read_is_in_it_however_that_ends(
+def test_an_event_while_a_list_is_read_is_in_it_however_the_reading_ends(
     desks: Desks,
     sender: Sender,
     path: str,
@@ -112,7 +112,7 @@ def test_what_happens_while_a_list_is_read_is_in_it_however_that_ends(
 
 
 def history_overtaken(desks: Desks, sender: Sender, message: dict[str, Any], happen: Callable[[], object]) -> Locator:
-    """A history whose opens the hub answers after the page has heard of what happens."""
+    """A history that is given its opens only after the page has heard of what `happen` does."""
     page = logged_in(desks, sender)
     held = Held(page, "**/api/v1/messages/*/opens?*")
     with page.expect_websocket() as socket:
@@ -125,7 +125,7 @@ def history_overtaken(desks: Desks, sender: Sender, message: dict[str, Any], hap
     return page.get_by_role("dialog")
 
 
-def test_what_is_changed_while_the_history_is_read_is_shown(desks: Desks, sender: Sender) -> None:
+def test_a_change_while_the_history_is_read_is_shown(desks: Desks, sender: Sender) -> None:
     message = sender.register(sent_at=None)
     path = f"/messages/{message['id']}"
     dialog = history_overtaken(desks, sender, message, lambda: sender.patch(path, muted=True, sent_at=LONG_AGO))
@@ -209,7 +209,7 @@ def test_figures_of_a_history_are_the_newest_however_late_an_answer_comes(desks:
 
 
 def unseen(desks: Desks, sender: Sender, message: dict[str, Any], opens: int) -> tuple[Page, WebSocket, Held]:
-    """A page whose title counts so many opens, its socket, and the answers to what it asks of its user from now on."""
+    """A page whose title counts this many `opens`, its socket, and the answers to its later requests for `/me`."""
     page = logged_in(desks, sender)
     with page.expect_websocket() as socket:
         page.goto("/settings")
@@ -232,21 +232,21 @@ def test_an_open_that_comes_while_the_unseen_are_counted_counts(desks: Desks, se
     expect(page).to_have_title("(2) Settings · Glimpse")
 
 
-def test_unseen_are_what_the_newest_answer_says_however_late_another_comes(desks: Desks, sender: Sender) -> None:
+def test_unseen_are_counted_by_the_newest_answer_however_late_another_comes(desks: Desks, sender: Sender) -> None:
     page, socket, held = unseen(desks, sender, sender.register(), 3)
     last = sender.get("/me")["sequence"]
     for before in (2, 1):
         with an_event(socket):
             sender.post("/seen", sequence=last - before)
-        # Whatever it asks because of that, it has asked when this is answered.
+        # Once this is answered, the page has made all requests that follow from the event.
         page.evaluate("() => fetch('/healthz').then((answer) => answer.text())")
     held.release()
-    # What is asked once more is asked, and answered, by now.
+    # Once this is answered, the page has asked once more and has had its answer.
     page.evaluate("() => fetch('/api/v1/me').then((answer) => answer.text())")
     expect(page).to_have_title("(1) Settings · Glimpse")
 
 
-def test_what_was_seen_while_the_hub_could_not_take_it_stays_seen(desks: Desks, sender: Sender) -> None:
+def test_opens_seen_while_the_hub_could_not_take_it_stay_seen(desks: Desks, sender: Sender) -> None:
     first, second = sender.register(), sender.register()
     page = logged_in(desks, sender)
     refused: list[WebSocketRoute] = []
@@ -318,7 +318,7 @@ COUNTED = """async ([unseen, answered]) => {
 
 
 def counted(page: Page, unseen: int, answered: int, happens: str) -> list[int]:
-    """What the page counts from `unseen` on, where the hub answers that 3 are as of `answered`, as `happens`."""
+    """The counts of a page that begins with `unseen`, while `happens` runs and the hub answers 3 as of `answered`."""
     counts: list[int] = page.evaluate(COUNTED % happens, [unseen, answered])
     return counts
 
@@ -330,7 +330,7 @@ def test_unseen_opens_that_the_hub_has_counted_are_not_counted_again(desks: Desk
     assert counted(page, 2, 11, happens) == [2, 3, 4]
 
 
-def test_what_is_seen_while_the_unseen_are_counted_is_not_counted(desks: Desks, sender: Sender) -> None:
+def test_opens_seen_while_the_unseen_are_counted_are_not_counted(desks: Desks, sender: Sender) -> None:
     page = logged_in(desks, sender)
     page.goto("/settings")
     happens = """const asking = heard.corrected();

@@ -28,8 +28,8 @@ PHONES = """
         window.put = (window.put ?? 0) + 1;
     };
 """
-"""How Chrome on Android has it; and how often the page has put something on the screen, for Chromium takes what it
-is just putting there for gone, and forgets it, if somebody asks in that moment what is there."""
+"""Notifications as Chrome on Android has them. `put` is how often the page has put one on the screen: if somebody asks
+what is there while Chromium is just putting one there, it takes that one for gone and forgets it."""
 
 SHOWN = """async () => {
     const worker = await navigator.serviceWorker.getRegistration();
@@ -50,7 +50,7 @@ CLICK = """async () => {
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
-    """The whole Chromium: without it a service worker shows nothing."""
+    """The full Chromium: in `chromium-headless-shell` a service worker shows nothing."""
     with launched(playwright, chromium) as browser:
         yield browser
 
@@ -63,12 +63,12 @@ def phone(desks: Desks, sender: Sender) -> BrowserContext:
 
 
 def put(page: Page, times: int) -> None:
-    """Wait until the page has put something on the screen so many times."""
+    """Wait until the page has put something on the screen this many `times`."""
     wait_until(lambda: page.evaluate("window.put ?? 0") >= times, 20, "put on the screen")
 
 
 def shown(page: Page, count: int) -> list[dict[str, Any]]:
-    """What is on the screen, once there are `count`, put there by this page."""
+    """What is on the screen, once it is `count` pop-ups and this page has put as many there."""
     put(page, count)
     wait_until(lambda: len(page.evaluate(SHOWN)) == count, 20, f"{count} on the screen")
     found: list[dict[str, Any]] = page.evaluate(SHOWN)
@@ -112,10 +112,12 @@ def test_a_popup_outlives_its_tab_and_opens_a_new_one(desks: Desks, sender: Send
     docs = context.new_page()
     docs.goto("/docs")
     page.close()
-    assert context.service_workers[0].evaluate(CLICK) == [f"/messages/{message['id']}"], "the documentation shows none"
+    assert context.service_workers[0].evaluate(CLICK) == [f"/messages/{message['id']}"], (
+        "the documentation cannot show it"
+    )
 
 
-def test_what_is_seen_or_taken_back_is_withdrawn_whoever_showed_it(desks: Desks, sender: Sender) -> None:
+def test_a_popup_seen_or_taken_back_is_withdrawn_whichever_tab_showed_it(desks: Desks, sender: Sender) -> None:
     context = phone(desks, sender)
     first = desks.tab(context, "/settings")
     message = sender.register()
@@ -132,7 +134,7 @@ def test_what_is_seen_or_taken_back_is_withdrawn_whoever_showed_it(desks: Desks,
     shown(second, 0)
 
 
-def test_of_several_in_one_only_what_was_not_taken_back_is_left(desks: Desks, sender: Sender) -> None:
+def test_a_popup_of_several_opens_keeps_only_those_that_were_not_taken_back(desks: Desks, sender: Sender) -> None:
     page = desks.tab(phone(desks, sender), "/settings")
     own, theirs = sender.register(subject="Own"), sender.register(subject="Theirs")
     with ThreadPoolExecutor(4) as pool:

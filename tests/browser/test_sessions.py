@@ -1,4 +1,4 @@
-"""Whose dashboard it is: all tabs have one session, and none acts in the name of somebody whom it was not begun for."""
+"""Whose dashboard it is: all tabs share one session, and no tab acts for a user whom it was not begun for."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tests.processes import wait_until
 
 
 class Line:
-    """The way of a page's sockets to the hub, which can be cut, and what the hub says on it kept back.
+    """The line from a page's sockets to the hub: it can be cut, and what the hub says on it can be held back.
 
-    To be made before the page is opened. However long it is cut, the page soon finds out that it is mended.
+    It has to be made before the page is opened. However long the line is cut, the page soon finds out that it is
+    mended.
     """
 
     def __init__(self, page: Page) -> None:
@@ -44,11 +45,11 @@ class Line:
             self._kept.append((socket, said))
 
     def keep(self) -> None:
-        """From now on the page hears nothing, until it is told all of it at once."""
+        """Hold back what the hub says from now on, until `tell`."""
         self._kept = []
 
     def tell(self, count: int) -> None:
-        """Let the page hear what was kept from it, once there is so much of it, and all that follows."""
+        """Let the page hear what was held back, once it is `count` frames, and all that follows."""
         wait_until(lambda: self._page.evaluate("true") and len(self._kept or []) >= count, what=f"{count} to be told")
         kept, self._kept = self._kept or [], None
         for socket, said in kept:
@@ -84,7 +85,7 @@ def logged_in(desks: Desks, sender: Sender, path: str = "/activity", before: str
 
 
 def whose(context: BrowserContext) -> str:
-    """The address of whoever the browser's session is of."""
+    """The mail address of the user whose session the browser has."""
     answer = context.request.get("/api/v1/me")
     assert answer.ok, answer.text()
     return str(answer.json()["email"])
@@ -149,7 +150,7 @@ def test_a_dashboard_that_was_left_follows_no_choice_any_more(desks: Desks, send
     page.evaluate("() => old.push(document.querySelector('[value=dark]'), document.getElementById('popups'))")
     page.get_by_role("button", name="Log out").click()
     log_in_by_hand(page, sender)
-    # What they would be told to be, they are not.
+    # If the old dashboard still followed choices, these would become true.
     page.evaluate("() => { const [ask, dark, popups] = old; ask.hidden = dark.checked = popups.checked = false; }")
     page.get_by_role("radio", name="Dark").check()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")

@@ -46,7 +46,7 @@ def test_mute_all_silences_what_was_sent_and_not_what_comes(desks: Desks, sender
     sender.hit(old)
     sender.hit(sender.register(subject="New"))
     [popup] = popups(page, 1)
-    assert "New" in popup["body"], "neither while it could be undone nor after it was the old mail announced"
+    assert "New" in popup["body"], "the old mail was not announced, neither while mute-all could be undone nor after it"
 
 
 def test_mute_all_can_be_undone_for_a_few_seconds(desks: Desks, sender: Sender) -> None:
@@ -175,7 +175,7 @@ def test_name_and_password_can_be_changed(desks: Desks, sender: Sender) -> None:
     assert again.request.post(url, data={"email": sender.email, "password": "another long password"}).ok
 
 
-def test_what_is_wrong_with_a_field_is_said_beside_it_and_in_words(desks: Desks, sender: Sender) -> None:
+def test_an_error_in_a_field_is_said_beside_it_and_in_words(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/settings")
     for label, button, said in (
         ("Your name", "Save name", "Give a name of up to 200 characters."),
@@ -219,7 +219,7 @@ def test_the_chime_sounds_only_where_it_was_asked_for(desks: Desks, sender: Send
     page.evaluate(NEVER_CLICKED)
     sender.hit(message)
     popups(page, 3)
-    assert page.evaluate("() => window.notes") == 4, "what waits for the first click would sound all at once after it"
+    assert page.evaluate("() => window.notes") == 4, "sounds that wait for a first click would all be heard after it"
 
 
 def test_a_tab_that_may_not_sound_has_one_of_the_others_do_it(desks: Desks, sender: Sender) -> None:

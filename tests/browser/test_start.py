@@ -1,4 +1,4 @@
-"""A start that fails says so, and is mended by trying again: none leaves an empty page."""
+"""A start that fails says so and can be tried again; none leaves an empty page."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BLOCKED = """
     Object.defineProperty(window, "localStorage", { get: denied });
     BroadcastChannel = class { constructor() { denied(); } };
 """
-"""As a browser has it that blocks site data; the channel as Firefox has it."""
+"""As in a browser that blocks site data; the channel fails as it does in Firefox."""
 
 
 def not_begun(desks: Desks, sender: Sender, script: str = "") -> Page:
-    """A page of somebody who is logged in."""
+    """A page of a user who is logged in, with nothing loaded yet."""
     context = desks.context(sender.hub)
     context.add_init_script(script)
     log_in(context, sender)

@@ -1,4 +1,4 @@
-"""What a view shows in between: empty, asking, just made, failed, missing. And where the focus is, it can be seen."""
+"""What a view shows in its other states: empty, asking, just made, failed, missing; and the focus can be seen."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_every_state_is_accessible_and_fits_its_screen(
 
 
 @pytest.mark.parametrize("path", ["/activity", "/messages", "/settings", "/history"])
-def test_what_has_the_focus_is_never_hidden_behind_something_else(desks: Desks, sender: Sender, path: str) -> None:
+def test_the_focus_is_never_hidden_behind_something_else(desks: Desks, sender: Sender, path: str) -> None:
     for number in range(12):
         message = sender.register(f"reader{number}@example.com")
         sender.hit(message)
