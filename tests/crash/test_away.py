@@ -1,4 +1,4 @@
-"""The database away from under a running hub: its pixels answer, and every hit is there afterwards, once."""
+"""The database goes away under a running hub: its pixels answer, and every hit is recorded afterwards, once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ pytestmark = pytest.mark.alone
 
 LOCKED_SECONDS = 5.0
 PROMPT_SECONDS = 4.0
-"""A hit goes to the spool after 0.6 s and waits for no lock; a machine that runs the tests may be busy."""
+"""The longest that an answer may take: a hit goes to the spool after 0.6 s, and the machine may be busy."""
 
 
-async def test_file_locked_by_another_program_costs_no_hit_and_no_second(embedded: Store, start_hub: Start) -> None:
+async def test_file_locked_by_another_program_costs_no_hit_and_no_long_wait(embedded: Store, start_hub: Start) -> None:
     ledger = await a_ledger(embedded, pixels=40000)
     hub = start_hub(embedded.url, HUB_SECRET_KEY=SECRET)
     async with asking(ledger, [hub], 8):
@@ -33,7 +33,7 @@ async def test_file_locked_by_another_program_costs_no_hit_and_no_second(embedde
         with closing(sqlite3.connect(sqlite_path(embedded.url), isolation_level=None, timeout=0)) as other:
             await eventually(lambda: _locks(other))
             before = len(ledger.answered)
-            # The lock is held for a time because that is what is tested: longer than a commit may wait.
+            # A fixed time, because that is what is tested: the lock is held for longer than a commit may wait.
             await asyncio.sleep(LOCKED_SECONDS)
             assert len(ledger.answered) > before + 8
             assert not await asyncio.to_thread(hub.ready)
@@ -75,7 +75,7 @@ async def test_restarted_server_and_cut_sessions_cost_no_hit(
                 before = len(ledger.answered)
                 await eventually(lambda before=before: len(ledger.answered) > before + 20)  # type: ignore[misc]
                 assert ledger.slowest < PROMPT_SECONDS
-                # On this thread, which the server ends with; but the clients here go on meanwhile.
+                # On this thread, with which the server ends. `launch` does not wait, so the clients here go on.
                 postgres.launch()
                 await eventually(lambda: asyncio.to_thread(postgres.answers))
             else:
@@ -121,7 +121,7 @@ async def test_hub_that_starts_while_its_server_is_down_answers_with_the_key_it_
             await eventually(lambda: len(ledger.answered) > 100)
             assert not await asyncio.to_thread(hub.ready)
     finally:
-        # On this thread, which the server ends with.
+        # On this thread, with which the server ends.
         postgres.start()
     await eventually(lambda: asyncio.to_thread(hub.ready))
     assert ledger.slowest < PROMPT_SECONDS

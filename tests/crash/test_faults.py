@@ -1,4 +1,4 @@
-"""The machine fails under a running hub, in every way that it can: pixels answer, no hit is lost, and it heals."""
+"""The machine fails under a running hub in several ways: pixels answer, no hit is lost, and the hub heals."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.processes import PATIENCE_SECONDS, eventually
 
 SOME = 40
 NOTHING = 3
-"""File descriptors that a process has anyway: no other can be had."""
+"""As many file descriptors as any process has: with this limit it can open no other."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that fails, and what is said of it: by `/readyz`, of one of its checks, and in the log."""
+    """Something that fails, and what is said of it: by one of the checks of `/readyz`, and in the log."""
 
     name: str
     begin: Callable[[FaultyHub], AbstractContextManager[None]]
@@ -80,7 +80,7 @@ FAULTS = (
 )
 
 
-async def test_machine_that_fails_loses_no_hit_and_no_event_says_so_and_heals(
+async def test_hub_on_a_machine_that_fails_loses_no_hit_and_no_event_and_heals(
     embedded: Store, faulty_hub: Callable[[str], FaultyHub]
 ) -> None:
     user = await embedded.sender()
@@ -88,7 +88,7 @@ async def test_machine_that_fails_loses_no_hit_and_no_event_says_so_and_heals(
     follower = await a_follower(embedded, user, [hub := faulty_hub(embedded.url)])
     hub.start()
     async with (
-        # Its connection is kept: there may be no other to be had.
+        # It keeps its one connection, because a new one may be refused.
         httpx.AsyncClient(base_url=hub.base_url, timeout=PATIENCE_SECONDS, verify=False) as client,
         listening(follower),
     ):

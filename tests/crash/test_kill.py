@@ -1,4 +1,4 @@
-"""Killed with no warning, at any moment: what was answered is there, once, and everything adds up."""
+"""Killed without warning, at any moment: every hit that was answered is recorded once, and everything adds up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def recorded(store: Store) -> int:
 
 
 async def a_moment(chance: random.Random, ledger: Ledger) -> None:
-    """Until some more hits are answered, and then a little longer."""
+    """Wait until some more hits are answered, and then a little longer."""
     target = len(ledger.answered) + chance.randrange(1, 400)
     await eventually(lambda: len(ledger.answered) >= target, what="the hub answers")
     await asyncio.sleep(chance.random() * 0.01)

@@ -1,4 +1,4 @@
-"""Killed in the middle of a migration: the database is as it was before, and the next try makes it new."""
+"""Killed in the middle of a migration: the database is as it was before, and the next try migrates it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MOMENTS = (("in the middle of a migration", 2), ("in the middle of a migration",
 
 
 def killed(hub: FaultyHub, point: str, nth: int, migrations: str | None = None) -> None:
-    """Migrate, and be killed at a point."""
+    """Migrate, and be killed at this point."""
     hub.be(crash=point, nth=nth, migrations=migrations)
     with hub.fault("armed"):
         assert hub.command("migrate").returncode == -signal.SIGKILL
 
 
-async def test_kill_in_the_first_migration_leaves_nothing_and_hinders_nobody(
+async def test_kill_in_the_first_migration_leaves_nothing_and_the_next_try_works(
     database_url: str, faulty_hub: Callable[[str], FaultyHub]
 ) -> None:
     hub = faulty_hub(database_url)

@@ -25,7 +25,7 @@ async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
         for point in (*points, ""):
             hub.be(crash=point, nth=1 if point in ONCE else 10)
             hub.start()
-            # What is wrong here is the doing of the point before.
+            # What is wrong here went wrong at the point before.
             assert not hub.segments()
             assert not hub.complaints()
             await ledger.check(store.database)

@@ -112,7 +112,7 @@ async def test_foreign_page_with_the_cookie_is_refused(sender: Sender, call: Cal
     assert await sender.head() == head
 
 
-async def test_what_one_does_shows_to_no_other(sender: Sender, stranger: Sender) -> None:
+async def test_acts_of_one_sender_show_to_no_other(sender: Sender, stranger: Sender) -> None:
     before = [await stranger.get(path) for path in ("/me", "/messages", "/opens", "/events", "/tokens", "/sessions")]
     things = await things_of(sender)
     for call in CALLS:

@@ -1,4 +1,4 @@
-"""A hammer: clients come and go while opens arrive, and each event reaches them once and in order."""
+"""Clients come and go while opens arrive, and each event reaches them once and in order."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ EVENTS = OPENS + 1
 
 
 async def senders_work(sender: Sender, messages: list[dict[str, Any]], chance: random.Random) -> None:
-    """Opens by people and machines, and in between the speaker, in several streams at once.
+    """Opens by people and machines, and changes of messages in between, in several tasks at once.
 
-    The last of its `EVENTS` is one that every stream carries.
+    The last of the `EVENTS` is one that every stream carries.
     """
 
     async def work(count: int) -> None:
@@ -39,13 +39,13 @@ async def senders_work(sender: Sender, messages: list[dict[str, Any]], chance: r
 
 
 async def follow(sender: Sender, stream: Stream, last: int, until: asyncio.Event, chance: random.Random) -> list[int]:
-    """What a client hears over many short connections, coming back each time with the last it has seen."""
+    """What a client hears over many short connections; it comes back each time with the last sequence it has seen."""
     heard: list[int] = []
     while True:
         finishing = until.is_set()
         async with sender.socket(stream=stream, after=last) as (socket, connected):
             assert connected["recovered"]
-            # While the work goes on, some events and away; after it, to the end of the log.
+            # While the work goes on, leave after some events; after it, stay to the end of the log.
             target = await sender.head() if finishing else last + chance.randint(1, 12)
             while last < target:
                 try:
@@ -86,7 +86,7 @@ async def test_reconnecting_clients_hear_each_event_once_and_in_order(sender: Se
 
 
 async def listen(sender: Sender, stream: Stream, after: int, until: asyncio.Event) -> list[int]:
-    """What a client hears that stays, up to the end of the log."""
+    """What a client that stays hears, up to the end of the log."""
     heard: list[int] = []
     async with sender.socket(stream=stream, after=after) as (socket, _):
         while True:

@@ -18,7 +18,7 @@ from tests.processes import PATIENCE_SECONDS
 from tests.servers import HubProcess, Valkey
 
 SOCKETS = 12
-"""Enough for both processes to have some, but for one run in two thousand; what is tried holds there, too."""
+"""So many that both processes have some, except in one of two thousand runs; the test holds in that one, too."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_processes_tell_and_enforce_alike(workers: HubProcess) -> None:
         message = (await api.post("/messages", json=body)).json()
         await all_hear("message.registered")
         for number in range(6):
-            # A connection of its own each time, so that each process records some.
+            # A new connection each time, so that each process records some of the hits.
             async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False) as reader:
                 headers = {"user-agent": MAIL_PROGRAM[0], "x-forwarded-for": f"198.51.100.{number}"}
                 assert (await reader.get(message["pixels"][0]["url"], headers=headers)).status_code == 200
@@ -69,7 +69,7 @@ async def test_processes_tell_and_enforce_alike(workers: HubProcess) -> None:
             async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False) as reader:
                 headers = {"user-agent": MAIL_PROGRAM[0], "x-forwarded-for": f"198.51.100.{number}"}
                 await reader.get(message["pixels"][0]["url"], headers=headers)
-        # Muted on every process: the next that anybody hears of is this.
+        # The message is muted on every process, so the next event that anybody hears is this one.
         await api.patch("/settings", json={"realtime_notifications": False})
         await all_hear("settings.updated")
         assert (await api.get("/me")).json()["sequence"] == 13

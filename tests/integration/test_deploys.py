@@ -39,8 +39,8 @@ async def restart(duo: Duo, hub: HubProcess) -> float:
     return took
 
 
-async def test_sigterm_in_the_middle_of_a_burst(duo: Duo) -> None:
-    """Also twice, and a third time: the first is enough, and no other does harm."""
+async def test_sigterm_in_the_middle_of_a_burst_loses_nothing(duo: Duo) -> None:
+    """The signal comes three times: the first is enough, and the others do no harm."""
     hub, start = duo.two, await duo.head()
     plugins = [await duo.plugin(hub) for _ in range(15)]
     process = hub.process
@@ -75,7 +75,7 @@ async def test_sigterm_in_the_middle_of_a_burst(duo: Duo) -> None:
 
 
 async def says_that_it_goes_down(hub: HubProcess) -> bool:
-    """Whether `/readyz` says so, or nobody is at the port any more: that may be before it was asked."""
+    """Whether `/readyz` says so. The port may be closed before that could be asked, which counts, too."""
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False) as client:
         try:
             answer = await client.get(f"{hub.base_url}/readyz")
@@ -85,7 +85,7 @@ async def says_that_it_goes_down(hub: HubProcess) -> bool:
 
 
 async def refuses_newcomers(duo: Duo, hub: HubProcess) -> None:
-    """A new socket and a new stream are turned away before they begin, or find nobody at the port any more."""
+    """Check that a new socket and a new stream are refused before they begin, or find the port closed already."""
     headers = {"authorization": f"Bearer {duo.token}"}
     with pytest.raises((InvalidStatus, ConnectionRefusedError)) as refusal:
         await connect(hub.ws_url, additional_headers=headers, open_timeout=ROUTER_SECONDS)
@@ -117,8 +117,8 @@ async def test_rolling_restarts_of_both_lose_nothing_and_repeat_nothing(duo: Duo
     await duo.settled()
 
 
-async def test_hub_killed_while_the_other_lives_on(duo: Duo) -> None:
-    """No farewell at all: what was answered is there, and clients find the other hub."""
+async def test_hub_that_is_killed_while_the_other_lives_on_loses_nothing(duo: Duo) -> None:
+    """It ends without a word: hits that were answered are recorded, and clients find the other hub."""
     start = await duo.head()
     plugins = [await duo.plugin(duo.two, duo.one) for _ in range(5)]
     async with listening(*plugins):
@@ -134,7 +134,7 @@ async def test_hub_killed_while_the_other_lives_on(duo: Duo) -> None:
 
 
 async def test_descriptors_and_memory_are_back_after_everything(duo: Duo) -> None:
-    """Clients, streams, hits, and both servers away in between."""
+    """Clients, hits, and in between the links to both servers are reset."""
     hub = duo.one
 
     async def everything() -> None:
@@ -160,7 +160,7 @@ async def test_descriptors_and_memory_are_back_after_everything(duo: Duo) -> Non
 async def workers(duo: Duo, tmp_path: Path) -> AsyncIterator[HubProcess]:
     """A third hub on the same servers, of two worker processes."""
     hub = HubProcess(tmp_path, duo.store.url, {**duo.two.environ, "HUB_SPOOL_DIR": str(tmp_path)}, ("--workers", "2"))
-    # Waits for both: one that dies before it serves ends all, as a start that failed.
+    # `start` waits for both workers: one that died before it served would end the hub, as a start that failed.
     hub.start()
     yield hub
     hub.kill()
@@ -185,13 +185,13 @@ async def test_worker_that_dies_is_replaced_and_sigterm_ends_both(duo: Duo, work
             assert await asyncio.to_thread(workers.terminate) == 0
             assert time.monotonic() - began < GONE_SECONDS
         assert len(unanswered) == 0
-        # The process may be gone before this one has read its last words.
+        # The hub may be gone before this process has read its last frames.
         await eventually(lambda: {code for plugin in plugins for code in plugin.codes[-1:]} == {GOING_DOWN})
     await duo.settled()
 
 
 def the_workers(hub: HubProcess) -> list[int]:
-    """The processes that serve; what else `multiprocessing` starts tracks resources."""
+    """The processes that serve. `multiprocessing` also starts one that tracks resources."""
     return [pid for pid in children(hub.pid) if b"spawn_main" in command_line(pid)]
 
 

@@ -15,11 +15,11 @@ from tests.api import Hub, Sender, assert_problem
 
 MEGABYTES_10 = 10 * 1024 * 1024
 SILENCE_SECONDS = 0.3
-"""How long a request that the hub takes for unfinished is waited on."""
+"""How long to wait for an answer to a request that the hub takes for unfinished."""
 
 
 async def raw(hub: Hub, request: bytes, more: bytes = b"") -> bytes:
-    """What the hub says to these bytes, up to the end of its first answer's head; nothing if it waits for more."""
+    """What the hub answers to these bytes, to the end of its first answer's head; nothing if it waits for more."""
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
     try:
         writer.write(request)
@@ -43,7 +43,7 @@ def status_of(answer: bytes) -> int:
 
 
 async def assert_well(hub: Hub, sender: Sender) -> None:
-    """The hub answers others as before."""
+    """Check that the hub answers others as before."""
     assert (await hub.http.get("/readyz")).status_code == 200
     message = await sender.register()
     await sender.hit(message)
@@ -227,7 +227,7 @@ async def chunks() -> Any:
         yield b" " * 65536
 
 
-async def test_10_mb_body_of_nobody_is_not_taken_in(hub: Hub, sender: Sender) -> None:
+async def test_10_mb_body_without_credentials_is_not_taken_in(hub: Hub, sender: Sender) -> None:
     head = b"POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % MEGABYTES_10
     answer = await raw(hub, head, b" " * MEGABYTES_10)
     assert not answer or status_of(answer) in (401, 413)

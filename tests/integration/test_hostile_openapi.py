@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document, right ones and wrong ones, against a hub as it is served."""
+"""Requests generated from the OpenAPI document, right ones and wrong ones, against a real hub process."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ FRAMES = st.one_of(
 @settings(max_examples=60)
 @given(st.lists(FRAMES, min_size=1, max_size=12))
 async def test_any_frames_are_answered_by_name_and_the_socket_lives_on(hub: Hub, frames: list[str | bytes]) -> None:
-    """Each frame that is heard is also held against the AsyncAPI document."""
+    """Each frame that is heard is also checked against the AsyncAPI document."""
     sender = await shared_sender(hub)
     async with sender.socket() as (socket, _):
         for frame in frames:

@@ -1,4 +1,4 @@
-"""Malformed requests at random, by the thousand: no error of the hub's, and nothing left over."""
+"""Random malformed requests by the thousand: no server error, and nothing left over."""
 
 from __future__ import annotations
 

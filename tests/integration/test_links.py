@@ -1,4 +1,4 @@
-"""Two hubs as one: what happens on either is on the sockets of the other, at once and once, and holds there."""
+"""Two hubs as one: what happens on either is told on the sockets of the other, at once and once, and holds there."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.processes import PATIENCE_SECONDS, eventually
 from tests.resources import connections_to
 
 PROMPT_SECONDS = 15.0
-"""Far more than it takes, on a machine that may be busy; without the bus it would be the 30 s of the check."""
+"""Far more than an event takes, even on a busy machine. Without the bus, only the check after 30 s would bring it."""
 
 
-async def test_hit_on_one_is_on_the_sockets_of_both(duo: Duo) -> None:
+async def test_hit_on_one_hub_is_told_on_the_sockets_of_both(duo: Duo) -> None:
     start = await duo.head()
     plugins = [await duo.plugin(duo.one), await duo.plugin(duo.two)]
     async with listening(*plugins):
@@ -39,7 +39,7 @@ async def test_hit_on_one_is_on_the_sockets_of_both(duo: Duo) -> None:
     assert [each.codes for each in plugins] == [[], []]
 
 
-async def test_what_the_sender_decides_on_one_holds_on_the_other(duo: Duo) -> None:
+async def test_decision_of_the_sender_on_one_hub_holds_on_the_other(duo: Duo) -> None:
     """Every control, given on each hub in turn, silences hits on the other and shows on its sockets."""
     message = duo.ledger.messages[0].id
     for here, there in ((duo.one, duo.two), (duo.two, duo.one)):
@@ -105,7 +105,7 @@ async def test_log_in_attempts_are_counted_on_both_together(duo: Duo, known: boo
 
 
 async def test_process_holds_no_more_connections_than_the_documents_say(duo: Duo) -> None:
-    """What is there for a second: the driver takes one more for an instant, to have a statement cancelled."""
+    """Only those that last a second count: the driver opens one more for an instant, to cancel a statement."""
     ports = {"postgres": duo.to_postgres.port, "valkey": duo.to_valkey.port}
     most = dict.fromkeys(ports, 0)
     ended = asyncio.Event()

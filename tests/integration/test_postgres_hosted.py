@@ -18,12 +18,12 @@ from tests.toxic import ToxicProxy
 
 HITS = 30
 PROMPT_SECONDS = 6.0
-"""A hit goes to the spool after 0.6 s, a statement is given up after 10; a machine that runs the tests may be busy."""
+"""The longest that an answer may take: a statement is given up after 10 s, but a hit goes to the spool after 0.6 s."""
 
 
 @pytest.fixture
 async def sockets(duo: Duo) -> AsyncIterator[list[Plugin]]:
-    """A plugin on each hub, that hears all of it; every hit is answered promptly, and there once."""
+    """A plugin on each hub, which hears every event; every hit has to be answered promptly, and recorded once."""
     start = await duo.head()
     plugins = [await duo.plugin(hub) for hub in duo.hubs]
     duo.ledger.slowest = 0
@@ -47,7 +47,7 @@ async def test_restart_costs_no_hit_and_no_event(
             await duo.more_hits()
             assert {path.parent for path in duo.spooled()} == {Path(hub.environ["HUB_SPOOL_DIR"]) for hub in duo.hubs}
         finally:
-            # Not all in one: the readers here go on meanwhile, and how long they wait is measured.
+            # Not `start`, which would stop the readers here: how long they wait is measured.
             postgres.launch()
             await eventually(lambda: asyncio.to_thread(postgres.answers))
         await duo.ready()
@@ -65,7 +65,7 @@ async def test_cut_sessions_cost_no_hit_and_no_event(duo: Duo, postgres: Postgre
     async with reading(duo.ledger, duo.hubs):
         for _ in range(4):
             await duo.more_hits()
-            # Each hub has one to write, or is about to: the last ones were cut, too.
+            # Until then the hubs may have no sessions to be cut, because the last ones were cut, too.
             await eventually(lambda: asyncio.to_thread(has_sessions, postgres, duo.database_name))
             await asyncio.to_thread(postgres.terminate_sessions, duo.database_name)
         await duo.more_hits()
@@ -85,7 +85,7 @@ async def test_bad_link_costs_no_hit_and_no_event(duo: Duo, harm: Callable[[Toxi
             if harm is silent:
                 await eventually(lambda: spools(duo), what="one says that hits go to the spool")
             await duo.more_hits()
-            # Not at once: what was cut off inside a transaction holds the sender's row for a moment.
+            # Not at once: a session that was cut off inside a transaction keeps the sender's row locked for a moment.
             await eventually(lambda: records(duo), what="the other has no trouble")
         finally:
             mend(duo.to_postgres)

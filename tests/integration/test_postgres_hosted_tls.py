@@ -1,6 +1,6 @@
-"""What hosted servers ask for: PostgreSQL with `sslmode=require`, Redis behind a certificate of its own making.
+"""TLS as hosted servers have it: PostgreSQL with `sslmode=require`, Redis with a self-signed certificate.
 
-The servers in the wheels are built without TLS, so a proxy speaks it in their place, as each protocol begins it.
+The servers in the wheels are built without TLS, so a proxy speaks it for them, begun in each protocol's own way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HITS = 20
 
 @pytest.fixture(scope="module")
 def certificate() -> ssl.SSLContext:
-    """A server's TLS with a certificate that nobody vouches for."""
+    """The TLS of a server whose certificate nobody vouches for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     return context
@@ -96,7 +96,7 @@ async def hear_and_check(hub: HubProcess, store: Store, to_postgres: TlsPostgres
         ("sslmode=disable", False),
     ],
 )
-async def test_sslmode_is_kept_to_where_only_tls_is_taken(to_postgres: TlsPostgres, query: str, let_in: bool) -> None:
+async def test_sslmode_is_obeyed_where_only_tls_is_taken(to_postgres: TlsPostgres, query: str, let_in: bool) -> None:
     database = Database(f"postgres://postgres@127.0.0.1:{to_postgres.port}/postgres?{query}")
     try:
         if let_in:

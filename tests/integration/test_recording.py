@@ -25,7 +25,7 @@ async def test_burst_over_many_connections_is_recorded_whole(store: Store, start
     assert hub.terminate() == 0
 
 
-async def test_only_what_was_asked_for_with_a_good_token_and_get_is_recorded(store: Store, start_hub: Start) -> None:
+async def test_only_a_get_with_a_good_token_is_recorded(store: Store, start_hub: Start) -> None:
     ledger = await a_ledger(store, pixels=8000)
     message = ledger.messages[0]
     good = LEDGER_KEYS.sign(message.id, 1)

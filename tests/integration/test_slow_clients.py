@@ -1,6 +1,6 @@
-"""Clients that do not read, are gone without a word, come and go, or come all at once: nobody is harmed or loses.
+"""Clients that do not read, vanish, come and go, or come all at once: they harm nobody, and nobody misses an event.
 
-The first ones here are cut from the network, and looked at again at the end: meanwhile the rest is tried.
+The first clients are cut from the network and looked at again at the end; the other tests run meanwhile.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from tests.toxic import ToxicProxy
 
 SEND_SECONDS = 10.0
 HALF_OPEN_SECONDS = 90.0
-"""They are let go after 45 s; a machine that runs the tests may be busy."""
+"""Half-open sockets are let go after 45 s; a machine that runs the tests may be busy."""
 NEVER_READERS = 8
-"""Of WebSockets, and as many streams."""
+"""How many WebSockets, and how many streams, are never read from."""
 RECIPIENTS = 500
 LARGE_EVENTS = 60
-"""Of over 100 KB each: more in all than the buffers of the hub and of the system take for one client."""
+"""Events of over 100 KB each: more in all than the buffers of the hub and of the system take for one client."""
 QUEUE_BYTES = 1 << 20
-"""What may wait for one client; the test allows twice that, and what a socket of the system holds."""
+"""How much may wait for one client. The test allows twice that, and what the system's buffers hold."""
 FLAP_SECONDS = 2.0
 FLAPS = 5
 USERS = 50
@@ -54,9 +54,9 @@ SOME_BYTES = 30 << 20
 
 @dataclass
 class HalfOpen:
-    """Plugins whose network went silent; `gone` is after how many seconds the server has closed its ends.
+    """Plugins whose network went silent; `gone` is after how many seconds the server had closed its ends.
 
-    They are of a sender with one message, of whom little is heard meanwhile: what is missed can be replayed.
+    They belong to a sender with one message and few events, so that all that they miss can be replayed.
     """
 
     plugins: list[Plugin]
@@ -67,7 +67,7 @@ class HalfOpen:
 
 @pytest.fixture(scope="module", autouse=True)
 async def half_open(duo: Duo) -> AsyncIterator[HalfOpen]:
-    """The only sockets of hub one, cut off when the module begins: nothing reaches it any more, no goodbye."""
+    """The only sockets of hub one, cut off when the module begins: nothing reaches it any more, not even a close."""
     sender = await duo.store.sender()
     token, _ = await duo.new_token(sender)
     message = await duo.store.message(sender, sent_at=LONG_AGO)
@@ -81,7 +81,7 @@ async def half_open(duo: Duo) -> AsyncIterator[HalfOpen]:
 
 
 async def until_gone(hub: HubProcess) -> float:
-    """Wait until `hub` has no sockets; how many seconds that took."""
+    """Wait until `hub` has no sockets. Returns how many seconds that took."""
     began = time.monotonic()
     assert await metric(hub, "glimpse_sockets") > 0
     while True:
@@ -175,7 +175,7 @@ async def test_clients_that_never_read_are_let_go_and_harm_nobody(duo: Duo) -> N
 
 
 async def open_readers(duo: Duo, hub: HubProcess) -> None:
-    """Have a hub open the connections to its database that it opens as they are needed, and keeps."""
+    """Have a hub open all connections to its database that it opens only as they are needed, and keeps."""
     async with duo.api(hub) as api:
         for answer in await asyncio.gather(*(api.get("/opens") for _ in range(4 * READERS))):
             assert answer.status_code == 200
@@ -186,7 +186,7 @@ async def sockets(hub: HubProcess, number: float) -> bool:
 
 
 async def flap(network: ToxicProxy, number: int) -> None:
-    """Cut it off, each time in another way, and be back half a period later."""
+    """Cut the network off, each time in another way, and have it back half a period later."""
     match number % 5:
         case 0:
             network.reset()
@@ -215,7 +215,7 @@ async def test_network_that_flaps_every_two_seconds_delivers_everything_once(duo
         async with listening(*plugins):
             async with reading(duo.ledger, duo.hubs, per_second=150):
                 for number in range(FLAPS):
-                    # The time is what is tried here: how often a network comes and goes.
+                    # A fixed time, because that is what is tested: how often the network comes and goes.
                     await asyncio.sleep(FLAP_SECONDS / 2)
                     await eventually(lambda number=number: min(each.connected for each in plugins) > number)  # type: ignore[misc]
                     await flap(network, number)
@@ -265,7 +265,7 @@ async def test_thousand_clients_come_back_to_a_killed_hub_and_miss_nothing(duo: 
 
 
 async def test_thousand_clients_that_left_hold_no_descriptor_and_no_memory(duo: Duo, crowd: Crowd) -> None:
-    """Compared with what it was after the first thousand, which fill the allocator's pools."""
+    """Both are compared with what they were after the first thousand, which fill the allocator's pools."""
     await eventually(lambda: sockets(duo.two, 0), what="the first thousand are gone")
     await eventually(lambda: descriptors(duo.two.pid) < 100, what="their descriptors are closed")
     before = descriptors(duo.two.pid), resident_bytes(duo.two.pid)

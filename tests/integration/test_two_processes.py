@@ -35,7 +35,7 @@ def start_two(start_hub: Start, redis_url: str) -> Callable[[str], list[HubProce
 
 
 async def listen(hub: HubProcess, token: str, until: asyncio.Event, heard: list[int]) -> None:
-    """A plugin: every event of the user's, as the socket tells it."""
+    """A plugin that notes every event of the user's in `heard`."""
     async with connect(hub.ws_url, subprotocols=["glimpse.v1"]) as socket:  # type: ignore[list-item]
         await socket.send(json.dumps({"type": "connect", "token": token, "stream": "history", "after": 0}))
         while not until.is_set():
@@ -47,8 +47,10 @@ async def listen(hub: HubProcess, token: str, until: asyncio.Event, heard: list[
                 heard.append(int(frame["event"]["sequence"]))
 
 
-async def test_hot_user_on_two_processes(store: Store, start_two: Callable[[str], list[HubProcess]]) -> None:
-    """Hits and the sender's own acts on both, at once, on the same messages."""
+async def test_log_of_a_busy_user_is_whole_on_two_processes(
+    store: Store, start_two: Callable[[str], list[HubProcess]]
+) -> None:
+    """Hits and the sender's own acts come to both processes at once, on the same messages."""
     chance = seeded()
     user, other = await store.sender(), await store.sender()
     token = new_secret()
