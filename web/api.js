@@ -1,18 +1,18 @@
 /**
- * The REST API, as the dashboard calls it. Every method answers with the parsed body, or throws an
- * `ApiError` whose message can be shown to a person as it is; or, where its caller aborted it, an `AbortError`.
+ * The REST API, as the dashboard calls it. Every method returns the parsed body, or throws an `ApiError`
+ * whose message can be shown to the user as it is. One that its caller aborted throws an `AbortError`.
  */
 
 import { texts } from "./texts.js";
 
 const PATIENCE_MS = 20_000;
 
-/** A request that failed. `status` is 0 where the hub could not be reached. */
+/** A request that failed. `status` is 0 if the hub could not be reached. */
 export class ApiError extends Error {
   /**
    * @param {number} status
    * @param {string} message
-   * @param {number} began when the request was sent, as `performance.now()` has it
+   * @param {number} began when the request was sent, by `performance.now()`
    * @param {{ field: string, detail: string }[]} [errors] what was wrong with which field
    * @param {number} [retryAfter] seconds
    */
@@ -54,7 +54,7 @@ function queryString(query) {
   return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : "";
 }
 
-/** A dead connection may keep a request for as long as TCP does. @param {AbortSignal | null} [signal] that may end it sooner */
+/** A signal that ends a request which takes too long, as on a dead connection. @param {AbortSignal | null} [signal] may end it sooner */
 function patient(signal) {
   const late = AbortSignal.timeout(PATIENCE_MS);
   return signal && AbortSignal.any ? AbortSignal.any([signal, late]) : (signal ?? late);
@@ -72,9 +72,9 @@ async function problem(response, began) {
  * @param {() => void} options.onSignedOut called when the session has ended
  */
 export function createApi({ onSignedOut }) {
-  /** How many sessions have begun here: a 401 for what was asked in an earlier one does not end the present one. */
+  /** How many sessions have begun here: a 401 for a request of an earlier session does not end the present one. */
   let sessions = 0;
-  /** How far the hub's clock is ahead of ours, in milliseconds; rather less, as an answer's date is in whole seconds and from before its way. */
+  /** How far the hub's clock is ahead of ours, in milliseconds. Rather too little: an answer's date is in whole seconds, and from before its arrival. */
   let ahead = 0;
 
   /** @param {string} method @param {string} path @param {unknown} [body] @param {RequestInit} [init] */
@@ -103,7 +103,7 @@ export function createApi({ onSignedOut }) {
 
   const at = encodeURIComponent;
   return {
-    /** Now by the hub's clock, which all times are of; a little early, and never in the future. */
+    /** Now, by the hub's clock, as all times are. A little early, and never in the future. */
     now: () => new Date(Date.now() + ahead).toISOString(),
     /** @param {string} email @param {string} password */
     async logIn(email, password) {
@@ -119,7 +119,7 @@ export function createApi({ onSignedOut }) {
     changeSettings: (settings) => call("PATCH", "/settings", settings),
     /**
      * @param {object} message
-     * @param {string} key of this message: what is asked again with it, because no answer came, is registered once
+     * @param {string} key sent again with the same message when no answer came, so that it is registered once
      * @returns {Promise<Message>}
      */
     register: (message, key) => call("POST", "/messages", message, { headers: { "Idempotency-Key": key } }),
@@ -129,7 +129,7 @@ export function createApi({ onSignedOut }) {
     message: (id) => call("GET", `/messages/${at(id)}`),
     /** @param {string} id @param {{ muted?: boolean, sent_at?: string }} change @returns {Promise<Message>} */
     changeMessage: (id, change) => call("PATCH", `/messages/${at(id)}`, change),
-    /** It reaches the hub even while the page is being left. @returns {Promise<{ muted_all_at: string }>} */
+    /** The request reaches the hub even if the page is being left. @returns {Promise<{ muted_all_at: string }>} */
     muteAll: () => call("POST", "/messages/mute-all", undefined, { keepalive: true }),
     /** @param {string} id @param {Record<string, any>} query @returns {Promise<Page<Open>>} */
     messageOpens: (id, query) => call("GET", `/messages/${at(id)}/opens${queryString(query)}`),

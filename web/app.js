@@ -1,4 +1,4 @@
-/** The dashboard's start: who is asking decides between the log-in and the desk. */
+/** The dashboard's start: the desk if a user is logged in, else the log-in page. */
 
 import { ApiError, createApi } from "./api.js";
 import { createDesk } from "./desk.js";
@@ -22,7 +22,7 @@ function startApp(root) {
   const prefs = createPrefs(() => localStorage);
   const toasts = createToasts(texts);
   const badge = createBadge(texts.name);
-  /** Joins all tabs of this browser, which have one session; each says whose it is. */
+  /** Joins this browser's tabs, which share one session. Each tells whose it is. */
   const tabs = openChannel("glimpse");
   /** @type {ReturnType<typeof createDesk> | undefined} */
   let desk;
@@ -40,12 +40,12 @@ function startApp(root) {
     else signedOut();
   });
 
-  // A pop-up that is pressed while the page is being loaded leads on once that is done.
+  // A pop-up that is pressed while the page loads is followed after that.
   navigator.serviceWorker?.addEventListener("message", ({ data }) => {
     if (data?.go && !desk) history.replaceState(history.state, "", data.go);
   });
 
-  /** The session is another user's: what is here is not theirs, and what it would do is done in their name. */
+  /** The session is another user's now: what is shown is not theirs, and what is done would be in their name. */
   function startOver() {
     desk?.close();
     desk = undefined;
@@ -71,7 +71,7 @@ function startApp(root) {
     login.focus();
   }
 
-  /** From the log-in to where its user was or wanted to go, also after a reload; not to where somebody else was. */
+  /** Go from the log-in to where the user was or wanted to go, even after a reload, but not to where another user was. */
   function goOn() {
     if (location.pathname !== "/login") return;
     const { wanted, user: whose, ...state } = history.state ?? {};
@@ -82,7 +82,7 @@ function startApp(root) {
     try {
       await api.logOut();
     } catch (error) {
-      // A session that is over already is what was asked for.
+      // The session was over already.
       if (!(error instanceof ApiError && error.status === 401)) return toasts.fail(/** @type {Error} */ (error));
     }
     tabs.postMessage({ user: null });
@@ -91,7 +91,7 @@ function startApp(root) {
 
   /** @type {Promise<void> | undefined} */
   let beginning;
-  /** Whoever asks again while it is under way gets no second desk. */
+  /** Called again meanwhile, this makes no second desk. */
   const begin = () => (beginning ??= enter().finally(() => (beginning = undefined)));
 
   const retry = createRetry(() => void begin());
@@ -118,7 +118,7 @@ function startApp(root) {
     }
   }
 
-  /** What is said already is not said again at every try. @param {Error} error */
+  /** An error is not drawn anew at every try: it would be read aloud again. @param {Error} error */
   function showFailure(error) {
     const said = root.querySelector("main > [role=alert] > p")?.textContent;
     if (said !== error.message) fill(root, h("main", { id: "content" }, errorState(texts, error, begin)));

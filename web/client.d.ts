@@ -1,4 +1,4 @@
-/** The types of `client.js`, for TypeScript and for editors: they find this file where it lies beside that one. */
+/** The types of `client.js`, for TypeScript and for editors, which find this file if it is beside that one. */
 
 export type State = "idle" | "connecting" | "catching-up" | "live" | "waiting" | "refused";
 /** `notifications`: what the user wants to be told of; `history`: everything. */
@@ -28,7 +28,7 @@ export interface Open {
   message_id: string;
   /** RFC 3339, UTC */
   at: string;
-  /** null: someone, of those who share the pixel */
+  /** null: one of those who share the pixel */
   recipient: Reader | null;
   verdict: "human" | "proxy" | "prefetch" | "scanner" | "bot" | "self";
   confidence: "high" | "medium" | "low";
@@ -54,7 +54,7 @@ export interface GlimpseEvent {
     | "messages.muted"
     | "settings.updated"
     | "notifications.seen";
-  /** the message's id, where it is about one */
+  /** the message's id, if the event is about one */
   subject?: string;
   time: string;
   /** a whole number, as text */
@@ -71,7 +71,7 @@ export interface CursorStore {
 }
 
 export interface Options {
-  /** the hub's address, as `https://hub.example.com` */
+  /** the hub's address, like `https://hub.example.com` */
   url: string;
   /** an API token; without one the session cookie says who is asking */
   token?: string;
@@ -93,7 +93,7 @@ export function backoffCeiling(attempt: number): number;
 /** A cursor that is kept in memory only, starting at `sequence`. */
 export function memoryCursor(sequence?: number | null): CursorStore;
 
-/** What it dispatches, by type; what each means is at the head of `client.js`. */
+/** What the client dispatches, by type. The head of `client.js` says what each means. */
 export interface Details {
   event: { event: GlimpseEvent; missed: boolean };
   state: { state: State; retryIn: number | null };
@@ -139,11 +139,11 @@ export class GlimpseClient extends EventTarget {
   get sequence(): number | null;
   /** Connect, and stay connected until `close()`. Calling it again is harmless. */
   start(): void;
-  /** Leave for good; `start()` begins again where we were. */
+  /** Disconnect, and stay so until `start()`, which goes on from the last event. */
   close(): void;
-  /** The network is back, or the machine woke up: try now, also where a socket has been silent for too long. */
+  /** The network is back, or the machine woke up: try now. A socket that has been silent for too long is replaced. */
   retryNow(): void;
-  /** The network is gone: do not wait until the silence says so. It goes on trying, as the hub may be on this machine. */
+  /** The network is gone: do not wait for the silence to show it. The client goes on trying, as the hub may be on this machine. */
   networkLost(): void;
   /**
    * The sender is looking at this message now: a hit on it from 10 s ago to 10 s from now is their own.
@@ -151,8 +151,8 @@ export class GlimpseClient extends EventTarget {
    */
   viewing(messageId: string): Promise<boolean>;
   /**
-   * Notifications up to `sequence` are read, on every device. It is kept, and said again, until the hub has it.
-   * It may be called at every event: the hub is told once a second, the last always.
+   * Notifications up to `sequence` are read, on every device. The sequence is kept, and sent again, until the hub has it.
+   * This may be called at every event: the hub is told once a second, and always of the last.
    */
   seen(sequence: number): void;
 }

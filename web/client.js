@@ -1,5 +1,5 @@
 /**
- * The Glimpse client: a hub's events, each once and in order, for as long as you care to listen.
+ * The Glimpse client: a hub's events, each once and in order, for as long as you listen.
  *
  * It has no dependency and touches no DOM, so a page, a browser extension and a service worker
  * use it alike. It survives sleep, deploys and lost networks: it comes back by itself with
@@ -18,7 +18,7 @@
  * | `state`     | `{ state: State, retryIn: number \| null }`; milliseconds until the next attempt |
  * | `connected` | `{ user, settings, sequence, seen_sequence, recovered }`, as the hub says it |
  * | `caughtup`  | `{ missed: number }`; everything missed has been dispatched, what follows is live |
- * | `reset`     | `{ sequence: number }`; what was missed is too much, or cannot be read: read afresh, go on from here |
+ * | `reset`     | `{ sequence: number }`; too much was missed, or it cannot be read: read afresh, go on from here |
  * | `refused`   | `{ code: number, reason: string }`; it will not come back until `start()` is called again |
  * | `problem`   | `{ code: string, detail: string }`; the hub could not use a frame of ours |
  */
@@ -26,26 +26,26 @@
 /** @import { Cursor, CursorStore, GlimpseClient as Declared, GlimpseEvent, Options, State } from "./client.d.ts" */
 
 const SUBPROTOCOL = "glimpse.v1";
-/** `WebSocket.OPEN`: a socket that is closing takes what nobody will hear. */
+/** `WebSocket.OPEN`. A socket that is closing also takes frames, but sends none of them. */
 const OPEN = 1;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
 const CONNECT_MS = 15_000;
 const ANSWER_MS = 30_000;
-/** A connection that has lasted this long makes us forget the failures before it. */
+/** Once a connection has lasted this long, the failures before it are forgotten. */
 const STEADY_MS = 10_000;
-/** A filtered replay that has said nothing for this long has no more to say. */
+/** A filtered replay is over when nothing has come for this long. */
 const REPLAYED_MS = 500;
 /** From this close code on, trying again without a change is of no use. */
 const FIRST_FINAL_CODE = 4400;
-/** The hub takes twenty frames a second: as often as events come, what is seen may not be said. */
+/** The hub takes twenty frames a second, so it cannot be told at every event what was seen. */
 const SEEN_MS = 1_000;
 const PAGE = 200;
-/** So many failures in a row, some half a minute of them, say that the REST API is out of reach where the socket is not. */
+/** After this many failures in a row, in some half a minute, the REST API counts as out of reach though the socket is not. */
 const MOST_UNREAD = 8;
 /** More missed events than this are not worth replaying one by one. */
 const MOST_CAUGHT_UP = 5_000;
-/** Opens with these verdicts were never told. One with `scanner` may have been, when it was still taken for a person. */
+/** An open with one of these verdicts was never told. One with `scanner` may have been, while it was taken for a person's. */
 const NEVER_TOLD = ["bot", "prefetch"];
 
 /**
@@ -61,7 +61,7 @@ export function memoryCursor(sequence = null) {
   return { get: () => sequence, set: (next) => (sequence = next) };
 }
 
-/** The sequence a store has kept, be it as text; null if that is none. @param {Cursor} kept */
+/** The sequence that a store has kept, perhaps as text; null if it has kept none. @param {Cursor} kept */
 function toSequence(kept) {
   const sequence = Number.parseInt(String(kept), 10);
   return Number.isSafeInteger(sequence) ? sequence : null;
@@ -77,14 +77,14 @@ export class GlimpseClient extends EventTarget {
   #last = null;
   #attempt = 0;
   #heartbeatMs = 20_000;
-  /** When the other side last said anything, by the clock on the wall, which goes on while a machine sleeps. */
+  /** When the hub last said anything, by the wall clock, which goes on while a machine sleeps. */
   #heard = 0;
   /** Whether the hub has answered our `connect`. */
   #greeted = false;
-  /** Up to here an event is one that was missed. */
+  /** An event up to this sequence is one that was missed. */
   #head = 0;
   #missed = 0;
-  /** How often in a row what was missed could not be read. */
+  /** How many times in a row what was missed could not be read. */
   #unread = 0;
   /** @type {GlimpseEvent[] | null} live events that wait while the REST API is read */
   #held = null;
@@ -118,21 +118,21 @@ export class GlimpseClient extends EventTarget {
     this.#connect();
   }
 
-  /** Leave for good; `start()` begins again where we were. */
+  /** Disconnect, and stay so until `start()`, which goes on from the last event. */
   close() {
-    // Who closes it on hearing whom it is connected for tells them nothing of an earlier user.
+    // A listener may close this on `connected`, because the user is another one. Nothing was seen in their name.
     if (this.#state !== "connecting") this.#sendSeen();
     this.#drop(1000);
     this.#become("idle");
   }
 
-  /** The network is back, or the machine woke up: try now, also where a socket has been silent for too long. */
+  /** The network is back, or the machine woke up: try now. A socket that has been silent for too long is replaced. */
   retryNow() {
     const isSilent = this.#socket && Date.now() - this.#heard > 1.5 * this.#heartbeatMs;
     if (this.#state === "waiting" || isSilent) this.#connect();
   }
 
-  /** The network is gone: do not wait until the silence says so. It goes on trying, as the hub may be on this machine. */
+  /** The network is gone: do not wait for the silence to show it. The client goes on trying, as the hub may be on this machine. */
   networkLost() {
     if (this.#socket) this.#closed(4000, "offline");
   }
@@ -149,8 +149,8 @@ export class GlimpseClient extends EventTarget {
   }
 
   /**
-   * Notifications up to `sequence` are read, on every device. It is kept, and said again, until the hub has it.
-   * It may be called at every event: the hub is told once a second, the last always.
+   * Notifications up to `sequence` are read, on every device. The sequence is kept, and sent again, until the hub has it.
+   * This may be called at every event: the hub is told once a second, and always of the last.
    * @param {number} sequence
    */
   seen(sequence) {
@@ -177,7 +177,7 @@ export class GlimpseClient extends EventTarget {
 
   async #connect() {
     this.#drop(1000);
-    // A cursor may keep us waiting as well as the hub.
+    // The cursor's store may keep us waiting, just as the hub may.
     this.#watch(CONNECT_MS);
     this.#become("connecting");
     const isOver = () => this.#state !== "connecting" || this.#socket;
@@ -201,7 +201,7 @@ export class GlimpseClient extends EventTarget {
     this.#watch(CONNECT_MS);
   }
 
-  /** Let go of the socket without waiting for the other side, which may be gone. @param {number} code */
+  /** Let go of the socket without waiting for the hub, which may be gone. @param {number} code */
   #drop(code) {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     this.#timers = {};
@@ -228,7 +228,7 @@ export class GlimpseClient extends EventTarget {
     this.#become("waiting", delay);
   }
 
-  /** Give the other side `milliseconds` to say anything at all. @param {number} milliseconds */
+  /** Give the hub `milliseconds` to say anything at all. @param {number} milliseconds */
   #watch(milliseconds) {
     this.#heard = Date.now();
     clearTimeout(this.#timers.silent);
@@ -251,7 +251,7 @@ export class GlimpseClient extends EventTarget {
 
   /** An error does not name the frame that it is about, but only a `seen` can be beyond the log. @param {any} frame */
   #problem({ code, detail }) {
-    // Said again at once, it would be refused again: the next heartbeat does so.
+    // Sent again at once, `seen` would be refused again: the next heartbeat sends it.
     if (code === "unavailable") this.#seen.told = 0;
     if (code === "beyond_the_log") this.#seen.here = this.#seen.told = 0;
     this.#tell("problem", { code, detail });
@@ -280,7 +280,7 @@ export class GlimpseClient extends EventTarget {
     else this.#catchUp(frame.sequence);
   }
 
-  /** `history` is replayed to the head; the filtered stream may end below it, which only silence tells. */
+  /** `history` is replayed up to the head. The filtered stream may end below it, and only silence shows that. */
   #settleSoon() {
     clearTimeout(this.#timers.replayed);
     if (this.#options.stream !== "history") this.#timers.replayed = setTimeout(() => this.#settle(), REPLAYED_MS);
@@ -305,7 +305,7 @@ export class GlimpseClient extends EventTarget {
     const missed = sequence <= this.#head;
     if (missed) this.#missed += 1;
     else this.#settle();
-    // Whoever listens may have closed it on hearing that it has caught up.
+    // A listener may have closed the client on `caughtup`.
     if (!this.#greeted) return;
     this.#last = sequence;
     if (event.type === "notifications.seen") this.#seen.there = Math.max(event.data.sequence, this.#seen.there);
@@ -316,7 +316,7 @@ export class GlimpseClient extends EventTarget {
     else if (missed) this.#settleSoon();
   }
 
-  /** Keep the cursor; writes are queued, so a slow store never ends on an older one. @param {number} sequence */
+  /** Keep the cursor. Writes are queued, so a slow store never ends on an older sequence. @param {number} sequence */
   #advance(sequence) {
     this.#last = sequence;
     this.#saving = this.#saving.then(() => this.#options.cursor.set(sequence)).catch(() => undefined);
@@ -338,7 +338,7 @@ export class GlimpseClient extends EventTarget {
         this.#unread = 0;
         // The log is gapless: a first event that is not the next one means that it was trimmed.
         whole = items.length > 0 && Number(items[0].sequence) === Number(this.#last) + 1;
-        // Whoever listens may close it at any of them.
+        // A listener may close the client at any event.
         if (whole) for (const event of items) if (mine()) this.#replay(event);
       }
       if (!whole && mine()) this.#reset(head);
@@ -359,7 +359,7 @@ export class GlimpseClient extends EventTarget {
   #replay(event) {
     const { notify, open, was } = event.data;
     let told = event.type !== "open.recorded" || notify;
-    // Whether an open that was corrected had been told the log does not say, but of some it is certain that they were not.
+    // The log does not say whether an open that was corrected had been told. Of some it is certain that they had not.
     if (event.type === "open.reclassified") told = !open.repeat && !NEVER_TOLD.includes(was);
     if (told || this.#options.stream === "history") this.#deliver(event);
     else this.#advance(Number(event.sequence));

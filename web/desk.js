@@ -1,6 +1,6 @@
 /**
- * The desk of somebody who is logged in: it builds the parts, joins them, and shows the view that the
- * address names. When they log out it is put away as a whole.
+ * The desk of a user who is logged in: it builds the parts, connects them, and shows the view that the
+ * address names. When the user logs out, all of it is put away.
  */
 
 import { createLive } from "./live/live.js";
@@ -114,7 +114,7 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     chime: () => prefs.get("sound") && chime(),
   });
   const election = createElection(`glimpse-${me.id}`, popups.takeOver);
-  // A tab that hears nothing has nothing to show, and would keep the others from it.
+  // A tab that is not live has no pop-ups to show, and as the leader would keep the others from showing any.
   live.on("state", ({ state }) => (state === "live" ? election.join() : election.leave()));
 
   /** @type {Desk} */

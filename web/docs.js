@@ -1,4 +1,4 @@
-/** The API's OpenAPI document, made readable: every call with what goes in and what comes out. */
+/** The API's OpenAPI document, made readable: every call with what it takes and what it returns. */
 
 import { fill, h } from "./dom.js";
 

@@ -1,5 +1,5 @@
 /**
- * Making elements. Strings only ever become text nodes, so nothing that a hub sends can be markup.
+ * Making elements. A string only ever becomes a text node, so nothing that a hub sends can act as markup.
  */
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
@@ -32,7 +32,7 @@ export function h(tag, props = {}, ...children) {
 }
 
 /**
- * The same for SVG.
+ * An SVG element with its attributes and children.
  * @param {string} tag
  * @param {Props} [props]
  * @param {...(Child | Child[])} children
@@ -45,7 +45,7 @@ export function svg(tag, props = {}, ...children) {
 }
 
 /**
- * Replace what is in an element.
+ * Replace an element's children.
  * @param {Element} element
  * @param {...(Child | Child[])} children
  */
@@ -68,8 +68,8 @@ export function isTyping(event) {
 }
 
 /**
- * Wrap a listener that waits: what it throws goes to `onError`, and the button that was pressed is
- * busy meanwhile.
+ * Wrap an asynchronous listener: the button that was pressed is busy until the listener is done, and what
+ * the listener throws goes to `onError`.
  * @param {(event: Event) => Promise<unknown>} action
  * @param {(error: any) => void} onError
  */
@@ -91,8 +91,8 @@ export function whileBusy(action, onError) {
 }
 
 /**
- * Watch whether an element is pressed. A press and its release are a click only if what was pressed is still there, so
- * nothing is drawn anew in between.
+ * Watch whether an element is pressed. A press and its release make a click only if the element is still there, so
+ * the caller draws nothing anew in between.
  * @param {HTMLElement} element
  * @param {AbortSignal} signal that ends it
  * @param {() => void} onReleased called after the click
@@ -101,7 +101,7 @@ export function whileBusy(action, onError) {
 export function watchPress(element, signal, onReleased) {
   let pressed = false;
   element.addEventListener("pointerdown", () => void (pressed = true));
-  // Where a press opens a menu, that takes the release for itself.
+  // If a press opens a menu, the release goes to the menu.
   for (const type of ["pointerup", "pointercancel", "contextmenu"]) {
     addEventListener(type, () => {
       if (pressed) setTimeout(onReleased);

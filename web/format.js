@@ -6,14 +6,14 @@ const DAY = 24 * HOUR;
 
 /** @typedef {ReturnType<typeof createFormat>} Format */
 
-/** @param {Date} date local midnight before it, in milliseconds */
+/** The local midnight at which the day of `date` began, in milliseconds. @param {Date} date */
 const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 
 /**
  * @param {object} options
  * @param {string} options.justNow
  * @param {string | undefined} [options.locale] default: the browser's
- * @param {() => number} options.now milliseconds since the epoch, by the clock that the times are of
+ * @param {() => number} options.now milliseconds since the epoch, by the clock of the times that are formatted
  */
 export function createFormat({ justNow, locale, now }) {
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
@@ -34,9 +34,9 @@ export function createFormat({ justNow, locale, now }) {
 
   return {
     now,
-    /** Whether a moment is still to come, by more than two clocks may differ. @param {string} time */
+    /** Whether a moment is still to come, and by more than two clocks may differ. @param {string} time */
     isAhead: (time) => Date.parse(time) - now() > MINUTE,
-    /** How long ago, as short as it can be: "just now", "4 min. ago", "14:02", "3 Nov". @param {string} time */
+    /** How long ago, in the shortest form: "just now", "4 min. ago", "14:02", "3 Nov". @param {string} time */
     ago(time) {
       const date = new Date(time);
       const age = now() - date.getTime();
@@ -56,9 +56,9 @@ export function createFormat({ justNow, locale, now }) {
     dateTime(time) {
       return `${this.date(time)}, ${clock.format(new Date(time))}`;
     },
-    /** Everything there is to know of a moment, for a tooltip. @param {string} time */
+    /** The full date and time, for a tooltip. @param {string} time */
     exact: (time) => exact.format(new Date(time)),
-    /** The same text for all moments of one day here, and another for every other. @param {string} time */
+    /** A key of a moment's local day: the same for all moments of that day. @param {string} time */
     dayKey: (time) => String(midnight(new Date(time))),
     /** The heading of a day: "Today", "Yesterday", "Tuesday 3 November". @param {string} time */
     day(time) {

@@ -24,7 +24,7 @@ const PATHS = {
 };
 
 /**
- * An icon, hidden from screen readers: whatever it stands beside must be named in text.
+ * An icon, hidden from screen readers: there must be a text beside it.
  * @param {keyof typeof PATHS} name
  */
 export function icon(name) {

@@ -1,11 +1,11 @@
 /**
  * Mute all, with a few seconds to think again. Mute-all cannot be taken back once the hub has it, so the
- * hub is told at the end of those seconds, or at once when the page is hidden, left or logged out of.
- * Until then this browser keeps its pop-ups back: if it is undone, they come late; else not at all.
+ * hub is told at the end of those seconds, or at once when the page is hidden or left, or the user logs out.
+ * Until then this browser holds back its pop-ups: if mute-all is undone they come late, otherwise not at all.
  */
 
 const SECONDS = 5;
-/** How long pop-ups are kept back beyond that, at most, while the hub is being told. */
+/** How much longer pop-ups are held back, at most, while the hub is being told. */
 const TELLING_MS = 5_000;
 
 /** @typedef {ReturnType<typeof createMuteAll>} MuteAll */
@@ -22,7 +22,7 @@ const TELLING_MS = 5_000;
 export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  /** Settled once the hub has answered, be it with a refusal. */
+  /** Settled once the hub has answered, even with a refusal. */
   let telling = Promise.resolve();
   let heldUntil = 0;
 
@@ -40,7 +40,7 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
   }
 
   function undo() {
-    // A toast that is pointed at stays, while the time to think is over.
+    // A toast stays while it is pointed at, so the time to undo may be over.
     if (!timer) return;
     clearTimeout(timer);
     timer = undefined;
@@ -48,7 +48,7 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
     toasts.say(texts.settings.muteAllUndone);
   }
 
-  /** Tell the hub now, if it would be told in a moment, and wait for its answer; asked twice, it is told once. */
+  /** Tell the hub now if it is still to be told, and wait for its answer. Called twice, this tells it once. */
   function finish() {
     if (timer) telling = tell();
     return telling;
@@ -70,7 +70,7 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
     if (data.heldUntil !== undefined) heldUntil = data.heldUntil;
   }, { signal: ended });
   live.on("muted-all", () => (heldUntil = 0));
-  // A phone may end a hidden page without another word.
+  // A phone may end a hidden page without another event.
   document.addEventListener("visibilitychange", () => void (document.hidden && finish()), { signal: ended });
   addEventListener("pagehide", () => void finish(), { signal: ended });
   ended.addEventListener("abort", () => clearTimeout(timer));

@@ -1,4 +1,4 @@
-/** What this browser remembers by itself, the same in all its tabs: theme, sound, shortcuts, pop-ups. */
+/** What this browser remembers, the same in all its tabs: theme, sound, shortcuts, pop-ups. */
 
 /** @typedef {{ theme: "system" | "light" | "dark", sound: boolean, shortcuts: boolean, popups: boolean, asked: boolean }} Values */
 /** @typedef {ReturnType<typeof createPrefs>} Prefs */
@@ -8,7 +8,7 @@ const KEY = "glimpse";
 /** @type {Values} */
 const DEFAULTS = { theme: "system", sound: false, shortcuts: true, popups: true, asked: false };
 
-/** @param {() => Storage} storage which may throw, as where site data is blocked */
+/** @param {() => Storage} storage throws where site data is blocked */
 export function createPrefs(storage) {
   /** @type {Set<(values: Values) => void>} */
   const listeners = new Set();
@@ -36,7 +36,7 @@ export function createPrefs(storage) {
     get: (name) => values[name],
     /** @template {keyof Values} K @param {K} name @param {Values[K]} value */
     set(name, value) {
-      // Another tab may have stored something of which we have not been told yet.
+      // Another tab may have stored something that this one has not been told of yet.
       values = { ...read(), [name]: value };
       try {
         storage().setItem(KEY, JSON.stringify(values));
@@ -60,7 +60,7 @@ export function createPrefs(storage) {
 }
 
 /**
- * What joins the tabs of this browser; where site data is blocked, in Firefox, it joins none.
+ * A channel that joins the tabs of this browser. Where site data is blocked, Firefox allows none, and this one joins nothing.
  * @param {string} name
  * @returns {BroadcastChannel}
  */

@@ -5,7 +5,7 @@
 
 const VIEWS = ["activity", "messages", "settings", "try", "login"];
 
-/** A part of a path as it was meant; one that means nothing is nobody's id, and is taken as it is. @param {string} part */
+/** A part of a path, decoded. One that cannot be decoded is no message's id, and is taken as it is. @param {string} part */
 function decoded(part) {
   try {
     return decodeURIComponent(part);
@@ -14,7 +14,7 @@ function decoded(part) {
   }
 }
 
-/** The route an address stands for; one we do not know is the activity. @param {URL} url @returns {Route} */
+/** The route that an address stands for. An unknown one stands for the activity. @param {URL} url @returns {Route} */
 export function parseRoute({ pathname, searchParams }) {
   const [name = "", id] = pathname.split("/").filter(Boolean);
   if (name === "messages" && id) return { name: "history", id: decoded(id), query: searchParams };
@@ -24,20 +24,20 @@ export function parseRoute({ pathname, searchParams }) {
 /** @param {(route: Route) => void} onRoute called for every change of address */
 export function createRouter(onRoute) {
   const here = () => parseRoute(new URL(location.href));
-  /** How many of our entries are before this one; each entry knows its own, whichever way it is reached. */
+  /** How many entries of ours are before this one. Each entry keeps its number, whichever way it is reached. */
   const depth = () => history.state?.depth ?? 0;
-  /** Whether the browser is on its way back, which takes it a while. */
+  /** Whether the browser is going back, which takes it a while. */
   let returning = false;
-  /** @type {[string, { replace?: boolean }] | undefined} where to go from there */
+  /** @type {[string, { replace?: boolean }] | undefined} where to go once it is back */
   let next;
 
   /** @param {string} path @param {{ replace?: boolean }} [how] */
   function go(path, how = {}) {
-    // The way back, once there, would undo it, so it waits for that. Whoever presses a second time does not wait.
+    // Going back would undo this, so it waits until the browser is back. A second call does not wait.
     if (returning && !next) return void (next = [path, how]);
     returning = false;
     next = undefined;
-    // As the browser does it with a link to where one is.
+    // As the browser does for a link to the present address.
     const isHere = new URL(path, location.href).href === location.href;
     if (how.replace || isHere) history.replaceState(history.state, "", path);
     else history.pushState({ depth: depth() + 1 }, "", path);
@@ -67,7 +67,7 @@ export function createRouter(onRoute) {
   return {
     go,
     current: here,
-    /** Back to where we came from; `fallback` if the tab began here. @param {string} fallback */
+    /** Go back, or to `fallback` if the tab began here. @param {string} fallback */
     back(fallback) {
       if (depth() === 0) return go(fallback, { replace: true });
       returning = true;

@@ -1,14 +1,14 @@
 /**
- * The service worker. It keeps nothing and answers no request: it is here because phones show a page's
+ * The service worker. It caches nothing and answers no request. It is here because phones show a page's
  * pop-ups only through one, and because a pop-up may outlive the tab that showed it.
  */
 
-/** TypeScript takes a script for a page's; this one is a service worker's. */
+/** TypeScript takes this for a page's script. */
 const worker = /** @type {any} */ (self);
-/** Pages of ours that show no histories. */
+/** Our pages that cannot show what a pop-up leads to. */
 const ELSEWHERE = /^\/(docs|login|api|static)\b/;
 
-/** Lead the user to `path`: in a tab that is there, the one in front first, else in a new one. @param {string} path */
+/** Take the user to `path` in a tab of the dashboard: the one in front, or any, or a new one. @param {string} path */
 async function lead(path) {
   /** @type {any[]} */
   const all = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });

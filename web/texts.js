@@ -6,7 +6,7 @@
 /** @param {number} count @param {string} one @param {string} many */
 const plural = (count, one, many) => (count === 1 ? one : many);
 
-/** A name within a sentence, whichever way it is written. @param {string} name */
+/** A name within a sentence. It may be written in the other direction than the sentence. @param {string} name */
 const isolated = (name) => `\u2068${name}\u2069`;
 
 export const texts = {

@@ -10,20 +10,20 @@
  */
 export function createWords(texts, format) {
   const words = {
-    /** Who opened it: the reader where a pixel is theirs alone, else someone. @param {Open} open @param {Brief} [message] */
+    /** Who opened it: the reader if the pixel is theirs alone, else someone. @param {Open} open @param {Brief} [message] */
     who(open, message) {
       if (open.recipient) return words.name(open.recipient);
       const count = message?.recipients ?? 0;
       return count > 1 ? texts.who.someoneOf(format.number(count)) : texts.who.someone;
     },
 
-    /** What a recipient is called; a name of blanks is none. @param {{ name: string | null, address: string }} recipient */
+    /** What to call a recipient: their name, unless it is blank, else their address. @param {{ name: string | null, address: string }} recipient */
     name: ({ name, address }) => name?.trim() || address,
 
     /** To whom a message went: "Lena" or "Lena and 2 more". @param {{ recipients: { name: string | null, address: string }[] }} message */
     to: ({ recipients: [first, ...others] }) => texts.messages.to(words.name(first), others.length),
 
-    /** @param {{ subject: string } | undefined} message @param {string} [unknown] said where there is no message */
+    /** @param {{ subject: string } | undefined} message @param {string} [unknown] the text if there is no message */
     subject: (message, unknown = texts.noSubject) => (message ? message.subject.trim() || texts.noSubject : unknown),
 
     /** Whether a message has been sent by now. @param {{ sent_at: string | null }} message */
@@ -51,7 +51,7 @@ export function createWords(texts, format) {
       return known || texts.devices[device.type] || texts.devices.unknown;
     },
 
-    /** Where and on what, as far as that says anything: "hidden by Gmail" already names the program. @param {Open} open */
+    /** Where and on what. The program is left out if "hidden by Gmail" names it already. @param {Open} open */
     facts(open) {
       const { hidden_by } = open.place;
       const said = hidden_by && open.device.client === words.provider(hidden_by) && !open.device.os;

@@ -1,6 +1,6 @@
 /** Drawing what arrives in bursts: once for all of it, before the browser shows the next frame. */
 
-/** A page that is hidden is shown in no frame; its title, its lists and its counts are kept all the same. */
+/** A hidden page gets no frames. Its title, lists and counts are kept current all the same. */
 const HIDDEN_MS = 100;
 
 /**
@@ -19,7 +19,7 @@ export function oncePerFrame(run) {
     if (wanted) return;
     wanted = true;
     requestAnimationFrame(now);
-    // Which of them comes is not known: a page may be hidden at any time.
+    // A page may be hidden at any time: whichever of the two comes first runs it.
     setTimeout(now, HIDDEN_MS);
   };
 }

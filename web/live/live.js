@@ -1,5 +1,5 @@
 /**
- * What happens now: the hub's events, told to the views in the dashboard's own words.
+ * What happens now: the hub's events, told to the views in the dashboard's own terms.
  *
  * One socket a tab, on the `history` stream: the page shows opens that it does not announce.
  *
@@ -15,7 +15,7 @@
  * | `caught-up` | `{ missed }`: how many opens the user would have been told of, had the page not been away |
  * | `reset`     | `{}`; read everything afresh |
  * | `refused`   | `{ code }` |
- * | `stranger`  | `{}`; the session is another user's by now, of whom nothing is told here |
+ * | `stranger`  | `{}`; the session is another user's by now, and nothing of theirs is told here |
  */
 
 import { GlimpseClient, memoryCursor } from "../client.js";
@@ -28,13 +28,13 @@ const TICK_MS = 5_000;
  * @param {object} options
  * @param {string} options.url the hub's address
  * @param {string} options.user the id of the user whom the page was begun for
- * @param {number} options.sequence where the page's own reading of the REST API began
+ * @param {number} options.sequence the log's head when the page first read the REST API
  */
 export function createLive({ url, user, sequence }) {
   const told = new EventTarget();
   const client = new GlimpseClient({ url, stream: "history", cursor: memoryCursor(sequence) });
   let head = sequence;
-  /** Only a page that has been live can have been away. */
+  /** A page that has not been live yet cannot have been away. */
   let wasLive = false;
   let backSince = 0;
   /** @type {Set<string>} the ids of opens that were missed and would have been told */
@@ -93,7 +93,7 @@ export function createLive({ url, user, sequence }) {
   document.addEventListener("visibilitychange", () => document.hidden || client.retryNow(), { signal });
   let ticked = Date.now();
   const clock = setInterval(() => {
-    // A clock that has jumped: the machine slept, and whoever wakes it is not told "live" of a dead socket.
+    // A clock that has jumped: the machine slept. Its socket may be dead, and must not be shown as live.
     if (Date.now() - ticked > 3 * TICK_MS) client.retryNow();
     ticked = Date.now();
   }, TICK_MS);
@@ -106,7 +106,7 @@ export function createLive({ url, user, sequence }) {
     get state() {
       return client.state;
     },
-    /** When it last came back from having been away, as `performance.now()` has it. */
+    /** When the page was last live again, by `performance.now()`. */
     get backSince() {
       return backSince;
     },

@@ -1,9 +1,9 @@
 /**
- * What the page knows of messages, kept current: an open on the wire names its message, one from the
- * REST API only carries its id. A message is asked for once, however many rows show it.
+ * What the page knows of messages, kept current. An open that the socket tells comes with its message, one from the
+ * REST API with the message's id only. A message is asked for once, however many rows show it.
  *
- * An answer of the REST API may come after an event that is newer than it, so whoever asks remembers what had been
- * `heard` by then, and an answer that has been overtaken is not taken.
+ * An answer of the REST API may come after an event that is newer than the answer. So whoever asks remembers how many
+ * events had been `heard` by then, and an answer that an event has overtaken is not taken.
  */
 
 /** @typedef {import("../words.js").Brief} Brief */
@@ -20,12 +20,13 @@ export function createMessageBook(api, live) {
   const asked = new Map();
   /** @type {Set<(brief: Brief) => void>} */
   const listeners = new Set();
-  /** How many events have been heard; and for each message, which of them was the last about it. */
+  /** How many events have been heard. */
   let heard = 0;
-  /** @type {Map<string, number>} */
+  /** @type {Map<string, number>} the number of the last event about each message */
   const heardOf = new Map();
-  /** Which of them was the last mute-all, and which the last reset: no answer from before that counts. */
+  /** The number of the last mute-all: an answer from before it may still say that a message is not muted. */
   let allMuted = 0;
+  /** The number of the last reset: no answer from before it is taken. */
   let lastReset = 0;
 
   /** @param {Brief} brief */
@@ -44,9 +45,9 @@ export function createMessageBook(api, live) {
   const briefOf = ({ id, subject, opens, muted, recipients }) => ({ id, subject, opens, muted, recipients: recipients.length });
 
   /**
-   * Take an answer of the REST API; whether it is the newest that is known of the message.
+   * Take an answer of the REST API. Returns whether it is the newest that is known of the message.
    * @param {import("../api.js").Message} message
-   * @param {number} since what had been heard when it was asked for
+   * @param {number} since `heard` when it was asked for
    */
   function noteWhole(message, since) {
     if (Math.max(heardOf.get(message.id) ?? 0, lastReset) > since) return false;
@@ -74,14 +75,14 @@ export function createMessageBook(api, live) {
   });
 
   return {
-    /** To be kept when something is asked of the REST API, and given back with the answer. */
+    /** To be remembered when asking the REST API, and passed on with the answer. */
     get heard() {
       return heard;
     },
     noteWhole,
     /** @param {string} id */
     peek: (id) => known.get(id),
-    /** The message, or undefined if it cannot be had. @param {string} id @returns {Promise<Brief | undefined>} */
+    /** The message, or undefined if it cannot be read. @param {string} id @returns {Promise<Brief | undefined>} */
     async brief(id) {
       const brief = known.get(id);
       if (brief) return brief;

@@ -1,14 +1,13 @@
 /**
  * Readings of a list from the REST API while events go on arriving.
  *
- * An answer may or may not hold what happened while it was on its way, so events wait until the list is there;
- * of two readings only the one that began last counts; and where the list could not be read there is nothing for an
- * event to change: whatever is read next has it. A listener that is wrapped in `after` must not mind an event
- * whose effect the list has already.
+ * An answer may or may not hold what happened while it was on its way, so events wait until the list is there. Of two
+ * readings only the one that began last counts. If the list could not be read, events are dropped: the next reading
+ * has their effect. A listener that is wrapped in `after` must cope with an event whose effect the list has already.
  */
 
 /** @typedef {ReturnType<typeof createReadings>} Readings */
-/** @typedef {(counts: () => boolean) => Promise<void>} Read told at any time whether the reading still counts */
+/** @typedef {(counts: () => boolean) => Promise<void>} Read `counts` says at any time whether the reading still counts */
 
 export function createReadings() {
   let number = 0;
@@ -32,7 +31,7 @@ export function createReadings() {
       onError(error);
     }
     going = false;
-    // One of them may begin another reading, for which the others wait.
+    // A listener may begin another reading, and the others then wait for that.
     while (!going && waiting.length) {
       try {
         waiting.shift()?.();
@@ -43,7 +42,7 @@ export function createReadings() {
   }
 
   return {
-    /** Whether one is on its way. */
+    /** Whether a reading is on its way. */
     get going() {
       return going;
     },
@@ -51,17 +50,17 @@ export function createReadings() {
     get failed() {
       return failed;
     },
-    /** Read the list, which makes readings before this void. @param {Read} read @param {(error: any) => void} onError */
+    /** Read the list. Earlier readings do not count any more. @param {Read} read @param {(error: any) => void} onError */
     begin: (read, onError) => run(read, true, onError),
-    /** Read more of the list, which stands if that fails. @param {Read} read @param {(error: any) => void} onError */
+    /** Read more of the list. If that fails, the list stands as it is. @param {Read} read @param {(error: any) => void} onError */
     extend: (read, onError) => run(read, false, onError),
-    /** What is on its way, and what waits for it, is of no interest any more. */
+    /** Drop the reading that is on its way, and the events that wait for it. */
     drop() {
       number += 1;
       going = failed = false;
       waiting = [];
     },
-    /** @template T @param {(detail: T) => void} listener @returns {(detail: T) => void} the same, after a reading that is on its way */
+    /** @template T @param {(detail: T) => void} listener @returns {(detail: T) => void} calls the listener after a reading that is on its way */
     after(listener) {
       return (detail) => {
         if (going) waiting.push(() => listener(detail));
@@ -72,7 +71,7 @@ export function createReadings() {
 }
 
 /**
- * `run`, but never twice at once: however often it is asked for while it runs, it runs once more afterwards. So no
+ * `run`, but never twice at once: however often it is called while it runs, it runs once more afterwards. So no
  * answer overtakes another.
  * @param {() => Promise<void>} run
  */

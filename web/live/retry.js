@@ -1,4 +1,4 @@
-/** Trying again what failed: after a pause that grows, and at once when the network is there again. */
+/** Trying again what failed: after a pause that grows, and at once when the network is back. */
 
 import { backoffCeiling } from "../client.js";
 
@@ -19,7 +19,7 @@ export function createRetry(run) {
     /** @param {number} least seconds that the hub asks for */
     later(least) {
       clearTimeout(timer);
-      // Not all at once, after a restart that met all of them.
+      // Random, so that not all pages try at once after a restart.
       tries += 1;
       const pause = backoffCeiling(tries) * (0.5 + Math.random() / 2);
       timer = setTimeout(now, Math.max(least * 1_000, pause));

@@ -1,6 +1,6 @@
 /**
- * How many notifications the user has not seen, on any device. The hub keeps the truth; between its
- * answers we count along.
+ * How many notifications the user has not seen on any device. Between the hub's answers the page counts
+ * along.
  */
 
 import { oneAtATime } from "./readings.js";
@@ -17,10 +17,10 @@ import { oneAtATime } from "./readings.js";
 export function createUnseen({ api, live, me, onChange }) {
   let count = me.unseen;
   let seen = me.seen_sequence;
-  /** How far the hub's last answer goes. */
+  /** The sequence up to which the hub has counted. */
   let counted = me.sequence;
   let asking = false;
-  /** Whether the last question had no answer: it is asked again as soon as something happens. */
+  /** Whether the last request failed. It is tried again as soon as something happens. */
   let failed = false;
 
   /** @param {number} next */
@@ -34,7 +34,7 @@ export function createUnseen({ api, live, me, onChange }) {
     try {
       const { unseen, seen_sequence, sequence } = await api.me();
       failed = false;
-      // It was on its way when more was seen.
+      // More was seen while the answer was on its way.
       if (seen_sequence < seen) return;
       seen = seen_sequence;
       counted = Math.max(counted, sequence);
@@ -45,13 +45,13 @@ export function createUnseen({ api, live, me, onChange }) {
       asking = false;
     }
   }
-  // Where we cannot know, the hub does.
+  // Called when the page cannot tell the count.
   const refresh = oneAtATime(ask);
 
   live.on("opened", ({ notify, sequence }) => {
     const isOneMore = notify && sequence > Math.max(seen, counted);
     if (isOneMore) set(count + 1);
-    // The answer may or may not count it.
+    // The answer may or may not count this open.
     if (failed || (asking && isOneMore)) void refresh();
   });
   live.on("state", ({ state }) => {

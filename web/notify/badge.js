@@ -1,9 +1,9 @@
-/** The unseen count where a tab shows it when it is not in front: its title and its icon. */
+/** The unseen count in the tab's title and icon, where it shows while another tab is in front. */
 
 const SIZE = 64;
-/** The hub counts one more at the most. */
+/** The hub counts to one more than this at most. */
 const MOST = 999;
-/** A picture is drawn no more often than it can be read. */
+/** The icon is drawn no more often than anyone can read it. */
 const EVERY_MS = 250;
 
 /** @param {number} count @returns {string} a PNG as a data URL */

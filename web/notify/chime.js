@@ -1,5 +1,5 @@
 /**
- * A soft chime of two notes, made on the spot; by another tab where this one may not sound.
+ * A soft chime of two notes, synthesized. If this tab may not make a sound, it asks the others.
  */
 
 const NOTES = [
@@ -8,13 +8,13 @@ const NOTES = [
 ];
 const SECONDS = 0.5;
 
-/** Before the first click in a tab the browser lets nothing sound, and plays all that was meant to at that click. */
+/** Before the first click in a tab the browser plays no sound, and at that click all of them. */
 const maySound = () => navigator.userActivation?.hasBeenActive !== false;
 
 /**
- * @param {string} name of the lock that one of the tabs that are asked gets
+ * @param {string} name of the lock by which only one of the tabs that are asked chimes
  * @param {BroadcastChannel} channel joins the user's tabs
- * @param {LockManager | undefined} [locks] absent outside secure contexts; then every tab chimes for itself
+ * @param {LockManager | undefined} [locks] absent outside secure contexts; then no tab chimes for another
  */
 export function createChime(name, channel, locks = navigator.locks) {
   /** @type {AudioContext | undefined} */
@@ -36,7 +36,7 @@ export function createChime(name, channel, locks = navigator.locks) {
     }
   }
 
-  /** Sound, unless another tab has answered the same question; they all hear it while the first still sounds. */
+  /** Chime for a tab that asks, unless another does. All are asked at once, so one holds the lock while it sounds. */
   const answer = () =>
     locks?.request(name, { ifAvailable: true }, async (lock) => {
       if (!lock) return;

@@ -1,5 +1,5 @@
 /**
- * One leader among the user's tabs, by a lock that the browser hands on when its holder leaves or closes.
+ * One leader among the user's tabs: the tab that has a lock, which the browser hands on when that tab leaves or closes.
  */
 
 /**
@@ -14,7 +14,7 @@ export function createElection(name, onElected, locks = navigator.locks) {
 
   return {
     leads: () => leads,
-    /** Stand, until `leave()`. Calling it again is harmless. */
+    /** Be a candidate, until `leave()`. Calling it again is harmless. */
     join() {
       if (resign) return;
       const left = new AbortController();

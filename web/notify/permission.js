@@ -1,4 +1,4 @@
-/** The browser's pop-ups: whether they may be shown, and asking for it. */
+/** The browser's pop-ups: whether they may be shown, and asking for that. */
 
 /** @returns {NotificationPermission | "unsupported"} */
 export function permission() {
@@ -6,7 +6,7 @@ export function permission() {
   return Notification.permission;
 }
 
-/** Ask. To be called only from a click. */
+/** Ask the user. Some browsers allow that only at a click. */
 export async function askPermission() {
   if (permission() !== "unsupported") await Notification.requestPermission();
   return permission();

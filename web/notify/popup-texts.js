@@ -1,4 +1,4 @@
-/** What a pop-up says: one open in full, several in one line each sort. */
+/** What a pop-up says. */
 
 const NAMED = 3;
 

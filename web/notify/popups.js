@@ -1,19 +1,20 @@
 /**
- * Pop-ups: one an open, however many tabs are open; several at once become one; what was missed becomes
- * one; what was seen elsewhere or taken back disappears.
+ * Pop-ups: one for each open, however many tabs there are. Opens that come together share one. What is seen
+ * elsewhere or taken back disappears.
  *
- * Every tab keeps the same queue. Only the leader shows it, and tells the others how far it came, so that
- * when a leader closes or is cut off, the next one shows exactly what is left. Only a tab that has caught
- * up leads: all that was missed is one pop-up.
+ * Every tab keeps the same queue. Only the leader shows it, and tells the others how far it has come, so that
+ * when it closes or is cut off, the next leader shows exactly what is left. Only a tab that has caught up
+ * leads, so all that was missed shares one pop-up.
  */
 
-/** An open waits this long for others that come with it, and no longer than that however many come. */
+/** How long a pop-up waits for another open. */
 const COLLECT_MS = 350;
+/** How long it waits at most. */
 const LONGEST_MS = 1_500;
-/** Where nobody was at this browser for so long, a pop-up waits: it may be seen on another device first. */
+/** After this long without a user at this browser, a pop-up waits: it may be seen on another device first. */
 const THERE_MS = 120_000;
 const HOLD_MS = 2_000;
-/** What nobody has shown by then is not news any more. */
+/** An open that has waited longer is not news any more. */
 const STALE_MS = 15_000;
 
 /** @typedef {import("../client.js").Open} Open */
@@ -27,7 +28,7 @@ const STALE_MS = 15_000;
  * @param {import("../live/attention.js").Attention} parts.attention
  * @param {BroadcastChannel} parts.channel
  * @param {() => boolean} parts.leads whether this tab is the leader, and live
- * @param {() => boolean} parts.held whether the user is just muting everything
+ * @param {() => boolean} parts.held whether the user is muting everything just now
  * @param {(items: Item[]) => { title: string, body: string, path: string }} parts.describe
  * @param {import("./screen.js").Screen} parts.screen
  * @param {() => boolean} parts.wanted whether this browser is to show any
@@ -38,7 +39,7 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
   let waiting = [];
   /** @type {Set<Shown>} */
   const shown = new Set();
-  /** How far the leader has shown them, which it may say before we have heard of them ourselves. */
+  /** How far the leader has shown opens. This tab may know that before it has the opens. */
   let shownTo = 0;
   let stopped = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -72,12 +73,12 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
     const { title, body, path } = describe(items);
     const { sequence } = items[items.length - 1];
     const about = { path, sequence, opens: items.map(({ open }) => open.id) };
-    // Each has a tag of its own: one that replaces another by its tag comes without a sound.
+    // Each has its own tag: one that replaces another of the same tag makes no sound.
     const popup = screen.show(title, { body, tag: `opens-${sequence}`, silent, icon: "/static/icon-192.png", data: about });
     if (popup) shown.add({ popup, items, closing: false });
   }
 
-  /** Show what is left of a pop-up; while it is being closed, more of it may go. @param {Shown} entry */
+  /** Replace a pop-up by one of what is left. More may be removed while it is being closed. @param {Shown} entry */
   async function replace(entry) {
     entry.closing = true;
     const was = await entry.popup.close();
@@ -125,7 +126,7 @@ export function createPopups({ live, attention, channel, leads, held, describe, 
   });
 
   return {
-    /** This tab now leads: what the last leader left is shown. */
+    /** This tab leads now, and shows what the last leader left. */
     takeOver: schedule,
     stop() {
       clearTimeout(timer);

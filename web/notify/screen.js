@@ -1,7 +1,6 @@
 /**
- * Pop-ups on the screen. Our service worker shows them where there are service workers: phones take none
- * from a page, and a click leads on even when the tab that showed the pop-up is gone. Elsewhere the page
- * shows them itself.
+ * Pop-ups on the screen. Where there are service workers, ours shows them: phones show none from a page,
+ * and a click works even when the tab that showed the pop-up is gone. Elsewhere the page shows them itself.
  */
 
 import { permission } from "./permission.js";
@@ -24,7 +23,7 @@ export function createScreen({ onClick, ended, workers = navigator.serviceWorker
   /** Our service worker, or undefined where there is none. */
   function registration() {
     registering ??= (async () => (await workers?.register("/sw.js")) && workers.ready)().catch(() => {
-      registering = undefined; // The hub may have been away: the next pop-up tries again.
+      registering = undefined; // The hub may be away just now: the next pop-up tries again.
       return undefined;
     });
     return registering;
@@ -74,14 +73,14 @@ export function createScreen({ onClick, ended, workers = navigator.serviceWorker
     /**
      * @param {string} title
      * @param {Options} options
-     * @returns {Popup | null} null where it may not be shown
+     * @returns {Popup | null} null if it may not be shown
      */
     show(title, options) {
       if (permission() !== "granted") return null;
       const closing = put(title, options).catch(() => async () => false);
       return { close: async () => (await closing)() };
     },
-    /** Take away what any tab has shown, also one that is closed by now. @param {(about: About) => boolean} gone */
+    /** Take away pop-ups that any tab has shown, even one that is closed by now. @param {(about: About) => boolean} gone */
     async withdraw(gone) {
       const worker = await registering;
       for (const popup of (await worker?.getNotifications()) ?? []) if (gone(popup.data)) popup.close();
