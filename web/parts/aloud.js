@@ -1,4 +1,4 @@
-/** What is read aloud of a feed: that a mail was opened, and that this was taken back. */
+/** What is read aloud of the feed: that a mail was opened, and that this was taken back. */
 
 import { h } from "../dom.js";
 
@@ -8,9 +8,9 @@ import { h } from "../dom.js";
 /** @param {{ texts: typeof import("../texts.js").texts, words: import("../words.js").Words }} parts */
 export function createAloud({ texts, words }) {
   const element = h("p", { class: "sr-only", role: "status" });
-  /** @type {Set<string>} the ids of opens that were read aloud, and stand */
+  /** @type {Set<string>} the ids of opens that were read aloud and not taken back */
   const read = new Set();
-  /** @type {{ text: string, id?: string } | undefined} what is next; of several at once the last */
+  /** @type {{ text: string, id?: string } | undefined} what is read next: of several at once, the last */
   let next;
 
   /** @param {Open} open @param {Brief} message */

@@ -1,4 +1,4 @@
-/** Small pictures of opens: a spark for a list, a time line, and bars of places. Each has its words. */
+/** Small pictures of opens: a spark for a list, a time line, and bars of places. */
 
 import { h, svg } from "../dom.js";
 
@@ -34,7 +34,7 @@ export function spark(times, from, to, label) {
 }
 
 /**
- * Opens on a line from when the message was sent until now; near ones share a larger dot.
+ * Opens on a line from when the message was sent until now. Opens near each other share a larger dot.
  * @param {{ times: number[], from: number, to: number, label: string, fromText: string, toText: string, tip: (time: number, count: number) => string }} options
  */
 export function timeline({ times, from, to, label, fromText, toText, tip }) {

@@ -1,4 +1,4 @@
-/** The connection's quiet sign: a dot and a word, and a way out where it needs the user. */
+/** The connection's quiet sign: a dot and a word, and a button if only the user can connect again. */
 
 import { fill, h } from "../dom.js";
 
@@ -14,7 +14,7 @@ export function createConnectionSign(texts, live) {
   /** @param {import("../client.js").State} state */
   function show(state) {
     const shown = element.dataset.state;
-    // Every try would be read aloud, for as long as the hub is away.
+    // Else every try would be read aloud for as long as the hub is away.
     if (shown === "waiting" && (state === "connecting" || state === shown)) return;
     const hadFocus = again === document.activeElement;
     element.dataset.state = state;

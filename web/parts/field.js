@@ -1,4 +1,4 @@
-/** A field with its label, and beside it what is wrong with what was given. */
+/** A field with its label, and beside it what is wrong with its value. */
 
 import { h } from "../dom.js";
 
@@ -18,10 +18,10 @@ export function createField(label, input) {
 }
 
 /**
- * Say what the hub found wrong beside the fields that are meant, in words of ours: its own are for programs.
+ * Say beside each field what the hub found wrong with it, in our words: the hub's are for programs.
  * @param {{ errors?: { field: string }[], message: string }} failure
- * @param {Record<string, [Field, string]>} meant by the beginning of what the hub calls a field
- * @param {(failure: any) => void} otherwise what to do with a failure that is not about them
+ * @param {Record<string, [Field, string]>} meant by how the hub's name for the field begins
+ * @param {(failure: any) => void} otherwise what to do with a failure that is not about these fields
  */
 export function explain(failure, meant, otherwise) {
   const found = Object.entries(meant).filter(([name]) => failure.errors?.some(({ field }) => field.startsWith(name)));

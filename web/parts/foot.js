@@ -1,4 +1,4 @@
-/** The foot of a list that is read page by page: how far that is, and what can be done where a page could not be read. */
+/** The foot of a list that is read page by page: whether there is more, and what to do if a page could not be read. */
 
 import { fill, h } from "../dom.js";
 import { pageError } from "./state.js";
@@ -20,7 +20,7 @@ export function createFoot({ texts, live, more }) {
 
   return {
     element,
-    /** Whether the next page could not be read, and is not asked for again by itself as long as the hub is away. */
+    /** Whether the next page could not be read. Then scrolling does not ask for it again: the hub may be away. */
     get failed() {
       return failed;
     },
@@ -31,7 +31,7 @@ export function createFoot({ texts, live, more }) {
       fill(element, pageError(texts, error, retry, live));
       if (hadFocus) element.querySelector("button")?.focus({ preventScroll: true });
     },
-    /** What failed is of no interest any more. @param {string} [text] */
+    /** Say this instead of a failure, or nothing. @param {string} [text] */
     say(text) {
       failed = false;
       fill(element, text && h("p", { class: "hint" }, text));

@@ -1,4 +1,4 @@
-/** What has to be known to read a message's history; and for one that is not sent yet, what is left to do. */
+/** What one must know to read a message's history, and for one that is not sent yet, what is left to do. */
 
 import { fill, h, whileBusy } from "../dom.js";
 import { createSnippets } from "./snippet.js";
@@ -35,7 +35,7 @@ export function createHistoryNote({ texts, format, words, toasts, onSent }) {
 
   return {
     element,
-    /** Nothing is drawn anew but what has changed, so that what can be pressed stays where it is. @param {Message} message */
+    /** Draw the note, unless nothing has changed: its buttons and fields may be in use. @param {Message} message */
     show(message) {
       const said = text(message);
       const key = `${message.id} ${said}`;

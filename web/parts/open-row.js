@@ -1,4 +1,4 @@
-/** One open as a row: who, which mail, when, where, on what; and, for what is no open, why not. */
+/** One open as a row: who, which mail, when, where, on what; and if it does not count, why not. */
 
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -28,7 +28,7 @@ function symbolOf(open) {
   return open.verdict === "self" ? "self" : "machine";
 }
 
-/** Who it was, at a glance: a reader's initials, or a sign for what it was. @param {Open} open @param {import("../words.js").Words} words */
+/** A sign for who it was: a reader's initials, or an icon. @param {Open} open @param {import("../words.js").Words} words */
 function symbol(open, words) {
   const { recipient } = open;
   if (!open.counted || !recipient) {
@@ -43,7 +43,7 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Have a child where it is wanted, and not where it is not. @param {Element} parent @param {Element} child @param {boolean} wanted @param {"append" | "prepend"} how */
+/** Add a child if it is wanted and missing, or remove it if it is not. @param {Element} parent @param {Element} child @param {boolean} wanted @param {"append" | "prepend"} how */
 function place(parent, child, wanted, how) {
   if (!wanted) child.remove();
   else if (child.parentElement !== parent) parent[how](child);
@@ -63,7 +63,7 @@ export function createOpenRows({ texts, format, words, withMessage }) {
    * @returns {OpenRow}
    */
   return function openRow(open, message) {
-    // These stay what they are while what they say changes: they may have the focus, or be pressed just now.
+    // These elements stay while their texts change: they may have the focus, or be pressed just now.
     const element = h("li", { class: "open", "data-open": open.id, "data-message": open.message_id, tabindex: withMessage ? "-1" : null });
     const link = h("a", { class: "open-subject", href: `/messages/${open.message_id}`, "data-view": true });
     const who = h("strong", { class: "open-who" });

@@ -1,4 +1,4 @@
-/** Every open of one message, newest first, with the switch for what did not count and the way to older ones. */
+/** Every open of one message, newest first, with a switch for hits that do not count and a button for older opens. */
 
 import { h } from "../dom.js";
 import { createOpenRows } from "./open-row.js";
@@ -13,15 +13,15 @@ import { createSwitch } from "./switch.js";
  * @param {import("../format.js").Format} parts.format
  * @param {import("../words.js").Words} parts.words
  * @param {import("../live/messages.js").MessageBook} parts.book
- * @param {(wanted: boolean) => void | Promise<unknown>} parts.onMachines what did not count is wanted, or not
- * @param {() => unknown} parts.onMore older opens are wanted
- * @param {() => unknown} parts.onLast the button for older ones had the focus and is gone: there are no more
+ * @param {(wanted: boolean) => void | Promise<unknown>} parts.onMachines called with whether hits that do not count are wanted
+ * @param {() => unknown} parts.onMore called when older opens are wanted
+ * @param {() => unknown} parts.onLast called when the button for older ones had the focus and is gone, as there are no more
  */
 export function createOpensList({ texts, format, words, book, onMachines, onMore, onLast }) {
   const openRow = createOpenRows({ texts, format, words, withMessage: false });
   /** @type {Map<string, { open: Open, row: OpenRow }>} the rows in the list */
   const rows = new Map();
-  /** @type {Set<string>} the ids of what was taken back while we looked */
+  /** @type {Set<string>} the ids of opens that were taken back while this page showed them */
   const taken = new Set();
 
   const toggle = createSwitch({ id: "history-machines", label: texts.history.machines, checked: false, onChange: onMachines });
@@ -50,16 +50,16 @@ export function createOpensList({ texts, format, words, book, onMachines, onMore
 
   return {
     element,
-    /** Show whether what did not count is wanted. @param {boolean} wanted */
+    /** Show whether hits that do not count are wanted. @param {boolean} wanted */
     setMachines: (wanted) => toggle.set(wanted),
-    /** @param {string} id an open's, that was shown as one that counts and does not any more */
+    /** @param {string} id of an open that was shown as one that counts, and does not count any more */
     takeBack: (id) => taken.add(id),
     /** Whether older ones are being read. @param {boolean} busy */
     setBusy(busy) {
       older.ariaBusy = busy ? "true" : null;
     },
     /**
-     * What is in the list already stays where it is, for it may be pressed just now.
+     * Rows that are in the list already stay in the document: one may be pressed just now.
      *
      * @param {Open[]} opens
      * @param {boolean} hasMore whether there are older ones

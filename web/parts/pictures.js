@@ -1,4 +1,4 @@
-/** What a message's opens come to: how many, over what time, from where. */
+/** A message's opens at a glance: how many, when, from where. */
 
 import { h } from "../dom.js";
 import { bars, timeline } from "./charts.js";
@@ -16,7 +16,7 @@ const MOST_PLACES = 6;
  * @param {import("../words.js").Words} parts.words
  */
 export function createPictures({ texts, format, words }) {
-  /** What a picture is drawn from, where that is not all there is. @param {Open[]} counted @param {boolean} isAll */
+  /** How many opens a picture shows, if that is not all of them. @param {Open[]} counted @param {boolean} isAll */
   const latest = (counted, isAll) => !isAll && h("span", { class: "count" }, texts.history.latest(format.number(counted.length)));
 
   return {

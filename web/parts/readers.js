@@ -1,4 +1,4 @@
-/** The recipients of a message, with what is known of each; nothing is claimed where they share a pixel. */
+/** The recipients of a message, with what is known of each. Nothing is claimed of those who share a pixel. */
 
 import { fill, h } from "../dom.js";
 import { timeAgo } from "./time.js";
@@ -7,7 +7,7 @@ const FIRST_SHOWN = 50;
 
 /** @typedef {import("../api.js").Message} Message */
 
-/** Those who opened it first, and of them the latest; the others as the mail names them. @param {Message["recipients"]} recipients */
+/** Those who opened it, the latest first, then the others in the mail's order. @param {Message["recipients"]} recipients */
 const latestFirst = (recipients) =>
   [...recipients].sort(({ last_opened_at: one }, { last_opened_at: other }) => (one === other ? 0 : (one ?? "") < (other ?? "") ? 1 : -1));
 

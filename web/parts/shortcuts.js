@@ -4,10 +4,10 @@ import { h, isTyping } from "../dom.js";
 import { icon } from "../icons.js";
 
 const SEQUENCE_MS = 1_500;
-/** Keys that do again what they do while they are held. */
+/** Keys that repeat their action while they are held. */
 const HELD = ["j", "k"];
 
-/** @typedef {Record<string, (() => unknown) | undefined>} Actions by key; "g a" is g, then a */
+/** @typedef {Record<string, (() => unknown) | undefined>} Actions by key; "g a" means g, then a */
 
 /** @param {typeof import("../texts.js").texts} texts @param {HTMLElement} off says that the shortcuts are off */
 function createSheet(texts, off) {
@@ -67,7 +67,7 @@ export function createShortcuts({ texts, enabled, actions, ended }) {
   function pressed(event) {
     if (!enabled() || event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event) || sheet.open) return;
     const isNamed = event.key.length > 1;
-    // Enter with Shift opens a link in a window of its own.
+    // In a browser, Shift and Enter open a link in a new window.
     if (isNamed && event.shiftKey) return;
     const key = isNamed ? event.key : event.key.toLowerCase();
     if (event.repeat && !HELD.includes(key)) return void (all[key] && event.preventDefault());

@@ -1,4 +1,4 @@
-/** The snippet of a pixel, to be put into a mail: as HTML, or as an image that can be pasted. */
+/** A pixel's snippet, to be put into a mail: as HTML, or as an image that can be pasted. */
 
 import { h } from "../dom.js";
 import { copyButton } from "./copy.js";

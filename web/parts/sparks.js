@@ -21,9 +21,9 @@ const REST_MS = 150;
 export function createSparks({ api, onReady }) {
   /** @type {Map<string, { opens: number, times: number[] }>} */
   const known = new Map();
-  /** @type {Map<string, { opens: number, place: HTMLElement }>} the newest last */
+  /** @type {Map<string, { opens: number, place: HTMLElement }>} the pictures to be read; the last is read first */
   const wanted = new Map();
-  /** @type {Set<string>} those that were not in the document when it was their turn */
+  /** @type {Set<string>} the ids of messages whose row was not in the document at its turn */
   const skipped = new Set();
   let running = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -34,7 +34,7 @@ export function createSparks({ api, onReady }) {
       const [id, { opens, place }] = /** @type {[string, { opens: number, place: HTMLElement }]} */ ([...wanted].pop());
       wanted.delete(id);
       if (place.isConnected) void read(id, opens);
-      else skipped.add(id); // It was scrolled past, or the whole view was left.
+      else skipped.add(id); // Its row was scrolled out of sight, or the view was left.
     }
   }
 
@@ -54,7 +54,7 @@ export function createSparks({ api, onReady }) {
   }
 
   return {
-    /** The view is there again: what is still drawn in it is asked for again. */
+    /** The view is shown again: ask again for the pictures that were skipped. */
     resume() {
       const ids = [...skipped];
       skipped.clear();
@@ -67,7 +67,7 @@ export function createSparks({ api, onReady }) {
       const place = h("span", { class: "spark-place" });
       if (have) place.append(spark(have.times, from, Date.parse(api.now()), label));
       if (have?.opens !== message.opens) {
-        wanted.delete(message.id); // Whoever was wanted before is the newest now.
+        wanted.delete(message.id); // So that it becomes the last.
         wanted.set(message.id, { opens: message.opens, place });
         clearTimeout(timer);
         timer = setTimeout(start, REST_MS);

@@ -1,4 +1,4 @@
-/** The speaker: one mail's voice. It says what it is, and what pressing it did. */
+/** The speaker of one message. It says whether that is muted, and what pressing it did. */
 
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -7,7 +7,7 @@ import { icon } from "../icons.js";
  * @param {object} parts
  * @param {typeof import("../texts.js").texts} parts.texts
  * @param {boolean} parts.muted
- * @param {(muted: boolean) => Promise<boolean>} parts.onToggle says what it is then, which may be somebody else's choice
+ * @param {(muted: boolean) => Promise<boolean>} parts.onToggle returns what it is then, perhaps by another device's choice
  * @param {() => boolean} parts.realtime whether real-time notifications are on
  * @param {(error: any) => void} parts.onError
  */
@@ -56,11 +56,11 @@ export function createSpeaker({ texts, muted, onToggle, realtime, onError }) {
   return {
     element: h("div", { class: "speaker-bar" }, status, button),
     toggle,
-    /** What another tab or device decided. @param {boolean} next */
+    /** Show what another tab or device chose. @param {boolean} next */
     set(next) {
       if (next !== muted) show(next);
     },
-    /** Whether real-time notifications are on has changed. */
+    /** Real-time notifications were turned on or off. */
     refresh: () => show(muted),
   };
 }

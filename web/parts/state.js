@@ -1,4 +1,4 @@
-/** What a view shows instead of its content: that it is empty, that it is loading, that it failed. */
+/** What a view shows instead of its content: that there is none, that it is loading, that it could not be loaded. */
 
 import { h, whileBusy } from "../dom.js";
 import { icon } from "../icons.js";
@@ -22,7 +22,7 @@ export function emptyState({ symbol, title, text, action }) {
 }
 
 /**
- * What could not be loaded is tried again on a click, and by itself once the hub is there again.
+ * Says that something could not be loaded. It is tried again on a click, and by itself once the hub is back.
  * @param {typeof import("../texts.js").texts} texts
  * @param {{ message: string, began?: number }} error
  * @param {() => unknown} retry
@@ -35,7 +35,7 @@ export function errorState(texts, error, retry, live) {
 }
 
 /**
- * The same below a list, of which only the next page could not be loaded: one goes on from the last row.
+ * The same below a list, if only its next page could not be loaded. After a click the focus goes to the last row.
  * @param {typeof import("../texts.js").texts} texts
  * @param {{ message: string, began?: number }} error
  * @param {() => unknown} retry
@@ -50,7 +50,7 @@ export function pageError(texts, error, retry, live) {
 /**
  * @param {typeof import("../texts.js").texts} texts
  * @param {() => unknown} retry
- * @param {() => HTMLElement | null | undefined} near finds what takes the focus when the button that has it goes; if nothing, the content does
+ * @param {() => HTMLElement | null | undefined} near finds what takes the focus when the button goes; else the content does
  */
 function createAgain(texts, retry, near) {
   async function run() {
@@ -76,7 +76,7 @@ function untilLive(state, error, retry, live) {
     stop?.();
     if (state.isConnected) retry();
   });
-  // What was asked for before the hub was there again, and failed only after, has missed that.
+  // A request that began before the hub was back, and failed after that, has missed the change of state.
   if (live?.state === "live" && error.began !== undefined && error.began < live.backSince) setTimeout(() => state.isConnected && retry());
   return state;
 }

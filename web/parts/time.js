@@ -1,4 +1,4 @@
-/** Times that stay true: relative where it reads better, exact on hover. */
+/** Times that are kept current: relative where that reads better, exact on hover. */
 
 import { h } from "../dom.js";
 
@@ -10,7 +10,7 @@ export function timeAgo(format, time) {
 }
 
 /**
- * A text with a time in it, wherever the language puts that.
+ * A text with a time element in it, wherever the language puts the time.
  * @param {(when: string) => string} say
  * @param {HTMLTimeElement} when
  */
@@ -19,7 +19,7 @@ export function timeIn(say, when) {
   return [before, when, after];
 }
 
-/** The heading of a day: what is "Today" becomes "Yesterday" at midnight. @param {import("../format.js").Format} format @param {string} time RFC 3339 */
+/** The heading of a day: "Today" becomes "Yesterday" at midnight. @param {import("../format.js").Format} format @param {string} time RFC 3339 */
 export function dayName(format, time) {
   return h("time", { datetime: time, "data-ago": "day" }, format.day(time));
 }

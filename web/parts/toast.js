@@ -1,4 +1,4 @@
-/** Short messages at the foot of the page, read aloud; one at a time, with at most one thing to do about it. */
+/** Short messages at the foot of the page, which are read aloud. There is one at a time, with at most one action. */
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -9,7 +9,7 @@ const SECONDS = 5;
 
 /** @param {typeof import("../texts.js").texts} texts */
 export function createToasts(texts) {
-  // In the page before there is anything in it, or what comes is not read aloud.
+  // Only what is added to a region that is in the page already is read aloud.
   const region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -25,7 +25,7 @@ export function createToasts(texts) {
     const place = dialogs[dialogs.length - 1] ?? document.body;
     if (region.parentElement === place) return;
     place.append(region);
-    // Neither the pointer nor the focus moves along.
+    // Neither the pointer nor the focus moves with them.
     kept.clear();
     if (region.hasChildNodes()) wait();
   }
@@ -65,7 +65,7 @@ export function createToasts(texts) {
    * @param {{ action?: { label: string, run: () => void }, seconds?: number, error?: boolean }} [how]
    */
   function say(text, { action, seconds = SECONDS, error = false } = {}) {
-    // Whatever they were in may have been taken off the page, as by the end of a session.
+    // What the toasts were in may have been removed from the page, as at the end of a session.
     settle();
     const act = action && h("button", { class: "toast-action", type: "button", onclick: () => (clear(), action.run()) }, action.label);
     const close = h("button", { class: "icon-button", type: "button", "aria-label": texts.close, onclick: clear }, icon("close"));

@@ -1,6 +1,6 @@
 /**
- * A list of any length that scrolls with the page: only the rows in sight are in the document, so a
- * hundred thousand of them cost what forty do. Rows are equally high; the stylesheet says how high.
+ * A list of any length that scrolls with the page. Only the rows in sight are in the document, so a
+ * hundred thousand rows cost what forty do. All rows have one height, which the stylesheet sets.
  */
 
 import { h, watchPress } from "../dom.js";
@@ -9,7 +9,7 @@ import { oncePerFrame } from "../live/frames.js";
 const OVERSCAN = 8;
 
 /**
- * Have an element say what a newer one says. It stays in the document: it may have the focus.
+ * Give an element what a newer one has. It stays in the document, as it may have the focus.
  * @param {Element} element
  * @param {Element} newer
  */
@@ -23,7 +23,7 @@ function renew(element, newer) {
  * @param {object} options
  * @param {string} options.label
  * @param {(item: T) => string} options.key
- * @param {(item: T) => HTMLElement} options.render always with the same attributes, and with listeners only further in
+ * @param {(item: T) => HTMLElement} options.render its element always has the same attributes, and listeners only on what is in it
  * @param {() => void} options.onNearEnd called when the last rows come in sight
  * @param {AbortSignal} options.signal that ends it
  */
@@ -36,7 +36,7 @@ export function createVirtualList({ label, key, render, onNearEnd, signal }) {
   /** @type {Map<string, T>} items to be drawn anew */
   const stale = new Map();
   let pending = 0;
-  /** On paper nothing is out of sight. */
+  /** Whether the page is being printed: then all rows are drawn. */
   let isPrinted = false;
 
   const rowHeight = () => parseFloat(getComputedStyle(element).getPropertyValue("--row-height")) || 64;
@@ -80,7 +80,7 @@ export function createVirtualList({ label, key, render, onNearEnd, signal }) {
     if (last > items.length - OVERSCAN * 2 && !isPrinted) onNearEnd();
   }
 
-  /** Rows stand in the document in their order, which is the order of Tab and of reading. @param {HTMLElement} row */
+  /** Insert a row where it belongs: Tab and screen readers go by the order in the document. @param {HTMLElement} row */
   function insert(row) {
     const index = Number(row.dataset.index);
     const after = [...element.children].find((child) => Number(/** @type {HTMLElement} */ (child).dataset.index) > index);
@@ -135,7 +135,7 @@ export function createVirtualList({ label, key, render, onNearEnd, signal }) {
       draw();
       /** @type {HTMLElement | null | undefined} */ (rows.get(key(items[index]))?.querySelector("a"))?.focus({ preventScroll: true });
     },
-    /** Forget the rows, as when their form has changed. */
+    /** Remove the rows, so that all are drawn anew. */
     clear() {
       for (const row of rows.values()) row.remove();
       rows.clear();

@@ -1,6 +1,6 @@
 /**
- * The live feed, newest first. What is new slides in at the top; somebody who is reading further down,
- * or has the focus in a row, is not disturbed: there a button says how much is new.
+ * The live feed, newest first. New opens slide in at the top. A user who is reading further down, or has
+ * the focus in a row, is not disturbed: a button says how many opens are new.
  */
 
 import { fill, h } from "../dom.js";
@@ -15,9 +15,9 @@ import { dayName } from "../parts/time.js";
 import { createAsk } from "./ask.js";
 
 const PAGE = 40;
-/** A feed that was left open all day begins afresh rather than grow for ever. */
+/** A feed that has grown longer, as when left open all day, is read from its start. */
 const MOST_ROWS = 1_000;
-/** Where more than this have come at once, the feed is read from its start: nobody sees so many of them. */
+/** If more than this have come at once, it is read from its start: nobody looks at so many. */
 const MOST_AT_ONCE = 100;
 /** More than this do not slide in. */
 const MOST_SLIDES = 10;
@@ -33,24 +33,24 @@ export function createActivity(desk) {
 
   /** @type {Map<string, Entry>} */
   const entries = new Map();
-  /** @type {Map<string, Set<Entry>>} the same by the id of their message */
+  /** @type {Map<string, Set<Entry>>} the entries by their message's id */
   const byMessage = new Map();
   /** @type {Open[]} opens that wait for the next frame, or for the reader to come back to the top */
   let held = [];
-  /** @type {Set<string>} the ids of opens that happened when nobody was connected last */
+  /** @type {Set<string>} the ids of opens that happened when this page was last away */
   const missed = new Set();
-  /** Whether somebody has been connected since then. */
+  /** Whether the page has been live again since then. */
   let wasBack = false;
-  /** @type {Set<string>} the ids of messages whose rows say something that is old */
+  /** @type {Set<string>} the ids of messages that have changed since they were drawn */
   const stale = new Set();
   /** @type {string | null} */
   let next = null;
-  /** The id, which is its time, of the oldest open that was read. */
+  /** The id, which tells its time, of the oldest open that was read. */
   let oldest = "";
   let machines = false;
-  /** Whether the feed could be read. */
+  /** Whether the feed has been read. */
   let ready = false;
-  /** Whether somebody was there since all of the feed was seen, or since it was begun to be read. */
+  /** Whether somebody has been there since all of the feed was seen, or since its reading began. */
   let watched = false;
   const readings = createReadings();
 
@@ -132,7 +132,7 @@ export function createActivity(desk) {
     showFoot();
   }
 
-  /** Reads the next page; whether one came. */
+  /** Read the next page. Returns whether there was one. */
   async function more() {
     if (readings.going || !next) return false;
     const cursor = next;
@@ -146,7 +146,7 @@ export function createActivity(desk) {
     return came;
   }
 
-  /** Reads as many pages as are wanted, one after the other: while one is on its way, asking anew would spin for ever. */
+  /** Read as many pages as are wanted, one after the other. It stops if none came: during another reading it would spin for ever. */
   async function readOn() {
     if (await more()) lookForEnd();
   }
@@ -158,7 +158,7 @@ export function createActivity(desk) {
     fill(feed, emptyState({ symbol: "eye", title: texts.activity.emptyTitle, text: texts.activity.empty, action }));
   }
 
-  /** The list of an open's day, made where it is missing. @param {string} time */
+  /** The list of an open's day, which is made if it is missing. @param {string} time */
   function dayList(time) {
     const day = format.dayKey(time);
     const heads = /** @type {HTMLElement[]} */ ([...feed.querySelectorAll(".day")]);
@@ -171,7 +171,7 @@ export function createActivity(desk) {
     return list;
   }
 
-  /** Whether an open belongs in the feed, and not beyond what was read of it: then it comes with its page. @param {Open} open */
+  /** Whether an open belongs in the feed. One that is older than what was read comes with its page. @param {Open} open */
   const isWanted = ({ id, counted }) => (counted || machines) && !entries.has(id) && !(next && id < oldest);
 
   /** Put an open where its time belongs. @param {Open} open @param {{ isNew?: boolean, slide?: boolean }} [how] */
@@ -222,7 +222,7 @@ export function createActivity(desk) {
     missed.add(id);
   }
 
-  /** The line that says which of the newest opens happened while nobody was connected. */
+  /** Draw the line below the opens that happened while the page was away. */
   function markMissed() {
     feed.querySelector(".missed-line")?.remove();
     if (!missed.size) return;
@@ -236,7 +236,7 @@ export function createActivity(desk) {
     release();
   }
 
-  /** Show what has come. All that was missed is shown at once, when it is there. */
+  /** Show what has come. All that was missed is shown together, once it is complete. */
   const show = oncePerFrame(() => {
     if (live.state === "catching-up") return;
     for (const id of stale) for (const { open, row, taken } of byMessage.get(id) ?? []) row.update(open, book.peek(id), taken);
@@ -292,7 +292,7 @@ export function createActivity(desk) {
     row?.scrollIntoView({ block: "nearest" });
   }
 
-  /** Who was there while the feed was read, or an open waited for its frame, has seen it once it is on the screen. */
+  /** Whoever was there while the feed was read, or an open waited to be drawn, has seen it once it is on the screen. */
   function markSeen() {
     if (!watched || !ready || held.length || !element.isConnected || document.hidden) return;
     watched = false;

@@ -8,23 +8,23 @@ import { timeAgo } from "../parts/time.js";
 
 const MOST_RECIPIENTS = 500;
 const ADDRESS = /^[^\s@<>]+@[^\s@<>]+$/;
-/** One of a list that has commas, semicolons or lines between its items; not those in quotes or angle brackets. */
+/** An item of a list. Commas, semicolons and line breaks separate items, but not within quotes or angle brackets. */
 const ITEM = /(?:"[^"\n]*"|<[^>\n]*>|[^,;\n])+/g;
-/** "Lena Müller <lena@example.com>", as mail programs write it; not two of them with nothing in between. */
+/** "Lena Müller <lena@example.com>", as mail programs write it. Two of them with nothing in between do not match. */
 const NAMED = /^((?:"[^"]*"|[^"<>])*)<([^<>]*)>$/;
 
 /** @typedef {import("../client.js").Open} Open */
 /** @typedef {import("../api.js").Message} Message */
 /** @typedef {{ address: string, name?: string }} Recipient */
 
-/** The recipients in a field, in their order and each address once. @param {string} text */
+/** The recipients in a field, in their order, each address once. @param {string} text */
 export function parseRecipients(text) {
   /** @type {Map<string, Recipient>} */
   const found = new Map();
   for (const item of text.match(ITEM) ?? []) {
     const [, name = "", named] = NAMED.exec(item.trim()) ?? [];
     const words = item.trim().split(/\s+/);
-    // Addresses may have nothing but spaces between them; a name without an address is no list of them.
+    // Addresses may have only spaces between them. If a word is no address, all of the item is one wrong address.
     const addresses = named !== undefined ? [named.trim()] : words.every((word) => word.includes("@")) ? words : [item.trim()];
     for (const address of addresses.filter((one) => one || named !== undefined)) {
       if (!found.has(address)) found.set(address, { address, name: name.trim().replace(/^"(.*)"$/, "$1").trim() || undefined });
@@ -41,9 +41,9 @@ export function createAdd(desk) {
   /** @type {Message | undefined} */
   let message;
   let isSent = false;
-  /** What was asked for last and is not answered yet, and the key by which the hub knows it. @type {{ said: string, key: string } | undefined} */
+  /** The last request that is not answered yet, and its idempotency key. @type {{ said: string, key: string } | undefined} */
   let asked;
-  /** @type {Map<string, Open>} its opens that count, of which the first is shown */
+  /** @type {Map<string, Open>} the message's opens that count, of which the first is shown */
   const counted = new Map();
 
   const subject = h("input", { id: "add-subject", required: true, maxlength: "500", placeholder: say.subjectHint, autocomplete: "off" });
@@ -129,7 +129,7 @@ export function createAdd(desk) {
     if (!message) return;
     const { id } = message;
     await api.changeMessage(id, { sent_at: api.now() });
-    // An event may have said so before, and the next mail may have been begun.
+    // An event may have said so already, or the next mail may have been begun.
     if (message?.id === id && !isSent) showSent();
   }
 
@@ -163,7 +163,7 @@ export function createAdd(desk) {
   function drawOpened(open, brief) {
     markDone(4);
     const when = timeAgo(format, open.at);
-    // All of it would be read aloud again for every minute that goes by.
+    // Else all of it would be read aloud again whenever the time changes.
     when.ariaLive = "off";
     fill(
       watch,

@@ -30,7 +30,7 @@ export function createHistory(desk) {
   let message;
   /** @type {Open[]} */
   let opens = [];
-  /** How often an event has brought the message whole: an answer that was asked for before that may be older. */
+  /** How many events have brought the message. An answer that was asked for before may be older. */
   let told = 0;
   /** How many of the newest opens were asked for. */
   let wanted = PAGE;
@@ -43,7 +43,7 @@ export function createHistory(desk) {
   let speaker;
   /** @type {() => void} */
   let onClosed = () => undefined;
-  /** A selector of the row it was opened from: the row itself may have been drawn anew since. @type {string | undefined} */
+  /** A selector of the row that this was opened from. The row may have been drawn anew since. @type {string | undefined} */
   let cameFrom;
 
   const title = h("h2", { id: "history-title", class: "history-title" });
@@ -66,7 +66,7 @@ export function createHistory(desk) {
       foot,
     ),
   );
-  // What can be pressed stays the same element while everything around it is drawn anew, and nothing moves while it is pressed.
+  // What can be pressed is kept while all around it is drawn anew, and nothing is drawn while it is pressed.
   let isDue = false;
   const isPressed = watchPress(content, desk.ended, () => isDue && draw());
   const picture = h("div", { class: "history-picture" });
@@ -79,7 +79,7 @@ export function createHistory(desk) {
     book,
     onMachines: setMachines,
     onMore: more,
-    // Whoever pressed it goes on from where they are.
+    // The keyboard goes on scrolling where the button was.
     onLast: () => content.focus({ preventScroll: true }),
   });
 
@@ -88,13 +88,13 @@ export function createHistory(desk) {
     if (event.target === dialog) leave();
   }
 
-  /** Close it and go back to where it was opened from. */
+  /** Close it, and go back to where it was opened from. */
   function leave() {
     dialog.close();
     closed();
   }
 
-  /** The browser says so a frame late: by then it may have been left, dismissed, or opened again. */
+  /** The browser's event comes a frame late: the dialog may have been put away already, or be open again. */
   function closed() {
     if (dialog.open || !shown) return;
     end();
@@ -107,7 +107,7 @@ export function createHistory(desk) {
     returnFocus();
   }
 
-  /** Where the browser could not, since what had the focus is gone. */
+  /** Give the focus back to the row. The browser does so, unless the element that had it is gone. */
   function returnFocus() {
     const focused = document.activeElement;
     if (!cameFrom || (focused !== document.body && !dialog.contains(focused))) return;
@@ -169,7 +169,7 @@ export function createHistory(desk) {
     else fill(content, errorState(texts, error, load, live));
   }
 
-  /** A long one is cut off on the screen, and whole on hover. @param {string} text */
+  /** A long title is cut off, and whole on hover. @param {string} text */
   function setTitle(text) {
     title.textContent = text;
     title.title = text;
@@ -187,7 +187,7 @@ export function createHistory(desk) {
     );
   }
 
-  /** The speaker of the message that is shown. It stays the same one while the rest is read anew: it may have the focus. @param {Message} of */
+  /** Draw the message's speaker. One that is there is kept, as it may have the focus. @param {Message} of */
   function drawSpeaker({ id, muted: was }) {
     const muted = book.peek(id)?.muted ?? was;
     if (speaker) return speaker.set(muted);
@@ -237,12 +237,12 @@ export function createHistory(desk) {
     content.focus({ preventScroll: true });
   }
 
-  /** Read what comes after the oldest that is shown. */
+  /** Read the page after the oldest open that is shown. */
   async function more() {
     const id = shown;
     if (!id || !next) return;
     wanted = opens.length + PAGE;
-    // What is on its way reads as far as that, or does so already.
+    // A reading that is on its way goes as far as that.
     if (readings.going) return;
     const cursor = next;
     list.setBusy(true);
@@ -256,14 +256,14 @@ export function createHistory(desk) {
     list.setBusy(false);
   }
 
-  /** Put an open where its id, which is its time, belongs; one beyond what is shown comes with its page. @param {Open} open */
+  /** Put an open where its id, which tells its time, belongs. One older than what was read comes with its page. @param {Open} open */
   function put(open) {
     const last = opens.at(-1);
     if (opens.some(({ id }) => id === open.id) || (next && last && open.id < last.id)) return;
     opens = [...opens, open].sort((one, other) => (one.id < other.id ? 1 : -1));
   }
 
-  /** The figures are the hub's; only the list is ours to keep. */
+  /** The figures are the hub's. Only the list of opens is changed here. */
   const refresh = oneAtATime(async () => {
     const id = shown;
     const before = told;
@@ -321,7 +321,7 @@ export function createHistory(desk) {
       }
       void load();
     },
-    /** Close it without going anywhere, as when the address has changed already. */
+    /** Close it without going anywhere: the address has changed already. */
     dismiss() {
       if (!shown) return;
       dialog.close();

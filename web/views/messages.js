@@ -1,4 +1,4 @@
-/** What was sent: search, filters and an endless list whose counts are live. */
+/** The messages: search, filters and an endless list whose counts are live. */
 
 import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -13,7 +13,7 @@ const PAGE = 50;
 /** The longest page that the hub gives. */
 const MOST_AT_ONCE = 1_000;
 const TYPING_MS = 200;
-/** How long after a change a filtered list is read anew, times the longest pages it takes. Further changes do not put it off. */
+/** How long after a change a filtered list is read anew, times the pages that takes. Further changes do not put it off. */
 const FOLLOW_MS = 500;
 
 /** @typedef {import("../api.js").Message} Message */
@@ -29,7 +29,7 @@ export function createMessages(desk) {
   /** @type {Map<string, Message>} */
   let byId = new Map();
   const filters = { q: "", opened: "", template: "" };
-  /** Whether they were changed while the address was another view's, and so could not name them. */
+  /** Whether they were changed while the address was another view's, so that it does not name them yet. */
   let isUnsaid = false;
   /** @type {string | null} */
   let next = null;
@@ -90,12 +90,12 @@ export function createMessages(desk) {
     if (!isUnsaid) sayFilters();
     said.textContent = "";
     await load();
-    // What another search overtook says nothing, and what failed has been said.
+    // Another search has overtaken this one, or the failure has been read aloud.
     if (readings.going || readings.failed) return;
     said.textContent = items.length ? texts.messages.found(items.length, format.number(items.length), !next) : texts.messages.none;
   }
 
-  /** Have the address name the filters. */
+  /** Make the address name the filters. */
   function sayFilters() {
     const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
     history.replaceState(history.state, "", query.size ? `/messages?${query}` : "/messages");
@@ -125,7 +125,7 @@ export function createMessages(desk) {
     if (!signal.aborted) list.draw();
   }
 
-  /** @param {import("../api.js").Page<Message>} page @param {number} since what had been heard when it was asked for */
+  /** @param {import("../api.js").Page<Message>} page @param {number} since `book.heard` when it was asked for */
   function append(page, since) {
     next = page.next;
     foot.say();
@@ -148,18 +148,18 @@ export function createMessages(desk) {
       const page = await api.messages({ limit: PAGE * 2, cursor, ...filters }, signal);
       if (counts()) append(page, since);
     }, foot.fail);
-    // What was near the end meanwhile was not asked for.
+    // Scrolling to the end asked for nothing while a reading was on its way.
     list.draw();
   }
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let following;
-  /** What a filter lets through is the hub's to say. */
+  /** Only the hub can tell which messages a filter lets through now. */
   function follow() {
     if (isFiltered()) following ??= setTimeout(readAgain, FOLLOW_MS * Math.max(1, Math.ceil(items.length / MOST_AT_ONCE)));
   }
 
-  /** Read as far as is shown, and put it in the place of that; whoever reads it stays where they are. */
+  /** Read as many messages as are shown, and show these instead. The user's place in the list stays. */
   async function readAgain() {
     following = undefined;
     if (readings.going) return follow();
@@ -253,7 +253,7 @@ export function createMessages(desk) {
     refresh(id);
   }
 
-  /** @type {Set<string>} the ids of messages whose first and last open only the hub knows now */
+  /** @type {Set<string>} the ids of messages whose first and last open must be read from the hub */
   const corrected = new Set();
   const readCorrected = oneAtATime(async () => {
     for (const id of corrected) {
@@ -261,13 +261,13 @@ export function createMessages(desk) {
       const since = book.heard;
       const whole = await api.message(id).catch(toasts.fail);
       if (!whole) continue;
-      // An answer that is newest may still be from before a mute-all.
+      // Even the newest answer may be from before a mute-all.
       if (book.noteWhole(whole, since)) update(id, { ...whole, muted: Boolean(book.peek(id)?.muted) });
       else corrected.add(id);
     }
   });
 
-  /** When a message was opened first and last, with an open that may be told long after others. @param {Message} message @param {string} at */
+  /** When a message was first and last opened, with one more open, which may be told late. @param {Message} message @param {string} at */
   const widened = ({ first_opened_at: first, last_opened_at: last }, at) => ({
     first_opened_at: first && first < at ? first : at,
     last_opened_at: last && last > at ? last : at,
@@ -289,14 +289,14 @@ export function createMessages(desk) {
     follow();
     if (byId.has(message.id)) return update(message.id, message);
     if (!isNew || isFiltered()) return;
-    // What was registered while nobody was connected may belong further down, or to a page that is still to come.
+    // A message from while the page was away may belong further down, or to a page that is not read yet.
     const at = items.findIndex(({ id }) => id < message.id);
     if (at < 0 && next) return;
     byId.set(message.id, message);
     items.splice(at < 0 ? items.length : at, 0, message);
     const before = list.element.getBoundingClientRect();
     show();
-    // Whoever reads further down goes on reading the same rows.
+    // A user who reads further down goes on seeing the same rows.
     if (before.top < 0 && list.element.isConnected) scrollBy(0, list.element.getBoundingClientRect().height - before.height);
   }));
   live.on("muted-all", readings.after(() => {

@@ -1,4 +1,4 @@
-/** Settings: one card a subject, each in its own file. */
+/** Settings: one card for each subject, each in its own file. */
 
 import { h } from "../dom.js";
 import { createAccountCard } from "./settings/account.js";

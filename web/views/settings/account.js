@@ -1,4 +1,4 @@
-/** One's own name and password. */
+/** The user's own name and password. */
 
 import { h, whileBusy } from "../../dom.js";
 import { createField, explain } from "../../parts/field.js";

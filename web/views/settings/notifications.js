@@ -1,4 +1,4 @@
-/** What the sender is told: the two decisions of the hub, and this browser's own. */
+/** What the user is told: the hub's two settings, and this browser's own. */
 
 import { fill, h } from "../../dom.js";
 import { oneAtATime } from "../../live/readings.js";
@@ -21,7 +21,7 @@ export function createNotificationsCard(desk) {
   });
 
   let chosen = { on: true, undoable: true };
-  /** How often the hub has said what the settings are: it may do so before it answers. */
+  /** How often the socket has told the settings. It may do so before a request is answered. */
   let told = 0;
 
   /** @param {boolean} on @param {boolean} undoable */
@@ -30,7 +30,7 @@ export function createNotificationsCard(desk) {
     return tellHub();
   }
 
-  // Of two that are under way at once, the hub may take the later first.
+  // Of two requests at once, the hub might take the later one first.
   const tellHub = oneAtATime(async () => {
     const { on, undoable } = chosen;
     const before = told;

@@ -1,4 +1,4 @@
-/** The rows of a card: read when the settings are entered and after every change, and again once that can be done. */
+/** The rows of a card. They are read when the settings are entered and after every change, and if that failed, once the hub is back. */
 
 import { fill, h } from "../../dom.js";
 import { createReadings } from "../../live/readings.js";
@@ -10,7 +10,7 @@ import { errorState } from "../../parts/state.js";
  * @param {import("../../desk.js").Desk} options.desk
  * @param {() => Promise<{ items: T[] }>} options.read
  * @param {(item: T) => HTMLLIElement} options.row with its id as `data-id`
- * @param {string} [options.none] said where there are none
+ * @param {string} [options.none] the text if there are none
  */
 export function createRows({ desk: { texts, live }, read, row, none }) {
   const list = h("ul", { class: "rows", role: "list" });
@@ -27,7 +27,7 @@ export function createRows({ desk: { texts, live }, read, row, none }) {
       });
     }, (error) => keepFocus(() => fill(element, errorState(texts, error, load, live))));
 
-  /** Whoever was in a row goes on from there: in the same, the next or the one before it, or else above them. @param {() => void} draw */
+  /** Keep the focus near its row: in the same, the next or the one before it, else on the first button or the heading. @param {() => void} draw */
   function keepFocus(draw) {
     const there = /** @type {HTMLElement[]} */ ([...list.children]);
     const at = there.findIndex((one) => one.contains(document.activeElement));

@@ -1,4 +1,4 @@
-/** Where one is logged in. */
+/** Where the user is logged in. */
 
 import { h, whileBusy } from "../../dom.js";
 import { timeAgo, timeIn } from "../../parts/time.js";

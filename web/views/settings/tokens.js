@@ -39,10 +39,10 @@ export function createTokensCard(desk) {
   /** @param {{ id: string, name: string, created_at: string, last_used_at: string | null }} token */
   function row({ id, name: label, created_at, last_used_at }) {
     const revoke = h("button", { class: "button is-danger", type: "button", onclick: whileBusy(press, toasts.fail), onblur: calm });
-    /** The second press revokes; a look elsewhere takes the first one back. */
+    /** The second press revokes. When the focus leaves the button, the first press is forgotten. */
     async function press() {
       if (revoke.dataset.sure) return remove();
-      // Safari does not focus a button that is clicked, and what has no focus does not lose it.
+      // Safari does not focus a button that is clicked, and only a button with focus can lose it.
       revoke.focus();
       revoke.dataset.sure = "true";
       revoke.textContent = words.revokeSure;
