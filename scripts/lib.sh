@@ -1,5 +1,5 @@
-# Shared by the scripts and sourced, not run: where the checkout is, and a virtual environment that fits it.
-# `.venv` is made when it is missing and filled again only when pyproject.toml or constraints.txt changed.
+# Sourced by the other scripts, not run: where the checkout is, and a virtual environment for it.
+# `.venv` is made if it is missing, and filled again only when pyproject.toml or constraints.txt has changed.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
@@ -13,8 +13,8 @@ say() {
     printf '%s: %s\n' "${0##*/}" "$1" >&2
 }
 
-# Prints a Python that is new enough and can make virtual environments; fails if there is none. pyenv's own
-# directory is looked into because its shims fail where the version that .python-version asks for is missing.
+# Prints the name of a Python that is new enough and can make virtual environments; fails if there is none. It looks
+# into pyenv's own directory because pyenv's shims fail if the version in .python-version is not installed.
 find_python() {
     local candidate
     for candidate in python3.13 python3.12 python3.11 python3 python \
@@ -27,7 +27,7 @@ find_python() {
     return 1
 }
 
-# ensure_venv [EXTRA]: what pyproject.toml asks for, and its EXTRA ("test") too, is installed at the pinned versions.
+# ensure_venv [EXTRA]: installs what pyproject.toml needs, with its EXTRA ("test") if given, at the pinned versions.
 ensure_venv() {
     local extra=${1:-} stamp=$venv/.glimpse-installed wanted installed="" python
     wanted=$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)

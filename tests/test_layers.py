@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports run downward, the environment is read in one place, files stay short."""
+"""The code's structure: imports run downward, the environment is read in one place, files stay short."""
 
 from __future__ import annotations
 
