@@ -15,13 +15,14 @@ from msgspec.structs import replace
 from hub import policy
 from hub.model import (
     COUNTABLE,
+    ClientKey,
     Count,
     Event,
     EventType,
     Hit,
-    LastSeen,
     MessageState,
     Open,
+    PixelKey,
     Recipient,
     User,
     Verdict,
@@ -29,12 +30,6 @@ from hub.model import (
 )
 from hub.tracking.classify import Context, Sighting, classify, device_of, reconsider
 from hub.tracking.rules import DELIVERY_WINDOW_MS
-
-PixelKey = tuple[str, int]
-"""A message's id and the position of a pixel in it."""
-
-ClientKey = tuple[str, int, str]
-"""A pixel, and the keyed hash of a client."""
 
 
 def is_early(message: MessageState, at: int) -> bool:
@@ -87,7 +82,8 @@ class Batch:
         self._sightings: dict[PixelKey, list[Sighting]] = {}
         self._before: dict[str, Open] = {}
         self._corrected: dict[str, Open] = {}
-        self.seen: dict[ClientKey, LastSeen] = {}
+        self.seen: dict[ClientKey, int] = {}
+        """When each client was last taken for a person, as far as this batch changes it."""
         self._mistaken: set[ClientKey] = set()
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
@@ -203,7 +199,7 @@ class Batch:
             # A hit from the spool may be older than the last one seen. Either can be repeated; the later time is kept.
             latest = max((*self._last_seen.get(key, ()), hit.at))
             self._last_seen[key] = (latest, hit.at)
-            self.seen[key] = LastSeen(*key, latest)
+            self.seen[key] = latest
         if early:
             self._client_hashes[hit.id] = client
             sightings.append(_sighting(open_, client))

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hub.batch import Batch, Known, PixelKey, is_early
+from hub.batch import Batch, Known, is_early
 from hub.live.bus import Bus
 from hub.live.notices import Notice
-from hub.model import Clock, Event, Hit, User
+from hub.model import Clock, Event, Hit, PixelKey, User
 from hub.store.database import Change, Database, Fetch, Held
 from hub.store.events import Events
 from hub.store.messages import Messages
@@ -194,7 +194,7 @@ class Commits:
         return (
             self._opens.added(batch.opens),
             *self._messages.counted(batch.counts()),
-            self._opens.seen(batch.seen.values()),
+            self._opens.seen(batch.seen),
             self._events.added(events),
             self._users.advanced({event.user_id: event.sequence for event in events}),
         )

@@ -42,6 +42,12 @@ EventType = Literal[
 COUNTABLE: frozenset[str] = frozenset({"human", "proxy"})
 """The verdicts that stand for a person: only these are counted, and only these notify."""
 
+PixelKey: TypeAlias = tuple[str, int]
+"""A message's id and the position of a pixel in it."""
+
+ClientKey: TypeAlias = tuple[str, int, str]
+"""A pixel, and the keyed hash of a client."""
+
 ID_CHARACTERS = 26
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
@@ -180,15 +186,6 @@ class Open(Struct, frozen=True):
     told: bool
     place: Place
     device: Device
-
-
-class LastSeen(Struct, frozen=True):
-    """When a client was last taken for a person on a pixel: the next hit may be a repeat of that."""
-
-    message_id: str
-    position: int
-    client: str
-    at: int
 
 
 class Count(Struct):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.model import DAY_MS, Event, LastSeen, new_id
+from hub.model import DAY_MS, Event, new_id
 from hub.store.credentials import SESSION_MS
 from hub.store.retention import VIEWINGS_MS, Retention
 from tests.factories import T0, Store, a_recorder, a_visit, audit, open_store, together
@@ -29,7 +29,7 @@ async def test_everything_goes_when_its_time_is_over_and_not_before(store: Store
     message = await store.message(user)
     await store.credentials.add_session(user.id, "hash", "hash", None, T0)
     async with store.database.write() as tx:
-        await tx.change(store.opens.seen([LastSeen(message.id, 1, "a client", T0)]))
+        await tx.change(store.opens.seen({(message.id, 1, "a client"): T0}))
         await tx.change(store.opens.added([(an_open(user_id=user.id, message_id=message.id, at=T0), "a client")]))
         await store.messages.add_viewing(tx, message.id, T0)
         await store.idempotency.claim(tx, user.id, "key", "body", T0)
@@ -61,7 +61,7 @@ async def test_more_than_a_slice_goes_in_one_sweep(store: Store, monkeypatch: py
     opens = [(an_open(id=new_id(), user_id=user.id, message_id=message.id, at=T0), "a client") for _ in range(7)]
     async with store.database.write() as tx:
         await tx.change(store.opens.added(opens))
-        await tx.change(store.opens.seen([LastSeen(message.id, 1, f"client {n}", T0) for n in range(7)]))
+        await tx.change(store.opens.seen({(message.id, 1, f"client {n}"): T0 for n in range(7)}))
         await tx.change(store.events.added([Event(user.id, n, "notifications.seen", T0, seen=1) for n in range(2, 8)]))
     assert await sweep_at(store, T0 + 31 * DAY_MS) == 21
     assert await number(store, "last_seen") == await number(store, "events") == 0
@@ -80,7 +80,7 @@ async def test_sweep_passes_over_rows_that_another_transaction_holds(
         opens = [an_open(id=new_id(), user_id=user.id, message_id=message.id, at=T0 + n) for n in range(5)]
         async with store.database.write() as tx:
             await tx.change(store.opens.added([(open_, "a client") for open_ in opens]))
-            await tx.change(store.opens.seen([LastSeen(message.id, 1, f"client {n}", T0 + n) for n in range(5)]))
+            await tx.change(store.opens.seen({(message.id, 1, f"client {n}"): T0 + n for n in range(5)}))
             for n in range(5):
                 await store.messages.add_viewing(tx, message.id, T0 + n)
                 await store.idempotency.claim(tx, user.id, f"key {n}", "body", T0 + n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from hub.model import Crm, LastSeen, Message, MessageState, Recipient
+from hub.model import Crm, Message, MessageState, Recipient
 from hub.store.standing import Standings
 from tests.factories import T0, Store
 
@@ -46,6 +46,6 @@ async def test_clients_stand_as_they_were_last_seen_on_each_pixel(store: Store) 
     message = await store.message(await store.sender())
     key, second = (message.id, 1, "a client"), (message.id, 2, "it's \\ 🙂")
     async with store.database.write() as tx:
-        await tx.change(store.opens.seen([LastSeen(*key, T0), LastSeen(*second, T0 + 1)]))
+        await tx.change(store.opens.seen({key: T0, second: T0 + 1}))
         asked = [key, second, (message.id, 1, "another"), (message.id, 3, "a client")]
         assert (await Standings(store.database).read(tx.fetch, [], [], asked)).last_seen == {key: T0, second: T0 + 1}

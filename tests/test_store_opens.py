@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hub.model import Device, LastSeen, Message, Open, Place, Recipient, Verdict, id_text, new_id
+from hub.model import Device, Message, Open, Place, Recipient, Verdict, id_text, new_id
 from hub.store.database import Database, Held
 from hub.store.opens import CLOCK_MS
 from hub.store.standing import Standings
@@ -250,8 +250,8 @@ async def test_last_seen_is_what_was_seen_last_and_can_be_taken_back(store: Stor
 
     key, second, elsewhere = (message.id, 1, "a client"), (message.id, 2, "it's \\ 🙂"), (other.id, 1, "a client")
     async with store.database.write() as tx:
-        await tx.change(store.opens.seen([LastSeen(*key, T0), LastSeen(*second, T0), LastSeen(*elsewhere, T0)]))
-        await tx.change(store.opens.seen([LastSeen(*key, T0 + 5)]))
+        await tx.change(store.opens.seen({key: T0, second: T0, elsewhere: T0}))
+        await tx.change(store.opens.seen({key: T0 + 5}))
         asked = [key, second, elsewhere, (message.id, 1, "another")]
         standings = Standings(store.database)
         assert (await standings.read(tx.fetch, [], [], asked)).last_seen == {key: T0 + 5, second: T0, elsewhere: T0}
@@ -279,7 +279,7 @@ async def test_client_first_seen_with_an_open_that_is_taken_back_is_forgotten(st
     earlier, newcomer = (message.id, 0, "who came first"), (message.id, 0, "who came then")
     async with store.database.write() as tx:
         await tx.change(store.opens.added([(first, None)]))
-        await tx.change(store.opens.seen([LastSeen(*earlier, again.at), LastSeen(*newcomer, new.at)]))
+        await tx.change(store.opens.seen({earlier: again.at, newcomer: new.at}))
         await store.opens.unsee(tx, [again, new, machine])
         seen = (await Standings(store.database).read(tx.fetch, [], [], [earlier, newcomer])).last_seen
     assert seen == {earlier: first.at}
@@ -291,7 +291,7 @@ async def test_one_client_on_one_pixel_is_forgotten_and_no_other(store: Store) -
     forgotten = (message.id, 1, "a client")
     kept = [(message.id, 1, "another"), (message.id, 2, "a client"), (other.id, 1, "a client")]
     async with store.database.write() as tx:
-        await tx.change(store.opens.seen([LastSeen(*key, T0) for key in (forgotten, *kept)]))
+        await tx.change(store.opens.seen(dict.fromkeys([forgotten, *kept], T0)))
         await store.opens.forget_seen(tx, [forgotten])
         seen = (await Standings(store.database).read(tx.fetch, [], [], [forgotten, *kept])).last_seen
     assert seen == dict.fromkeys(kept, T0)

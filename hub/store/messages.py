@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hub.batch import PixelKey
-from hub.model import Count, Crm, Message, Provider, Recipient
+from hub.model import Count, Crm, Message, PixelKey, Provider, Recipient
 from hub.store.database import Change, Database, Fetch, Held, Row
 from hub.store.search import Search, folded
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
-from hub.batch import ClientKey
-from hub.model import Device, LastSeen, Open, Place, Recipient, Verdict, id_text
+from hub.model import ClientKey, Device, Open, Place, Recipient, Verdict, id_text
 from hub.store.database import Change, Database, Fetch, Held, Row
 
 COLUMNS = (
@@ -86,9 +85,9 @@ class Opens:
         )
         return {row["id"] for row in rows}
 
-    def seen(self, seen: Iterable[LastSeen]) -> Change:
+    def seen(self, seen: Mapping[ClientKey, int]) -> Change:
         """The change that notes which clients were taken for people, and when."""
-        return Change(_SEE, "text integer text bigint", [msgspec.structs.astuple(one) for one in seen])
+        return Change(_SEE, "text integer text bigint", [(*client, at) for client, at in seen.items()])
 
     async def forget_seen(self, tx: Held, clients: Iterable[ClientKey]) -> None:
         """Forget that these clients were taken for people."""

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hub.batch import ClientKey, Known, PixelKey
-from hub.model import MessageState, Recipient
+from hub.batch import Known
+from hub.model import ClientKey, MessageState, PixelKey, Recipient
 from hub.store import users
 from hub.store.database import Database, Fetch
 
