@@ -28,13 +28,7 @@ from hub.model import (
     Verdict,
     Withheld,
 )
-from hub.tracking.classify import Context, Sighting, classify, device_of, reconsider
-from hub.tracking.rules import DELIVERY_WINDOW_MS
-
-
-def is_early(message: MessageState, at: int) -> bool:
-    """Whether a hit at `at` is so soon after sending that a burst may still change its verdict."""
-    return message.sent_at is not None and 0 <= at - message.sent_at <= DELIVERY_WINDOW_MS
+from hub.tracking.classify import Context, Sighting, classify, device_of, is_early, reconsider
 
 
 @dataclass(slots=True)
@@ -192,7 +186,7 @@ class Batch:
             device=device_of(hit.evidence, verdict),
         )
         self._opens[hit.id] = open_
-        early = is_early(message, hit.at)
+        early = is_early(hit.at, message.sent_at)
         client = _name(hit, sightings) if early else hit.clients[0]
         if verdict.verdict in COUNTABLE:
             key = (*pixel, client)

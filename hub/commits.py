@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hub.batch import Batch, Known, is_early
+from hub.batch import Batch, Known
 from hub.live.bus import Bus
 from hub.live.notices import Notice
 from hub.model import Clock, Event, Hit, PixelKey, User
@@ -22,6 +22,7 @@ from hub.store.messages import Messages
 from hub.store.opens import Opens
 from hub.store.standing import Standings
 from hub.store.users import Users
+from hub.tracking.classify import is_early
 from hub.tracking.rules import VIEWING_MS
 from hub.wire import Renderer
 
@@ -178,7 +179,7 @@ class Commits:
             message = known.messages.get(hit.message_id)
             if message is None:
                 continue
-            if is_early(message, hit.at):
+            if is_early(hit.at, message.sent_at):
                 early.add((hit.message_id, hit.position))
             if message.viewed_at is not None and message.viewed_at >= hit.at - VIEWING_MS:
                 viewed.setdefault(hit.message_id, []).append(hit.at)

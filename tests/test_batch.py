@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hub.batch import Batch, Known, is_early
+from hub.batch import Batch, Known
 from hub.model import (
     COUNTABLE,
     Count,
@@ -26,7 +26,7 @@ from hub.model import (
     Verdict,
     new_id,
 )
-from hub.tracking.rules import DELIVERY_WINDOW_MS, VIEWING_MS
+from hub.tracking.rules import VIEWING_MS
 from tests.factories import CRAWLER, GMAIL, T0, a_hit
 from tests.samples import a_message
 
@@ -173,20 +173,6 @@ def test_hit_before_sending_or_around_a_viewing_is_the_senders_own() -> None:
     near = [a_hit(MESSAGE, at=T0 + offset) for offset in (-VIEWING_MS - 1, -VIEWING_MS, VIEWING_MS, VIEWING_MS + 1)]
     own = ("self", False, False)
     assert outcomes(judge(near, viewings=viewed)) == [PERSON, own, own, PERSON]
-
-
-@pytest.mark.parametrize(
-    ("message", "at", "early"),
-    [
-        (FRESH, T0 - 1, False),
-        (FRESH, T0, True),
-        (FRESH, T0 + DELIVERY_WINDOW_MS, True),
-        (FRESH, T0 + DELIVERY_WINDOW_MS + 1, False),
-        (replace(FRESH, sent_at=None), T0, False),
-    ],
-)
-def test_hit_is_early_within_the_delivery_window(message: Message, at: int, early: bool) -> None:
-    assert is_early(message, at) is early
 
 
 # Events

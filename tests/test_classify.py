@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.model import Device, Evidence, Place, Verdict, VerdictName, Visit
-from hub.tracking.classify import Context, Sighting, classify, device_of, examine, explain_reason, reconsider
+from hub.tracking.classify import (
+    Context,
+    Sighting,
+    classify,
+    device_of,
+    examine,
+    explain_reason,
+    is_early,
+    reconsider,
+)
 from hub.tracking.datasets import RELAY_FILE, Datasets
 from hub.tracking.rules import (
     BURST_CLIENTS,
@@ -158,6 +167,14 @@ def test_verdict_by_the_time_since_sending(
     data: Datasets, user_agent: str, address: str, after: int, verdict: str
 ) -> None:
     assert classify(examine(visit(user_agent, address), data), SENT + after, Context(SENT)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("after", "early"), [(-1, False), (0, True), (DELIVERY_WINDOW_MS, True), (DELIVERY_WINDOW_MS + 1, False)]
+)
+def test_early_is_within_the_delivery_window(after: int, early: bool) -> None:
+    assert is_early(SENT + after, SENT) is early
+    assert not is_early(SENT + after, None)
 
 
 def test_every_hit_on_a_message_not_sent_yet_is_the_senders(data: Datasets) -> None:

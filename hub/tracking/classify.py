@@ -124,15 +124,14 @@ def _verdict(rule: Rule, notes: tuple[str, ...] = ()) -> Verdict:
 
 def _moments(evidence: Evidence, at: int, context: Context) -> frozenset[str]:
     moments = {"any"}
-    sent_at = context.sent_at
-    if sent_at is None or at < sent_at:
+    if context.sent_at is None or at < context.sent_at:
         moments.add("before_sent")
-    elif at - sent_at <= DELIVERY_WINDOW_MS:
+    elif is_early(at, context.sent_at):
         moments.add("early")
-        others = {sighting.client for sighting in context.others if _in_burst(sighting, sent_at)}
+        others = {sighting.client for sighting in context.others if _in_burst(sighting, context.sent_at)}
         if len(others.difference(context.clients)) + 1 >= _burst_size(context):
             moments.add("burst")
-    if any(abs(at - viewed) <= VIEWING_MS for viewed in context.viewings):
+    if _is_viewed(at, context):
         moments.add("viewing")
     if evidence.prefetch:
         moments.add("fetched_ahead")
@@ -143,10 +142,19 @@ def _moments(evidence: Evidence, at: int, context: Context) -> frozenset[str]:
     return frozenset(moments)
 
 
-def _in_burst(sighting: Sighting, sent_at: int) -> bool:
+def is_early(at: int, sent_at: int | None) -> bool:
+    """Whether a hit at `at` is so soon after sending that a burst may still change its verdict."""
+    return sent_at is not None and 0 <= at - sent_at <= DELIVERY_WINDOW_MS
+
+
+def _is_viewed(at: int, context: Context) -> bool:
+    """Whether the sender was looking at the message about then."""
+    return any(abs(at - viewed) <= VIEWING_MS for viewed in context.viewings)
+
+
+def _in_burst(sighting: Sighting, sent_at: int | None) -> bool:
     """Whether a sighting counts towards a burst; a provider's proxy never does."""
-    early = 0 <= sighting.at - sent_at <= DELIVERY_WINDOW_MS
-    return early and sighting.verdict.verdict in ("human", "scanner")
+    return sighting.verdict.verdict in ("human", "scanner") and is_early(sighting.at, sent_at)
 
 
 def _burst_size(context: Context) -> int:
@@ -163,13 +171,13 @@ def reconsider(sightings: Sequence[Sighting], context: Context) -> list[tuple[st
     changed: list[tuple[str, Verdict]] = []
     burst: list[Sighting] = []
     for sighting in sightings:
-        if any(abs(sighting.at - viewed) <= VIEWING_MS for viewed in context.viewings):
+        if _is_viewed(sighting.at, context):
             if sighting.verdict.verdict != "self":
                 changed.append((sighting.id, _verdict(BY_CODE["viewing"])))
         elif context.sent_at is not None and sighting.at < context.sent_at:
             if sighting.verdict.verdict in COUNTABLE:
                 changed.append((sighting.id, _verdict(BY_CODE["before_sent"])))
-        elif context.sent_at is not None and _in_burst(sighting, context.sent_at):
+        elif _in_burst(sighting, context.sent_at):
             burst.append(sighting)
     if len({sighting.client for sighting in burst}) >= _burst_size(context):
         turned = _verdict(BY_CODE["burst"])
