@@ -16,9 +16,13 @@ from hub.tracking.datasets import Datasets
 from hub.tracking.device import read_device
 from hub.tracking.rules import (
     APPLE_SYSTEMS,
+    BARE,
     BURST_CLIENTS,
     BY_CODE,
     DELIVERY_WINDOW_MS,
+    FILTER,
+    GOOGLE,
+    MICROSOFT,
     RULES,
     RULESET,
     SHARERS_PER_CLIENT,
@@ -81,27 +85,33 @@ def examine(visit: Visit, data: Datasets) -> Evidence:
     agent, name = identify(visit.user_agent)
     network = data.owner(visit.address)
     notes: tuple[str, ...] = (f"named:{name}",) if name else ()
-    if network in (APPLE_RELAY_ROUGHLY, None) and agent == "apple_prefetch" and not data.relay_known:
+    if agent == "apple_prefetch" and network in (APPLE_RELAY_ROUGHLY, None) and not data.relay_known:
         notes = (NO_RELAY_LIST,)
+    place, device = _place_and_device(visit, data, agent, network)
+    return Evidence(agent, network, visit.prefetch, place, device, notes)
+
+
+def _place_and_device(visit: Visit, data: Datasets, agent: str, network: str | None) -> tuple[Place, Device]:
+    """Where a reader was and with what, as far as that is not hidden."""
     if network in SCANNERS:
         # Whatever name it gives is a disguise, and its place is no reader's.
-        place, device = Place(), Device()
-    elif agent in PROXIES:
-        place, device = PROXIES[agent]
-    elif agent == "edge_12" and network in ("gmail", "google"):
-        place, device = PROXIES["gmail_prefetch"]
-    elif agent in ("bare_mail", "bare_webkit") and network in ("microsoft", "microsoft_filter"):
-        place, device = OUTLOOK_WEB
+        return Place(), Device()
+    if agent in PROXIES:
+        return PROXIES[agent]
+    if agent == "edge_12" and network in GOOGLE:
+        return PROXIES["gmail_prefetch"]
+    if agent in BARE and network in MICROSOFT:
+        return OUTLOOK_WEB
+    if network in (APPLE_RELAY, APPLE_RELAY_ROUGHLY):
+        place = Place(hidden_by="apple")
+    elif network in CLOUDS:
+        # In a data centre nobody reads.
+        place = Place()
     else:
-        if network in (APPLE_RELAY, APPLE_RELAY_ROUGHLY):
-            place = Place(hidden_by="apple")
-        else:
-            # In a data centre nobody reads.
-            place = Place() if network in CLOUDS else data.place(visit.address)
-        # Any other agent in the network where Microsoft filters mail is a scanner in disguise, too.
-        nobody = agent in NOBODYS or network == "microsoft_filter"
-        device = Device() if nobody else read_device(visit.user_agent)
-    return Evidence(agent, network, visit.prefetch, place, device, notes)
+        place = data.place(visit.address)
+    # Any other agent in the network where Microsoft filters mail is a scanner in disguise, too.
+    nobody = agent in NOBODYS or network in FILTER
+    return place, Device() if nobody else read_device(visit.user_agent)
 
 
 def classify(evidence: Evidence, at: int, context: Context) -> Verdict:
