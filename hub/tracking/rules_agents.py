@@ -157,10 +157,7 @@ MODEL = re.compile(r"\bandroid [\d.]+; (?:[a-z]{2}[-_][a-z]{2}; )?[^;()/]*(?= bu
 """The model of a telephone, as browsers on Android tell it. Some have a crawler's name: VR BOT 552, Spider 8,
 Expanse (matomo-org/device-detector fixtures, 2026-11)."""
 
-_MACHINES = len(MAIL_AGENTS), len(MAIL_AGENTS) + len(MACHINES)
-_AGENTS = tuple(
-    (re.compile(row.pattern), row.kind, _MACHINES[0] <= place < _MACHINES[1]) for place, row in enumerate(AGENTS)
-)
+_AGENTS = tuple((re.compile(row.pattern), row.kind, row in MACHINES) for row in AGENTS)
 
 
 @lru_cache(maxsize=CACHED_USER_AGENTS)
