@@ -99,7 +99,7 @@ class Commits:
 
     async def read(self, hits: Sequence[Hit]) -> Known:
         """Read what hits are to be judged by, as it stands now. Raises `DatabaseAway`."""
-        return await self._known(self._database.fetch_reserved, hits)
+        return await self._read(self._database.fetch_reserved, hits)
 
     async def commit(self, draft: Draft) -> list[Notice]:
         """Commit a draft as it was judged, or else judged anew. Raises `DatabaseAway`, and the draft's own `failure`.
@@ -109,18 +109,18 @@ class Commits:
         """
         if draft.failure is not None:
             raise draft.failure
-        batch, began = draft.batch, time.perf_counter()
-        events: list[Event] | None = None
-        if batch is not None or self._database.embedded:
-            async with self._database.at_once() as writer:
-                batch = batch or await self._judged(writer.fetch, draft.hits)
-                events = await self._made(writer, batch)
-        if batch is None or events is None:
+        if draft.batch is None and not self._database.embedded:
+            return await self.record(draft.hits)
+        began = time.perf_counter()
+        async with self._database.at_once() as writer:
+            batch = draft.batch or await self._judged(writer.fetch, draft.hits)
+            events = await self._commit_unmoved(writer, batch)
+        if events is None:
             return await self.record(draft.hits)
         draft.sequences = {event.user_id: event.sequence for event in events}
-        return self._told(batch, events, began) if events else []
+        return self._committed(batch, events, began) if events else []
 
-    async def _made(self, writer: Held, batch: Batch) -> list[Event] | None:
+    async def _commit_unmoved(self, writer: Held, batch: Batch) -> list[Event] | None:
         """Commit a batch and return its events. None, with nothing committed, if it corrects opens or what it was
         judged by has moved.
         """
@@ -145,7 +145,7 @@ class Commits:
         async with self._database.write(quick=True) as tx:
             if not self._database.embedded:  # On SQLite the transaction itself is the lock.
                 await self._users.lock_owners(tx, {hit.message_id for hit in hits})
-            recorded = await self._opens.known(tx, [hit.id for hit in hits]) if again else frozenset()
+            recorded = await self._opens.recorded(tx, [hit.id for hit in hits]) if again else frozenset()
             # A hit may be in the spool twice if the hub was stopped while it was put there.
             hits = list({hit.id: hit for hit in hits if hit.id not in recorded}.values())
             batch = await self._judged(tx.fetch, hits)
@@ -156,15 +156,15 @@ class Commits:
             await tx.change(*self._changes(batch, events))
             if batch.corrected:
                 await self._correct(tx, batch)
-        return self._told(batch, events, began), gone
+        return self._committed(batch, events, began), gone
 
     async def _judged(self, fetch: Fetch, hits: Sequence[Hit]) -> Batch:
-        known = await self._known(fetch, hits)
+        known = await self._read(fetch, hits)
         batch = Batch(self._repeat_ms)
         batch.judge(_on_messages(hits, known), known)
         return batch
 
-    async def _known(self, fetch: Fetch, hits: Sequence[Hit]) -> Known:
+    async def _read(self, fetch: Fetch, hits: Sequence[Hit]) -> Known:
         """Read what hits are judged by."""
         messages = {hit.message_id for hit in hits}
         pixels = {(hit.message_id, hit.position) for hit in hits if hit.position}
@@ -207,7 +207,8 @@ class Commits:
         await self._messages.recount(tx, {(open_.message_id, open_.position) for open_ in batch.corrected})
         await self._opens.forget_seen(tx, batch.mistaken)
 
-    def _told(self, batch: Batch, events: Sequence[Event], began: float) -> list[Notice]:
+    def _committed(self, batch: Batch, events: Sequence[Event], began: float) -> list[Notice]:
+        """Tell the observers of a commit. Returns its notices: the events that somebody may be listening for."""
         self._measures.committed(batch.size, time.perf_counter() - began)
         self._measures.verdicts(batch.verdicts())
         committed_at = self._clock()

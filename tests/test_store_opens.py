@@ -53,8 +53,8 @@ async def test_many_opens_go_in_at_once(store: Store) -> None:
     opens = opens_of(message, 512)
     await add(store, opens)
     async with store.database.write() as tx:
-        assert await store.opens.known(tx, [open_.id for open_ in opens] + ["none"]) == {open_.id for open_ in opens}
-        assert await store.opens.known(tx, []) == set()
+        assert await store.opens.recorded(tx, [open_.id for open_ in opens] + ["none"]) == {open_.id for open_ in opens}
+        assert await store.opens.recorded(tx, []) == set()
 
 
 @pytest.mark.parametrize("limit", [1, 4, 10, 11])

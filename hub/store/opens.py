@@ -78,7 +78,7 @@ class Opens:
         """The change that inserts new opens, each with the client hash that is to be kept with it."""
         return Change(_INSERT, _TYPES, [(*_values(open_), client_hash) for open_, client_hash in opens])
 
-    async def known(self, tx: Held, ids: Iterable[str]) -> set[str]:
+    async def recorded(self, tx: Held, ids: Iterable[str]) -> set[str]:
         """Which of these ids are recorded already: the hits of a commit whose answer never came are replayed."""
         rows = await tx.fetch(
             f"SELECT id FROM opens WHERE id IN {self._database.sql.texts('$1')}", json.dumps(list(ids))
