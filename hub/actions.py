@@ -247,10 +247,10 @@ class Actions:
         return Event(user_id=user.id, sequence=user.sequence, type=type_, at=now, **facts)
 
     async def _publish(self, events: Sequence[Event], user: User, base_url: str | None = None) -> None:
-        notices, committed_at = [], self._clock()
-        for event in events:
-            rendered = self._renderer.event(event, user.settings, base_url)
-            notices.append(Notice(user.id, event.sequence, event.type, event.notified, rendered, committed_at))
+        committed_at = self._clock()
+        notices = [
+            Notice.of(event, self._renderer.event(event, user.settings, base_url), committed_at) for event in events
+        ]
         await self._bus.publish(notices)
 
 

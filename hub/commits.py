@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hub.batch import Batch, Known
 from hub.live.bus import Bus
 from hub.live.notices import Notice
-from hub.model import Clock, Event, Hit, PixelKey, User
+from hub.model import Clock, Event, Hit, PixelKey
 from hub.store.database import Change, Database, Fetch, Held
 from hub.store.events import Events
 from hub.store.messages import Messages
@@ -213,14 +213,10 @@ class Commits:
         self._measures.verdicts(batch.verdicts())
         committed_at = self._clock()
         return [
-            self._notice(event, batch.users[event.user_id], committed_at)
+            Notice.of(event, self._renderer.event(event, batch.users[event.user_id].settings), committed_at)
             for event in events
             if self._bus.wants(event.user_id)
         ]
-
-    def _notice(self, event: Event, user: User, committed_at: int) -> Notice:
-        rendered = self._renderer.event(event, user.settings)
-        return Notice(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at)
 
 
 def _on_messages(hits: Sequence[Hit], known: Known) -> list[Hit]:

@@ -79,8 +79,7 @@ class LogPages:
         notices = []
         for event in await self._events.after(place.user_id, place.after, PAGE):
             event = policy.as_told_now(event, place.settings)
-            rendered = self._renderer.event(event, place.settings, place.base_url)
-            notices.append(Notice(place.user_id, event.sequence, event.type, event.notified, rendered))
+            notices.append(Notice.of(event, self._renderer.event(event, place.settings, place.base_url)))
         return notices
 
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from hub.model import Stream
+from hub.model import Event, Stream
 from hub.policy import streamed
 
 RUN = 32
@@ -31,6 +31,11 @@ class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, di
     notified: bool
     event: bytes
     committed_at: int = 0
+
+    @classmethod
+    def of(cls, event: Event, rendered: bytes, committed_at: int = 0) -> Notice:
+        """The notice of an event, whose JSON is `rendered`."""
+        return cls(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at)
 
     @cached_property
     def frame(self) -> bytes:
