@@ -7,7 +7,6 @@ request but a pixel's has an id, in its answer and in each log line written for 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hub.api.problems import nowhere
+from hub.live.extension import Run, Write
 from hub.live.websocket import SOCKET_PATH
 from hub.logs import REQUEST_ID
 from hub.model import new_id
@@ -40,8 +40,8 @@ class Front(Starlette):
         else:
             await _with_id(super().__call__, scope, receive, send)
 
-    def take(self, scope: Scope, write: Callable[[bytes, bytes], bool], run: Callable[[ASGIApp], None]) -> bool:
-        """Serve a request for a pixel without a task (see `Pixel.take`); False if it is for something else."""
+    def take(self, scope: Scope, write: Write, run: Run) -> bool:
+        """As `Take`: a pixel is served without a task."""
         if not _is_pixel(scope) or scope["method"] != "GET":
             return False
         self.state.pixel.take(scope, write, run)

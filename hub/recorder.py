@@ -151,9 +151,9 @@ class Recorder:
         self.submit(visit, safe.set)
         await safe.wait()
 
-    def submit(self, visit: Visit, safe: Callable[[], object]) -> None:
-        """Record a hit; `safe` is called once it is."""
-        self._pipeline.put(self.hit(visit), safe)
+    def submit(self, visit: Visit, answer: Callable[[], object]) -> None:
+        """Record a hit; `answer` is called once it is safe."""
+        self._pipeline.put(self.hit(visit), answer)
 
     def hit(self, visit: Visit) -> Hit:
         """The hit to record for a visit. Here the address and the User-Agent are let go."""

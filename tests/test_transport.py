@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from hub import transport
-from hub.live.extension import TRANSPORT_EXTENSION
+from hub.live.extension import TRANSPORT_EXTENSION, Run, Write
 from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, TOO_LARGE, HubHttp, HubState, HubWebSocket
 from tests.processes import PATIENCE_SECONDS, eventually
 
@@ -290,7 +290,7 @@ class Later:
         if takes:
             self.take = self._take
 
-    def _take(self, _: Scope, write: Callable[[bytes, bytes], bool], run: Callable[[ASGIApp], None]) -> bool:
+    def _take(self, _: Scope, write: Write, run: Run) -> bool:
         async def wait() -> None:
             await self.lets.acquire()
             if not write(b"content-length: 1\r\n", b"x"):

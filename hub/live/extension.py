@@ -1,12 +1,27 @@
-"""The extension of ASGI by which our own server lends out a connection's transport.
+"""What our own server adds to ASGI: a connection's transport, and answers that cost no task.
 
-Promise: under another server the extension is not there, and what uses it goes ASGI's own way.
+Promise: under another server neither is there, and what uses it goes ASGI's own way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from starlette.types import ASGIApp, Scope
+
+Write: TypeAlias = Callable[[bytes, bytes], bool]
+"""Writes the answer to a request at once: 200, these header lines, this body. False if that cannot be done now."""
+
+Run: TypeAlias = Callable[[ASGIApp], None]
+"""Has this application answer the request, in a task of its own."""
+
+Take: TypeAlias = Callable[[Scope, Write, Run], bool]
+"""The method `take` of an application that spares a request a task, which costs as much as all of its HTTP.
+
+The server asks it about every HTTP request. True says that the application answers, now or later, by `write` or, where
+that is refused, by `run`. False, or no such method: the application is called as ever.
+"""
 
 TRANSPORT_EXTENSION = "glimpse.transport"
 """In every `scope["extensions"]` under our own server: `{"transport": asyncio.Transport}`, to measure and to abort.

@@ -10,9 +10,11 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable
+from functools import partial
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from hub.live.extension import Run, Write
 from hub.model import Clock
 from hub.recorder import Recorder
 from hub.tracking.snippet import PREFIX, SUFFIX
@@ -58,17 +60,13 @@ class Pixel:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "GET":
-            over = asyncio.Event()
-            self._record(scope, over.set)
-            await over.wait()
+            done = asyncio.Event()
+            self._record(scope, done.set)
+            await done.wait()
         await _answer(scope, receive, send)
 
-    def take(self, scope: Scope, write: Callable[[bytes, bytes], bool], run: Callable[[ASGIApp], None]) -> None:
-        """Answer the GET in `scope` without a task of its own, which would cost as much as all of its HTTP.
-
-        `write` writes an answer's headers and body at once, or returns False if it cannot; `run` has an application
-        answer instead.
-        """
+    def take(self, scope: Scope, write: Write, run: Run) -> None:
+        """Answer the GET in `scope` without a task of its own: see `Take`."""
 
         def answer() -> None:
             if not write(HEADER_LINES, GIF):
@@ -78,8 +76,13 @@ class Pixel:
         # which waits for the lock, would wake up in vain every time.
         asyncio.get_running_loop().call_soon(self._record, scope, answer)
 
-    def _record(self, scope: Scope, over: Callable[[], object]) -> None:
-        """Record a hit; `over` is called once, when it is safe or never will be."""
+    def _record(self, scope: Scope, answer: Callable[[], object]) -> None:
+        """Record a hit; `answer` is called once, when it is safe or never will be."""
+
+        def finish(result: str) -> None:
+            self._on_hit(result)
+            answer()
+
         try:
             message_id, position = self._keys.verify(scope["path"].removeprefix(PREFIX).removesuffix(SUFFIX))
             visit = read_visit(
@@ -89,19 +92,12 @@ class Pixel:
                 at=self._clock(),
                 trusted_proxies=self._trusted_proxies,
             )
-
-            def safe() -> None:
-                self._on_hit("safe")
-                over()
-
-            self._recorder.submit(visit, safe)
+            self._recorder.submit(visit, partial(finish, "safe"))
         except BadToken:
-            self._on_hit("forged")
-            over()
+            finish("forged")
         except Exception:
-            self._on_hit("failed")
             logger.exception("a hit could not be recorded")
-            over()
+            finish("failed")
 
 
 async def _answer(scope: Scope, _receive: Receive, send: Send) -> None:
