@@ -69,19 +69,20 @@ class HubHttp(HttpToolsProtocol):
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
-    _running: RequestResponseCycle | None = None
+    _answering: RequestResponseCycle | None = None
+    """The request being answered. `cycle` is the one read last: a client may send several before it has an answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._start_timer()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._stop_head_timer()
         self._stop_watching()
-        if self._running is not None and self._running is not self.cycle:
-            # uvicorn tells only the last request that its client is gone, but an earlier one may be being answered.
-            self._running.disconnected = True
-            self._running.message_event.set()
+        if self._answering is not None and self._answering is not self.cycle:
+            # uvicorn tells only the last request that its client is gone.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -105,7 +106,7 @@ class HubHttp(HttpToolsProtocol):
             if self._head_bytes > HEAD_BYTES:
                 self._refuse_head()
             else:
-                self._start_timer()
+                self._start_head_timer()
 
     def _feed(self, data: bytes) -> bytes:
         """Give `data` to the parser. Returns the bytes that have to be given to it next.
@@ -147,7 +148,8 @@ class HubHttp(HttpToolsProtocol):
         self._watch()
 
     def _refuse_head(self) -> None:
-        if self._running is None or self._running.response_complete or not self._running.response_started:
+        answering = self._answering
+        if answering is None or answering.response_complete or not answering.response_started:
             self.transport.write(TOO_LARGE)
         self.transport.close()
         self._watch()
@@ -161,26 +163,24 @@ class HubHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         # uvicorn does this on any bytes, and a client whose bytes begin no request would never time out again.
         self._unset_keepalive_if_required()
-        self._reading_head, self._head_bytes = True, 0
+        self._begin_head()
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT_EXTENSION: {"transport": self.transport}}
 
     def on_chunk_header(self) -> None:
         """Next come the chunk's bytes or, after the last chunk, more headers, perhaps without end."""
-        self._reading_head, self._head_bytes = True, 0
+        self._begin_head()
 
     def on_chunk_complete(self) -> None:
-        self._reading_head = False
-        self._stop_timer()
+        self._end_head()
 
     def on_body(self, body: bytes) -> None:
         if self._reading_head:
-            self.on_chunk_complete()
+            self._end_head()
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        self._reading_head = False
-        self._stop_timer()
+        self._end_head()
         # An answer that was ready in the midst of this head has started the keep-alive timer.
         self._unset_keepalive_if_required()
         super().on_headers_complete()
@@ -188,7 +188,7 @@ class HubHttp(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
+        self._answering = cycle
         start = super()._start_asgi_task
         take: Take | None = getattr(app, "take", None)
         if take is None or not take(cycle.scope, partial(_write, cycle), partial(start, cycle)):  # type: ignore[arg-type]
@@ -237,11 +237,18 @@ class HubHttp(HttpToolsProtocol):
         else:
             super().shutdown()
 
-    def _start_timer(self) -> None:
+    def _begin_head(self) -> None:
+        self._reading_head, self._head_bytes = True, 0
+
+    def _end_head(self) -> None:
+        self._reading_head = False
+        self._stop_head_timer()
+
+    def _start_head_timer(self) -> None:
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
