@@ -33,7 +33,8 @@ from hub.logs import configure_logging
 from hub.output import put
 from hub.signals import heeded
 from hub.store.away import DatabaseAway
-from hub.transport import HubHttp, HubState, HubWebSocket
+from hub.transport import HubHttp, HubState
+from hub.transport_websocket import HubWebSocket
 from hub.workers import Supervisor
 
 AppFactory: TypeAlias = Callable[[Config], ASGIApp]

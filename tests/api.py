@@ -33,7 +33,8 @@ from hub.store.credentials import Credentials
 from hub.store.database import Database
 from hub.store.events import Events
 from hub.store.users import Users
-from hub.transport import HubHttp, HubState, HubWebSocket
+from hub.transport import HubHttp, HubState
+from hub.transport_websocket import HubWebSocket
 from tests.documents import assert_told, check_answer
 from tests.hub_process import weak_hash
 from tests.processes import PATIENCE_SECONDS

@@ -31,7 +31,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),
     ("hub.app", "hub.front", "hub.preparation"),
-    ("hub.server", "hub.listening", "hub.last_resort", "hub.transport", "hub.workers", "hub.demo", "hub.accounts"),
+    (
+        *("hub.server", "hub.listening", "hub.last_resort", "hub.transport", "hub.transport_websocket", "hub.workers"),
+        *("hub.demo", "hub.accounts"),
+    ),
     ("hub.commands",),
     ("hub.__main__",),
 )

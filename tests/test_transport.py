@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from hub import transport
 from hub.live.extension import TRANSPORT_EXTENSION, Run, Write
-from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, TOO_LARGE, HubHttp, HubState, HubWebSocket
+from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, TOO_LARGE, HubHttp, HubState
+from hub.transport_websocket import HubWebSocket
 from tests.processes import PATIENCE_SECONDS, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: hub.example.com\r\n\r\n"

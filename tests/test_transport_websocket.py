@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from hub import transport
+from hub import transport_websocket
 from hub.live.allowance import FRAMES_AT_ONCE
 from hub.live.close_codes import CloseCode
 from hub.live.extension import TRANSPORT_EXTENSION
@@ -65,7 +65,7 @@ async def test_peer_that_answers_no_ping_is_let_go_with_what_waits_for_it() -> N
 
 
 async def test_peer_that_does_not_take_the_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "CLOSE_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport_websocket, "CLOSE_SECONDS", QUICK_SECONDS)
     app = Writer(1 << 15, closes=True)
     async with running(app, ws_ping_interval=None) as (server, port):
         with stuck_client(port):
@@ -170,7 +170,7 @@ def flooding(stuck: socket.socket, flood: bytes) -> bool:
 async def test_peer_that_only_sends_pings_and_reads_nothing_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS)
     app = Listening()
     async with running(app) as (server, port):
         if when == "not accepted":
@@ -198,7 +198,7 @@ async def test_peer_that_only_sends_pings_and_reads_nothing_is_cut_off(
 async def test_peer_that_ends_and_does_not_take_what_waits_is_let_go(
     monkeypatch: pytest.MonkeyPatch, last: bytes
 ) -> None:
-    monkeypatch.setattr(transport, "CLOSE_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport_websocket, "CLOSE_SECONDS", QUICK_SECONDS)
     app = Writer(1 << 15, closes=False)
     async with running(app, ws_ping_interval=None) as (server, port):
         with stuck_client(port) as stuck:

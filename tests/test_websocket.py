@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from hub.live.allowance import FRAMES_AT_ONCE
 from hub.server import FRAME_BYTES
-from hub.transport import HubWebSocket
+from hub.transport_websocket import HubWebSocket
 from tests.api import Hub, Sender, Socket
 
 Frame = dict[str, Any]

@@ -20,7 +20,7 @@ from hub.live import socket as live
 from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
 from hub.store.messages import Messages
-from hub.transport import HubWebSocket
+from hub.transport_websocket import HubWebSocket
 from tests.api import MACHINE, Hub, Sender, Socket, assert_problem, running_hub
 from tests.processes import eventually
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hub.live.connections import MOST_REPLAYED
-from hub.transport import HubWebSocket
+from hub.transport_websocket import HubWebSocket
 from tests.api import MACHINE, Hub, Sender
 
 Frame = dict[str, Any]
