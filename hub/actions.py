@@ -125,17 +125,17 @@ class Actions:
                 columns["muted_set_sequence"] = user.sequence
             if not await self._messages.change(tx, user_id, message_id, columns):
                 raise NotFound(message_id)
-            turned = await self._turn_unsent(tx, user, message_id, now) if "sent_at" in values else []
+            corrections = await self._correct_unsent(tx, user, message_id, now) if "sent_at" in values else []
             message = await self._messages.read(tx, message_id)
             event = self._event(user, "message.updated", now, message=message)
             await tx.change(self._events.added([event]))
-        await self._publish([event, *turned], user, base_url)
-        while len(turned) == MOST_AT_ONCE:
+        await self._publish([event, *corrections], user, base_url)
+        while len(corrections) == MOST_AT_ONCE:
             async with self._database.write() as tx:
                 user = (await self._users.lock_owners(tx, [message_id]))[user_id]
-                turned = await self._turn_unsent(tx, user, message_id, self._clock())
+                corrections = await self._correct_unsent(tx, user, message_id, self._clock())
                 message = await self._messages.read(tx, message_id)
-            await self._publish(turned, user, base_url)
+            await self._publish(corrections, user, base_url)
         return message, user.settings
 
     async def mute_all(self, user_id: str) -> Settings:
@@ -181,7 +181,7 @@ class Actions:
             await self._messages.add_viewing(tx, message_id, now)
             # A hit with a later time may be recorded already: another clock is ahead, or the lock took long.
             near = await self._opens.between(tx, message_id, now - VIEWING_MS, now + VIEWING_MS)
-            events = await self._turn(tx, user, near, Context(sent_at=None, viewings=(now,)), now)
+            events = await self._correct(tx, user, near, Context(sent_at=None, viewings=(now,)), now)
         await self._publish(events, user)
 
     async def revoke(self, credentials: Sequence[str]) -> None:
@@ -198,16 +198,16 @@ class Actions:
         """Give back the sequence that `_begin` took: there will be no event, and the log must not have a gap."""
         await tx.change(self._users.advanced({user.id: user.sequence - 1}))
 
-    async def _turn_unsent(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
+    async def _correct_unsent(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
         """Correct the opens from before the message was sent that were taken for people, at most `MOST_AT_ONCE`."""
         sent_at = (await self._messages.read(tx, message_id)).sent_at
         if sent_at is None:
             return []
         early = await self._opens.between(tx, message_id, 0, sent_at - 1, people=True)
-        return await self._turn(tx, user, early, Context(sent_at=sent_at), now)
+        return await self._correct(tx, user, early, Context(sent_at=sent_at), now)
 
-    async def _turn(self, tx: Held, user: User, opens: Sequence[Open], context: Context, now: int) -> list[Event]:
-        """Of these opens, all of one message, correct those whose verdict `context` changes."""
+    async def _correct(self, tx: Held, user: User, opens: Sequence[Open], context: Context, now: int) -> list[Event]:
+        """Of these opens, all of one message, correct those whose verdict `context` changes. Returns the events."""
         before = {open_.id: open_ for open_ in opens}
         sightings = [Sighting(open_.id, open_.at, "", open_.verdict) for open_ in opens]
         changed = [corrected(before[open_id], verdict) for open_id, verdict in reconsider(sightings, context)]

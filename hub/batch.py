@@ -187,7 +187,7 @@ class Batch:
         )
         self._opens[hit.id] = open_
         early = is_early(hit.at, message.sent_at)
-        client = _name(hit, sightings) if early else hit.clients[0]
+        client = _client_among(sightings, hit) if early else hit.clients[0]
         if verdict.verdict in COUNTABLE:
             key = (*pixel, client)
             # A hit from the spool may be older than the last one seen. Either can be repeated; the later time is kept.
@@ -267,7 +267,7 @@ def _counts(verdict: Verdict, repeat: bool) -> bool:
     return verdict.verdict in COUNTABLE and not repeat
 
 
-def _name(hit: Hit, sightings: Iterable[Sighting]) -> str:
+def _client_among(sightings: Iterable[Sighting], hit: Hit) -> str:
     """The one hash by which a hit's client goes among these sightings. Near midnight the client has two; one that an
     earlier sighting has is kept. Otherwise the client would be two of a burst, and once that burst is taken back one of
     the two could still be repeated.

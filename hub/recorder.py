@@ -176,7 +176,7 @@ class Recorder:
 
         The hit that this one repeats, or the rest of its burst, may lie across midnight: on the day before or, for a
         hit from the spool, on the day after. In a burst a client keeps its first hash through the delivery window
-        (`batch._name`), and a repeat may follow on that: so "near" is within both times together.
+        (`batch._client_among`), and a repeat may follow on that: so "near" is within both times together.
         """
         near = self._repeat_ms + DELIVERY_WINDOW_MS
         own = at // DAY_MS

@@ -73,15 +73,15 @@ class Listener:
         """Take live events, except old ones; if there is a gap before them, the log is read first. Returns whether some
         were old.
         """
-        if self.closing is not None or self._sends(run):
+        if self.closing is not None or self._send_at_once(run):
             return False
         is_old = not self.behind and run.notices[0].sequence <= self.position
         for notice in run.notices:
             self._offer_one(notice)
         return is_old
 
-    def _sends(self, run: Run) -> bool:
-        """Send live events at once if they are the next and nothing waits before them. Returns whether it did."""
+    def _send_at_once(self, run: Run) -> bool:
+        """Send live events if they are the next and nothing waits before them. Returns whether it did."""
         if self.write is None or self.behind or self._queue or run.notices[0].sequence != self.position + 1:
             return False
         frames = run.frames(self.stream)

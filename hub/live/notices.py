@@ -72,17 +72,17 @@ class Run:
 
 def runs(items: Iterable[Item]) -> Iterator[Run]:
     """The events among `items` as runs, each user's in order; no run is so long that it floods a socket."""
-    open_: dict[str, list[Notice]] = {}
+    growing: dict[str, list[Notice]] = {}
     for item in items:
         if isinstance(item, Notice):
-            notices = open_.get(item.user_id)
+            notices = growing.get(item.user_id)
             if notices and item.sequence == notices[-1].sequence + 1 and len(notices) < RUN:
                 notices.append(item)
                 continue
             if notices:
                 yield Run(notices)
-            open_[item.user_id] = [item]
-    for notices in open_.values():
+            growing[item.user_id] = [item]
+    for notices in growing.values():
         yield Run(notices)
 
 
