@@ -19,7 +19,7 @@ from hub.live.listener import Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.live.notices import Item, Notice, Revoked, runs
 from hub.model import Clock, Stream, User
-from hub.store.credentials import Credentials
+from hub.store.credentials import Credential, Credentials
 from hub.store.database import DatabaseAway
 from hub.store.users import Users
 
@@ -55,6 +55,10 @@ class Turnstile:
 
 class TooManyListeners(Exception):
     """The user has as many listeners as one may have."""
+
+
+class CredentialGone(Exception):
+    """The credential was revoked or has expired."""
 
 
 class Connections:
@@ -101,6 +105,25 @@ class Connections:
     def queued_bytes(self) -> int:
         """Bytes of events waiting in all queues together."""
         return sum(listener.queued_bytes for listener in self._all())
+
+    async def join(
+        self, credential: Credential, stream: Stream, after: int | None, base_url: str
+    ) -> tuple[Listener, User, bool]:
+        """A listener for whoever showed a credential, which stands where they left off; its user as they are now; and
+        what `start` returns.
+
+        Raises `TooManyListeners`, `CredentialGone` or `DatabaseAway`, with nothing registered.
+        """
+        listener = self.add(credential.user.id, stream, credential.key, base_url)
+        try:
+            # Read again now that the listener is registered: it may be revoked meanwhile, and the log's head has moved.
+            current = await self._credentials.reload(credential, self._clock())
+            if current is None:
+                raise CredentialGone
+            return listener, current.user, await self.start(listener, current.user, after)
+        except BaseException:
+            self.remove(listener)
+            raise
 
     def add(self, user_id: str, stream: Stream, credential: str, base_url: str | None = None) -> Listener:
         """Register a listener before its log is read, so that nothing falls between. Raises TooManyListeners.

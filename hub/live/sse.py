@@ -21,7 +21,7 @@ from hub.api.asked import Query
 from hub.api.auth import Auth
 from hub.api.problems import Problem, going_down, invalid
 from hub.config import Config
-from hub.live.connections import Connections, TooManyListeners
+from hub.live.connections import Connections, CredentialGone, TooManyListeners
 from hub.live.extension import drop
 from hub.live.listener import Listener
 from hub.live.socket import RETRY_SECONDS
@@ -69,21 +69,15 @@ class Streams:
             return Response(media_type="text/event-stream", headers=HEADERS)
         try:
             base_url = self._auth.base_url(request)
-            listener = self._connections.add(credential.user.id, stream, credential.key, base_url)
+            listener, user, recovered = await self._connections.join(credential, stream, after, base_url)
         except TooManyListeners:
             raise Problem(
                 429, "too-many-streams", "This user has too many streams open.", headers={"retry-after": "10"}
             ) from None
-        try:
-            current = await self._auth.again(credential)
-            if current is None:
-                raise Problem(401, "unauthenticated", "The credential was revoked.")
-            recovered = await self._connections.start(listener, current.user, after)
-        except BaseException:
-            self._connections.remove(listener)
-            raise
+        except CredentialGone:
+            raise Problem(401, "unauthenticated", "The credential was revoked.") from None
         return _Stream(
-            self._events(listener, after, recovered, current.user.sequence),
+            self._events(listener, after, recovered, user.sequence),
             headers=HEADERS,
             ping=round(self._config.heartbeat_seconds) or 1,
             ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),

@@ -24,7 +24,7 @@ from hub.api.problems import Problem, going_down, unavailable
 from hub.config import Config
 from hub.live.allowance import TOO_MANY_FRAMES_REASON, Allowance
 from hub.live.close_codes import CloseCode
-from hub.live.connections import Connections, TooManyListeners, Turnstile
+from hub.live.connections import Connections, CredentialGone, TooManyListeners, Turnstile
 from hub.live.extension import extension
 from hub.live.frames import Connect, Connected, Error, Seen, Viewing, decode
 from hub.live.listener import Listener
@@ -119,19 +119,14 @@ class Sockets:
         if credential is None:
             raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "no valid token, and no session")
         try:
-            listener = self._connections.add(credential.user.id, connect.stream, credential.key, base_url)
+            listener, user, recovered = await self._connections.join(
+                credential, connect.stream, connect.after, base_url
+            )
         except TooManyListeners:
             raise CloseSocket(CloseCode.TOO_MANY_SOCKETS, "this user has too many sockets open") from None
-        try:
-            # Read again now that the listener is registered: it may be revoked meanwhile, and the log's head has moved.
-            current = await self._auth.again(credential)
-            if current is None:
-                raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "the credential was revoked")
-            recovered = await self._connections.start(listener, current.user, connect.after)
-        except BaseException:
-            self._connections.remove(listener)
-            raise
-        return listener, _connected(current.user, recovered, self._config.heartbeat_seconds)
+        except CredentialGone:
+            raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "the credential was revoked") from None
+        return listener, _connected(user, recovered, self._config.heartbeat_seconds)
 
     async def _connect_frame(self, socket: Socket) -> Connect:
         frame = await self._first_frame(socket)
