@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "hub.policy",
-        *(f"hub.tracking.{name}" for name in ("token", "snippet", "visit", "classify", "device", "place")),
+        *(f"hub.tracking.{name}" for name in ("address", "token", "snippet", "visit", "classify", "device", "place")),
         *(f"hub.tracking.{name}" for name in ("rules", "rules_*", "datasets", "datasets_*", "explain")),
     ),
     ("hub.wire", "hub.batch"),

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.tracking.address import parse_address
 from hub.tracking.visit import (
     NO_PROXIES,
     USER_AGENT_BYTES,
     TrustedProxies,
     client_address,
     forwarded_proto,
-    parse_address,
     read_visit,
 )
 
@@ -84,13 +84,6 @@ def test_client_address_cannot_be_chosen_by_the_client(claimed: list[str], real:
     """Whatever a client claims, the proxy's own entry at the right decides."""
     address = client_address(forwarded("127.0.0.1", *claimed, str(real)), TRUSTED)
     assert address == parse_address(str(real))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4/24", "::g", "[::1", "localhost", "1.2.3.4:80:90", "\0"]
-)
-def test_parse_address_of_something_else_is_none(text: str) -> None:
-    assert parse_address(text) is None
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from hub.config import DATA_DIR, ConfigError
 from hub.model import Place
+from hub.tracking.address import BITS, address_number
 from hub.tracking.place import NOWHERE, BadDatabase, Places
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, OWNERS
-from hub.tracking.visit import BITS, address_number
 
 logger = logging.getLogger(__name__)
 

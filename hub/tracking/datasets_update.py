@@ -20,9 +20,9 @@ from ipaddress import ip_address, summarize_address_range
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from hub.tracking.address import BITS
 from hub.tracking.datasets import PLACES, PLACES_FILE, RELAY, RELAY_FILE, BadList, Block, merge_blocks, read_blocks
 from hub.tracking.place import BadDatabase, Places
-from hub.tracking.visit import BITS
 
 RELAY_URL = "https://mask-api.icloud.com/egress-ip-ranges.csv"
 PLACES_URL = "https://download.db-ip.com/free/dbip-city-lite-{year:04}-{month:02}.mmdb.gz"

@@ -16,7 +16,7 @@ from geoip2.errors import AddressNotFoundError, GeoIP2Error
 from maxminddb import MODE_AUTO, InvalidDatabaseError
 
 from hub.model import Network, Place
-from hub.tracking.visit import BITS, address_number, address_text
+from hub.tracking.address import BITS, address_number, address_text
 
 CACHED_BLOCKS = 16_384
 CACHED_ADDRESSES = 4096

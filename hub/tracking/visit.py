@@ -6,19 +6,16 @@ The User-Agent is cut to 512 bytes before anything looks at it.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from hub.model import Network, Visit
+from hub.tracking.address import address_number, parse_address
 
 USER_AGENT_BYTES = 512
 MOST_HOPS = 32
 """The walk passes this many trusted hops at the most; a longer chain is a loop or an attack."""
-
-BITS = {4: 32, 6: 128}
-"""How long an address of each version is."""
 
 CONTROL_BYTES = bytes([*range(0x20), *range(0x7F, 0xA0)])
 PREFETCH_HEADERS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
@@ -130,42 +127,3 @@ def _listed(headers: Headers, name: bytes) -> list[str]:
     """
     values = [value for key, value in headers if key == name]
     return [item for item in map(str.strip, b",".join(values).decode("latin-1").split(",")) if item] if values else []
-
-
-def parse_address(text: str) -> str | None:
-    """An address in its shortest form, without port, brackets or zone; None if `text` is not one.
-
-    An IPv4 address that came mapped into IPv6 is given as IPv4.
-    """
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text, closed, _ = text[1:].partition("]")
-        if not closed:
-            return None
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        if ":" not in text:
-            return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
-        raw = socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
-    except (OSError, ValueError):
-        return None
-    if raw.startswith(b"\0" * 10 + b"\xff\xff"):
-        return socket.inet_ntop(socket.AF_INET, raw[12:])
-    return socket.inet_ntop(socket.AF_INET6, raw)
-
-
-def address_text(version: int, number: int) -> str:
-    """The address with this version and these bits; `address_number` is the reverse."""
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    return socket.inet_ntop(family, number.to_bytes(BITS[version] // 8, "big"))
-
-
-def address_number(address: str) -> tuple[int, int]:
-    """The IP version of a parsed address and its bits as a number. Raises ValueError if it is not an address."""
-    try:
-        if ":" in address:
-            return 6, int.from_bytes(socket.inet_pton(socket.AF_INET6, address), "big")
-        return 4, int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
-    except OSError:
-        raise ValueError("not an address") from None
