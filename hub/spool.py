@@ -290,20 +290,23 @@ def _hits(path: Path, lines: BinaryIO) -> tuple[list[Hit], list[bytes]]:
     hits: list[Hit] = []
     damaged: list[bytes] = []
     for number, line in enumerate(lines, 1):
-        checksum, _, body = line.rstrip(b"\n").partition(b" ")
-        try:
-            whole = line.endswith(b"\n") and int(checksum, 16) == zlib.crc32(body)
-            if whole:
-                hits.append(_decode(body))
-                continue
-        except (ValueError, msgspec.ValidationError):
-            pass
-        if line.endswith(b"\n"):
+        if not line.endswith(b"\n"):
+            logger.warning("line %d of spool segment %s is cut off and was left out", number, path.name)
+        elif (hit := _hit(line)) is not None:
+            hits.append(hit)
+        else:
             logger.error("line %d of spool segment %s is damaged, and is put aside in %s", number, path.name, DAMAGED)
             damaged.append(_CLIENTS.sub(rb"\1[]", line))
-        else:
-            logger.warning("line %d of spool segment %s is cut off and was left out", number, path.name)
     return hits, damaged
+
+
+def _hit(line: bytes) -> Hit | None:
+    """The hit in a whole line, as `_line` made it; None if it was damaged."""
+    checksum, _, body = line.rstrip(b"\n").partition(b" ")
+    try:
+        return _decode(body) if int(checksum, 16) == zlib.crc32(body) else None
+    except (ValueError, msgspec.ValidationError):
+        return None
 
 
 def _sync_directory(directory: Path) -> None:
