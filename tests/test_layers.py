@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         *(f"hub.live.{name}" for name in ("notices", "bus", "redis_bus", "log_pages", "listener", "connections")),
         *(f"hub.live.{name}" for name in ("allowance", "close_codes", "extension", "frames", "socket")),
     ),
-    ("hub.commits", "hub.pipeline", "hub.recorder", "hub.actions", "hub.upkeep"),
+    ("hub.commits", "hub.pipeline", "hub.backlog", "hub.recorder", "hub.actions", "hub.upkeep"),
     ("hub.tracking.pixel", "hub.live.websocket", "hub.live.sse", "hub.api.*"),
     ("hub.app", "hub.front", "hub.preparation"),
     (

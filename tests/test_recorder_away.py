@@ -288,7 +288,7 @@ async def test_memory_for_hits_is_bounded_and_the_log_tells_of_those_without_roo
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hub.recorder.MOST_STRANDED", 2)
+    monkeypatch.setattr("hub.backlog.MOST_STRANDED", 2)
     block(spool_dir)
     async with a_recorder(store, spool_dir) as recorder:
         async with away.held():

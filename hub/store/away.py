@@ -70,7 +70,7 @@ class DatabaseAway(Exception):
         if isinstance(error, DatabaseAway):
             return cls(why_not_opened(opening, error), lasting=error.lasting) if opening else error
         no_database = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-        reason = why_not_opened(opening, error) if opening else _said(error)
+        reason = why_not_opened(opening, error) if opening else said(error)
         return cls(reason, lasting=no_database or isinstance(error, _PG_LASTING))
 
 
@@ -82,10 +82,10 @@ def away(error: BaseException) -> DatabaseAway:
     """The `DatabaseAway` for an `error` that tells of the database's state while it is used."""
     if isinstance(error, RowLocked | asyncpg.LockNotAvailableError):
         return RowLocked("a row is locked by another session")
-    return DatabaseAway(_said(error))
+    return DatabaseAway(said(error))
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """The words of an error. Most timeouts have none of their own."""
     return str(error) or ("it does not answer" if isinstance(error, TimeoutError) else type(error).__name__)
 
