@@ -71,7 +71,7 @@ def create_app(config: Config) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             parts = await _open(config, stack)
-            app.router.routes.extend(_routes(app, config, parts, stack))
+            _join(app, config, parts, stack)
             yield
 
     app = Front(
@@ -157,7 +157,10 @@ async def _open(config: Config, stack: AsyncExitStack) -> _Parts:
     )
 
 
-def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack) -> list[BaseRoute]:
+def _join(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack) -> None:
+    """Build what answers requests, on these parts, and give it to the application: in `state` what the server and the
+    front call by themselves, and routes to all else.
+    """
     database, connections, metrics = parts.database, parts.connections, parts.metrics
     users, messages, opens, events = Users(database), Messages(database), Opens(database), Events(database)
     passwords = Passwords()
@@ -190,7 +193,7 @@ def _routes(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack
     app.state.failed = parts.failed
     app.state.socket = sockets
     app.state.pixel = Pixel(parts.keys, parts.recorder, trusted, now, metrics.hit)
-    return [
+    app.router.routes += [
         # The front serves pixels and sockets; these routes let the router refuse all else at their addresses.
         Route(f"{PREFIX}{{name:path}}{SUFFIX}", app.state.pixel, methods=["GET"]),
         Mount(
