@@ -24,6 +24,7 @@ ENOUGH = 8
 
 Answer: TypeAlias = Callable[[], object]
 Waiting: TypeAlias = tuple[Hit, Answer]
+Read: TypeAlias = Callable[[Sequence[Hit]], Awaitable[Known | None]]
 
 
 class Pipeline:
@@ -33,7 +34,7 @@ class Pipeline:
         self,
         keep: Callable[[Draft], Awaitable[Sequence[Notice]]],
         tell: Callable[[Sequence[Notice]], Awaitable[None]],
-        read: Callable[[Sequence[Hit]], Awaitable[Known | None]] | None,
+        read: Read | None,
         repeat_ms: int,
     ) -> None:
         """`keep` makes the hits of a draft safe, and never raises. The notices it returns then go to `tell`.
@@ -112,7 +113,7 @@ class Pipeline:
         self._held_back.clear()
         self._to_read.set()
 
-    async def _read_ahead(self, read: Callable[[Sequence[Hit]], Awaitable[Known | None]]) -> None:
+    async def _read_ahead(self, read: Read) -> None:
         while not self._is_over:
             self._reading = self._take() if self._is_worth_reading() else []
             if not self._reading:
@@ -134,9 +135,8 @@ class Pipeline:
         # Behind a draft that is judged only while it is kept, whatever is read would have to be read again.
         return len(self._waiting) >= ENOUGH and self._keeping.batch is not None
 
-    async def _what_stands(
-        self, read: Callable[[Sequence[Hit]], Awaitable[Known | None]], hits: Sequence[Hit]
-    ) -> Known | None:
+    async def _what_stands(self, read: Read, hits: Sequence[Hit]) -> Known | None:
+        """Read for hits; again, if a draft kept meanwhile was not committed as it was judged (see `Draft.follow`)."""
         while True:
             self._since = [] if self._keeping is None else [self._keeping]
             known = await read(hits)
