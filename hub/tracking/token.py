@@ -6,7 +6,8 @@ MAC; never an address.
 
     1 byte key id | 16 bytes message id | 2 bytes position | 11 bytes of HMAC-SHA256
 
-30 bytes are exactly 40 characters of base64url, so there is no padding and one spelling only.
+30 bytes are exactly 40 characters of base64url, so there is no padding and one spelling only. The secrets behind the
+keys also key the hashes that stand for clients and names.
 """
 
 from __future__ import annotations
