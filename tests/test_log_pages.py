@@ -170,3 +170,32 @@ async def test_page_dropped_to_make_room_is_not_dropped_again_when_its_time_is_o
         await asyncio.sleep(0)
     assert pages.kept_bytes == 0
     assert caplog.records == []
+
+
+async def test_page_that_failed_just_now_makes_no_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.live.log_pages.SHARED_BYTES", 0)
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    log, fails, answers = Log(), asyncio.Event(), asyncio.Event()
+    pages = pages_of(log)
+
+    async def fail(user_id: str, sequence: int, _limit: int) -> list[Event]:
+        log.reads.append((user_id, sequence))
+        await fails.wait()
+        raise DatabaseAway("gone")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(log, "after", fail)
+        first = asyncio.create_task(pages.after(USER, 0, None))
+        await eventually(lambda: len(log.reads) == 1)
+    log.answers = answers
+    second = asyncio.create_task(pages.after(USER, 1, None))
+    await eventually(lambda: len(log.reads) == 2)
+    # In one turn of the loop: the second page is there, and the first has failed when room is made.
+    answers.set()
+    fails.set()
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(outcomes[0], DatabaseAway)
+    assert len(cast(Any, outcomes[1])) == 50
+    assert pages.kept_bytes == 0
+    assert complaints == []

@@ -43,8 +43,10 @@ class LogPages:
         self._events = events
         self._renderer = renderer
         self._pages: dict[_Place, asyncio.Task[Sequence[Notice]]] = {}
+        self._sizes: dict[_Place, int] = {}
+        """How many bytes each kept page takes, the one kept longest first; the others are being read."""
         self.kept_bytes = 0
-        """How many bytes the kept pages take."""
+        """How many bytes they take together."""
 
     async def after(self, user: User, sequence: int, base_url: str | None) -> Sequence[Notice]:
         """At most `PAGE` events after `sequence`, oldest first, as they are told now. Raises `DatabaseAway`.
@@ -65,15 +67,18 @@ class LogPages:
         if reading.cancelled() or reading.exception() is not None:
             del self._pages[place]
             return
-        self.kept_bytes += _size(reading)
+        # Each notice holds its JSON and, once it is sent, its frame as well.
+        self._sizes[place] = sum(2 * len(notice.event) for notice in reading.result())
+        self.kept_bytes += self._sizes[place]
         asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget, place, reading)
         while self.kept_bytes > SHARED_BYTES:
-            self._forget(*next(kept for kept in self._pages.items() if kept[1].done()))
+            longest = next(iter(self._sizes))
+            self._forget(longest, self._pages[longest])
 
     def _forget(self, place: _Place, reading: asyncio.Task[Sequence[Notice]]) -> None:
         if self._pages.get(place) is reading:
             del self._pages[place]
-            self.kept_bytes -= _size(reading)
+            self.kept_bytes -= self._sizes.pop(place)
 
     async def _read(self, place: _Place) -> Sequence[Notice]:
         notices = []
@@ -81,8 +86,3 @@ class LogPages:
             event = policy.as_told_now(event, place.settings)
             notices.append(Notice.of(event, self._renderer.event(event, place.settings, place.base_url)))
         return notices
-
-
-def _size(reading: asyncio.Task[Sequence[Notice]]) -> int:
-    # Each notice holds its JSON and, once it is sent, its frame as well.
-    return sum(2 * len(notice.event) for notice in reading.result())
