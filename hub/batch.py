@@ -70,14 +70,19 @@ class Batch:
         """A hit is a repeat if its client was taken for a person within `repeat_ms` milliseconds of it."""
         self._repeat_ms = repeat_ms
         self._known = Known({}, {})
-        self._last_seen: dict[ClientKey, tuple[int, ...]] = {}
         self._opens: dict[str, Open] = {}
-        self._client_hashes: dict[str, str] = {}
+        """The new opens by id, in the order of their hits. A later hit may correct one."""
         self._sightings: dict[PixelKey, list[Sighting]] = {}
+        """What a burst on each pixel may be made of: its early hits, those of earlier batches first."""
+        self._client_hashes: dict[str, str] = {}
+        """For each new open that is a sighting, the client's hash, which is kept for later batches."""
         self._before: dict[str, Open] = {}
         self._corrected: dict[str, Open] = {}
+        """Opens of earlier batches by id: as they were read, and those that this batch corrects."""
+        self._last_seen: dict[ClientKey, tuple[int, ...]] = {}
+        """When each client was taken for a person: at the latest and, in this batch, at its last hit."""
         self.seen: dict[ClientKey, int] = {}
-        """When each client was last taken for a person, as far as this batch changes it."""
+        """The latest of these times, where this batch changes it."""
         self._mistaken: set[ClientKey] = set()
 
     def judge(self, hits: Iterable[Hit], known: Known) -> None:
@@ -89,6 +94,10 @@ class Batch:
             self._before |= {open_.id: open_ for open_, _ in opens}
         for hit in hits:
             self._judge(hit)
+
+    def follow(self, sequences: Mapping[str, int]) -> None:
+        """As `Known.follow`."""
+        self._known.follow(sequences)
 
     def __contains__(self, hit_id: str) -> bool:
         """Whether the hit with this id was judged."""
@@ -104,10 +113,6 @@ class Batch:
         """The owners of the batch's messages by id, as they were read."""
         return self._known.users
 
-    def follow(self, sequences: Mapping[str, int]) -> None:
-        """As `Known.follow`."""
-        self._known.follow(sequences)
-
     @property
     def opens(self) -> list[tuple[Open, str | None]]:
         """The opens to insert, each with the client hash to keep, if any."""
@@ -117,6 +122,11 @@ class Batch:
         ]
 
     @property
+    def corrected(self) -> list[Open]:
+        """Opens of earlier batches, with the corrections made."""
+        return list(self._corrected.values())
+
+    @property
     def mistaken(self) -> set[ClientKey]:
         """The clients that were taken for people, in this batch or before, and turn out not to be."""
         return self._mistaken - self.seen.keys()
@@ -124,11 +134,6 @@ class Batch:
     def verdicts(self) -> Mapping[str, int]:
         """How many of the new opens have each verdict."""
         return Counter(open_.verdict.verdict for open_ in self._opens.values())
-
-    @property
-    def corrected(self) -> list[Open]:
-        """Opens of earlier batches, with the corrections made."""
-        return list(self._corrected.values())
 
     def counts(self) -> list[Count]:
         """What the new opens add to messages (position 0) and, where a message has several recipients, to these."""
