@@ -140,6 +140,40 @@ class Connections:
             listener.close(CloseCode.GOING_DOWN, "the server is going down")
         return listener
 
+    async def start(self, listener: Listener, user: User, after: int | None) -> bool:
+        """Begin where the client left off, or now; returns whether everything since `after` will come.
+
+        `user.sequence` must be read after the listener was added. If there are more than `MOST_REPLAYED` events, or
+        some are deleted already, none are replayed. Raises `DatabaseAway`.
+        """
+        head = user.sequence
+        if after is not None and after < head <= after + MOST_REPLAYED:
+            page = await self._pages.after(user, after, listener.base_url)
+            # A log is deleted from its beginning: if the next event is there, all are.
+            if page and page[0].sequence == after + 1:
+                self._replay(listener, user, page)
+                return True
+        listener.caught_up(head)
+        return after is None or after == head
+
+    async def catch_up(self, listener: Listener) -> None:
+        """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
+        await self._turns.passed()
+        # While a listener is behind, only this moves its position.
+        user = await self._users.get(listener.user_id)
+        if user is None:
+            listener.close(CloseCode.NOT_AUTHENTICATED, "the account is gone")
+            return
+        if listener.position > user.sequence:
+            listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
+            return
+        self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
+
+    def _replay(self, listener: Listener, user: User, page: Sequence[Notice]) -> None:
+        listener.replay(page)
+        if len(page) < PAGE:
+            listener.caught_up(user.sequence)
+
     def remove(self, listener: Listener) -> None:
         """Forget a listener."""
         listeners = self._by_user.get(listener.user_id, set())
@@ -221,40 +255,6 @@ class Connections:
         task = asyncio.create_task(comparison)
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
-
-    async def start(self, listener: Listener, user: User, after: int | None) -> bool:
-        """Begin where the client left off, or now; returns whether everything since `after` will come.
-
-        `user.sequence` must be read after the listener was added. If there are more than `MOST_REPLAYED` events, or
-        some are deleted already, none are replayed. Raises `DatabaseAway`.
-        """
-        head = user.sequence
-        if after is not None and after < head <= after + MOST_REPLAYED:
-            page = await self._pages.after(user, after, listener.base_url)
-            # A log is deleted from its beginning: if the next event is there, all are.
-            if page and page[0].sequence == after + 1:
-                self._replay(listener, user, page)
-                return True
-        listener.caught_up(head)
-        return after is None or after == head
-
-    async def catch_up(self, listener: Listener) -> None:
-        """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
-        await self._turns.passed()
-        # While a listener is behind, only this moves its position.
-        user = await self._users.get(listener.user_id)
-        if user is None:
-            listener.close(CloseCode.NOT_AUTHENTICATED, "the account is gone")
-            return
-        if listener.position > user.sequence:
-            listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
-            return
-        self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
-
-    def _replay(self, listener: Listener, user: User, page: Sequence[Notice]) -> None:
-        listener.replay(page)
-        if len(page) < PAGE:
-            listener.caught_up(user.sequence)
 
     async def drain(self, seconds: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Close every listener with 4001, spread over `seconds` so that they do not come back all at once."""
