@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from hub.api.asked import read_bytes
 from hub.api.problems import Problem
-from hub.model import Clock
+from hub.model import Clock, User
 from hub.store.credentials import SESSION_MS, Credential, Credentials
 from hub.tracking.visit import TrustedProxies, forwarded_proto
 
@@ -80,6 +80,10 @@ class Auth:
                 headers={"www-authenticate": "Bearer"},
             )
         return credential
+
+    async def require_user(self, request: Request) -> User:
+        """The user who is asking. Raises as `require` does."""
+        return (await self.require(request)).user
 
     async def by_header(self, header: str) -> Credential | None:
         """Whose `Authorization` header this is."""

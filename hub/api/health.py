@@ -154,7 +154,7 @@ class HealthApi:
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
         if not _is_loopback(client_address(request.scope, self._trusted_proxies)):
-            user = (await self._auth.require(request)).user
+            user = await self._auth.require_user(request)
             if user.role != "admin":
                 raise Problem(403, "forbidden", "Metrics are for admins and for the machine itself.")
         # Readers such as Prometheus's own library for Go do not know version 1.0.0.

@@ -86,7 +86,7 @@ class MessagesApi:
 
     async def register(self, request: Request) -> Response:
         """`POST /messages`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         body = await read_body(request, MessageBody)
         header = request.headers.get("idempotency-key")
         key = None if header is None else header.encode("latin-1")
@@ -110,7 +110,7 @@ class MessagesApi:
 
     async def page(self, request: Request) -> Response:
         """`GET /messages`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         query = Query(request, "limit", "cursor", "q", "opened", "template")
         limit = query.limit()
         messages = await self._messages.page(
@@ -127,7 +127,7 @@ class MessagesApi:
 
     async def get(self, request: Request) -> Response:
         """`GET /messages/{id}`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         Query(request)
         message = await self._messages.get(user.id, path_id(request, "message"))
         if message is None:
@@ -136,7 +136,7 @@ class MessagesApi:
 
     async def change(self, request: Request) -> Response:
         """`PATCH /messages/{id}`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         message_id = path_id(request, "message")
         values = _changes(await read_body(request, MessagePatch))
         if not values:
@@ -151,14 +151,14 @@ class MessagesApi:
 
     async def mute_all(self, request: Request) -> Response:
         """`POST /messages/mute-all`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         await read_nothing(request)
         settings = await self._actions.mute_all(user.id)
         return answer({"muted_all_at": rfc3339(settings.muted_all_at or 0)})
 
     async def viewing(self, request: Request) -> Response:
         """`POST /messages/{id}/viewing`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         message_id = path_id(request, "message")
         await read_nothing(request)
         try:

@@ -45,7 +45,7 @@ class OpensApi:
 
     async def of_message(self, request: Request) -> Response:
         """`GET /messages/{id}/opens`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         message_id = path_id(request, "message")
         if not await self._messages.owned(user.id, message_id):
             raise not_found("message")
@@ -53,12 +53,12 @@ class OpensApi:
 
     async def of_all(self, request: Request) -> Response:
         """`GET /opens`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         return await self._page(request, user, None)
 
     async def events(self, request: Request) -> Response:
         """`GET /events`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         query = Query(request, "after", "limit")
         events = await self._events.after(user.id, query.whole("after", 0), query.limit(EVENTS_LIMIT))
         base_url = self._auth.base_url(request)

@@ -137,7 +137,7 @@ class AccountApi:
 
     async def change_settings(self, request: Request) -> Response:
         """`PATCH /settings`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         body = await read_body(request, SettingsPatch)
         settings = user.settings
         if body.realtime_notifications is not UNSET:
@@ -146,7 +146,7 @@ class AccountApi:
 
     async def seen(self, request: Request) -> Response:
         """`POST /seen`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         body = await read_body(request, SeenBody)
         try:
             await self._actions.mark_seen(user.id, body.sequence)
@@ -156,13 +156,13 @@ class AccountApi:
 
     async def tokens(self, request: Request) -> Response:
         """`GET /tokens`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         Query(request)
         return answer(TokenPage([_token_view(row) for row in await self._credentials.tokens_of(user.id)]))
 
     async def add_token(self, request: Request) -> Response:
         """`POST /tokens`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         body = await read_body(request, TokenBody)
         checks = Checks()
         checks.name("name", body.name)
@@ -175,7 +175,7 @@ class AccountApi:
 
     async def remove_token(self, request: Request) -> Response:
         """`DELETE /tokens/{id}`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         token_id = path_id(request, "token")
         await read_nothing(request)
         if not await self._credentials.remove_token(user.id, token_id):
@@ -192,7 +192,7 @@ class AccountApi:
 
     async def remove_session(self, request: Request) -> Response:
         """`DELETE /sessions/{id}`."""
-        user = (await self._auth.require(request)).user
+        user = await self._auth.require_user(request)
         session_id = path_id(request, "session")
         await read_nothing(request)
         if not await self._credentials.remove_session(user.id, session_id):
