@@ -191,7 +191,7 @@ class Open(Struct, frozen=True):
 class Count(Struct):
     """What a batch adds to a message, or to one of its recipients (`position` from 1; 0 is the message)."""
 
-    id: str
+    message_id: str
     position: int
     opens: int = 0
     hits: int = 0

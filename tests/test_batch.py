@@ -240,8 +240,8 @@ class Ledger:
             assert open_.id not in self.opens
             self.opens[open_.id] = (open_, client)
         for count in batch.counts():
-            self.counts[count.id, count.position, "opens"] += count.opens
-            self.counts[count.id, count.position, "hits"] += count.hits
+            self.counts[count.message_id, count.position, "opens"] += count.opens
+            self.counts[count.message_id, count.position, "hits"] += count.hits
         for open_ in batch.corrected:
             before, client = self.opens[open_.id]
             self.opens[open_.id] = (open_, client)

@@ -115,8 +115,8 @@ class Messages:
 
     def counted(self, counts: Sequence[Count]) -> tuple[Change, Change]:
         """The changes that add a batch's counts to its messages, and to recipients with a pixel of their own."""
-        whole = [(c.opens, c.first, c.last, c.hits, c.id) for c in counts if not c.position]
-        own = [(c.opens, c.first, c.last, c.id, c.position) for c in counts if c.position and c.opens]
+        whole = [(c.opens, c.first, c.last, c.hits, c.message_id) for c in counts if not c.position]
+        own = [(c.opens, c.first, c.last, c.message_id, c.position) for c in counts if c.position and c.opens]
         return (
             Change(self._count, "bigint bigint bigint bigint text", whole),
             Change(self._count_recipient, "bigint bigint bigint text integer", own),
