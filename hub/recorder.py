@@ -25,8 +25,8 @@ from hub.logs import Seldom
 from hub.model import DAY_MS, Clock, Hit, Visit, new_id
 from hub.pipeline import BATCH, Pipeline
 from hub.spool import Spool
-from hub.store.away import RowLocked, is_about_what_was_asked, said
-from hub.store.database import Database, DatabaseAway
+from hub.store.away import DatabaseAway, RowLocked, is_about_what_was_asked, said
+from hub.store.database import Database
 from hub.tracking.classify import examine
 from hub.tracking.datasets import Datasets
 from hub.tracking.rules import DELIVERY_WINDOW_MS

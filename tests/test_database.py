@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 import asyncpg
 import pytest
 
-from hub.store.away import away, is_about_what_was_asked
-from hub.store.database import Change, Database, DatabaseAway, Held, is_away
+from hub.store.away import away, is_about_what_was_asked, is_away
+from hub.store.database import Change, Database, DatabaseAway, Held
 from tests.factories import together
 from tests.notes import a_database, add, numbers
 from tests.processes import eventually

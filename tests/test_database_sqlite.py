@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.store.database import READERS, Change, Database, DatabaseAway, Held, is_away
+from hub.store.away import is_away
+from hub.store.database import READERS, Change, Database, DatabaseAway, Held
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
 from tests.notes import WAYS, Add, a_database, add, add_at_once, numbers

@@ -30,7 +30,7 @@ from hub.store.remedies import why_not_opened
 from hub.store.statements import Change
 from hub.store.urls import driver_options, driver_url, sqlite_path
 
-__all__ = ["Change", "Database", "DatabaseAway", "Fetch", "Held", "Row", "is_away", "require_folder"]
+__all__ = ["Change", "Database", "DatabaseAway", "Fetch", "Held", "Row", "require_folder"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +67,12 @@ def _file(url: str) -> tuple[int, int] | None:
 
 
 class _Readers:
-    """Connections to read on: those that are `idle`, and the `turn` that limits how many are in use."""
+    """Connections to read on: those that are `idle`, and the `turn` that limits how many are in use. `by_keys` is as in
+    `Held.prepare`.
+    """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, by_keys: bool) -> None:
+        self.by_keys = by_keys
         self.turn = asyncio.Semaphore(number)
         self.idle: list[Held] = []
 
@@ -85,8 +88,8 @@ class Database:
         self._databases = databases.Database(driver_url(url), **driver_options(url, 2 + READERS))
         self._write_lock = asyncio.Lock()
         self._writer: Held | None = None
-        self._shared = _Readers(READERS)
-        self._reserved = _Readers(1)
+        self._shared = _Readers(READERS, by_keys=False)
+        self._reserved = _Readers(1, by_keys=True)
         self._closing: set[asyncio.Task[None]] = set()
         self._file: tuple[int, int] | None = None
         """The device and inode of an SQLite database's file when it was opened."""
@@ -185,7 +188,7 @@ class Database:
                 reader: Held | None = None
                 try:
                     reader = readers.idle.pop() if readers.idle and attempt == 1 else None
-                    reader = reader or await self._open(by_keys=readers is self._reserved)
+                    reader = reader or await self._open(by_keys=readers.by_keys)
                     reader.quick = quick
                     rows = await reader.fetch(sql, *args)
                 except BaseException as error:
@@ -220,7 +223,7 @@ class Database:
         [row] = await self.fetch(f"SELECT {rows} AS rows", *args, quick=quick)
         return [dict(zip(names, values, strict=True)) for values in _decode_rows(row["rows"])]
 
-    async def _open(self, *, by_keys: bool = False) -> Held:
+    async def _open(self, *, by_keys: bool) -> Held:
         # In a task of its own: `databases` keeps one connection per task, and a held one outlives the task that asks.
         opening = asyncio.create_task(self._opened(by_keys))
         try:

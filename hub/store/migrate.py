@@ -25,7 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hub.config import ConfigError
-from hub.store.database import DatabaseAway, is_away, require_folder
+from hub.store.away import DatabaseAway, is_away
+from hub.store.database import require_folder
 from hub.store.schema import VIRTUAL
 from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments, without_password
 
