@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket
 from hub.config import Config, ConfigError
 from hub.live.extension import TRANSPORT_EXTENSION
 from hub.server import TICK_SECONDS, serve
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 from tests.processes import eventually
 
 GOING_DOWN = 4001
