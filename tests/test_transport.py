@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -37,6 +38,11 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Wait for the end. uvicorn looks whether it has come only ten times a second."""
+        await self.on_tick(0)
+        await eventually(lambda: self.should_exit, math.inf)
 
 
 @contextlib.asynccontextmanager

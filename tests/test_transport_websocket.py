@@ -127,7 +127,8 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
-async def test_frames_beyond_the_allowance_are_closed_with_4429(flood: bytes) -> None:
+async def test_frames_beyond_the_allowance_are_closed_with_4429(monkeypatch: pytest.MonkeyPatch, flood: bytes) -> None:
+    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
     app = Listening()
     async with running(app) as (server, port), client(port) as (reader, writer):
         writer.write(HANDSHAKE)
