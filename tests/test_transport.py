@@ -30,7 +30,15 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Any, **options: Any) -> None:
         config = uvicorn.Config(
-            app, http=HubHttp, ws=HubWebSocket, log_config=None, lifespan="off", access_log=False, **options
+            app,
+            http=HubHttp,
+            ws=HubWebSocket,
+            log_config=None,
+            lifespan="off",
+            access_log=False,
+            # With them the application would be hidden behind uvicorn's own, which has no `take`.
+            proxy_headers=False,
+            **options,
         )
         super().__init__(config)
         self.server_state = HubState()
