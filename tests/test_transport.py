@@ -16,7 +16,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from hub import transport
-from hub.live.extension import TRANSPORT_EXTENSION, Run, Write
+from hub.live.extension import Run, Write
 from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, TOO_LARGE, HubHttp, HubState
 from hub.transport_websocket import HubWebSocket
 from tests.processes import PATIENCE_SECONDS, eventually
@@ -367,45 +367,3 @@ async def test_connection_that_asks_nothing_more_is_let_go(monkeypatch: pytest.M
             writer.write(then)
             await gone(reader)
         await eventually(lambda: not server.server_state.connections)
-
-
-@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
-@pytest.mark.parametrize("size", [40_000, 8 << 20])
-async def test_answer_that_is_not_read_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, connection: bytes, size: int
-) -> None:
-    monkeypatch.setattr(transport, "UNREAD_SECONDS", QUICK_SECONDS)
-
-    async def app(scope: Scope, _: Receive, send: Send) -> None:
-        # With a larger buffer the kernel may take the whole answer.
-        scope["extensions"][TRANSPORT_EXTENSION]["transport"].get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDBUF, 4096
-        )
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
-        await send({"type": "http.response.body", "body": b"x" * size})
-
-    async with running(app, timeout_keep_alive=QUICK_SECONDS) as (server, port):
-        with socket.socket() as stuck:
-            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            stuck.connect(("127.0.0.1", port))
-            stuck.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: %s\r\n\r\n" % connection)
-            await eventually(lambda: server.server_state.total_requests)
-            await eventually(lambda: not server.server_state.connections)
-
-
-async def test_answer_that_is_read_slowly_is_given_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "UNREAD_SECONDS", QUICK_SECONDS)
-    size = 32 << 20
-
-    async def app(_: Scope, __: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
-        await send({"type": "http.response.body", "body": b"x" * size})
-
-    async with running(app) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
-        writer.write(GET)
-        await reader.readuntil(b"\r\n\r\n")
-        began, left = asyncio.get_running_loop().time(), size
-        while left:
-            left -= len(await reader.readexactly(min(left, 1 << 20)))
-            await asyncio.sleep(QUICK_SECONDS / 10)
-        assert asyncio.get_running_loop().time() - began > 2 * QUICK_SECONDS
