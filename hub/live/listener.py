@@ -91,8 +91,6 @@ class Listener:
         return True
 
     def _offer_one(self, notice: Notice) -> None:
-        if self.closing is not None:
-            return
         if self.behind:
             self._hold(notice)
         elif notice.sequence == self.position + 1:
@@ -102,7 +100,6 @@ class Listener:
                     self._queue.clear()
                     self.close(CloseCode.TOO_SLOW, "too slow: come back and resume")
         elif notice.sequence > self.position:
-            self._hold(notice)
             self.fall_behind()
 
     def fall_behind(self) -> None:
