@@ -125,6 +125,7 @@ async def test_live_event_is_written_at_once_while_nothing_waits_before_it() -> 
     assert written == [together], "nothing overtakes what has to wait"
     assert await desk.all_sent(listener) == [10, 11]
     desk.deliver(a_notice(12), a_notice(14))
+    desk.deliver(a_notice(13))
     assert (written, listener.behind) == ([together, a_notice(12).socket_frame], True)
 
 
@@ -322,6 +323,23 @@ async def test_live_events_of_a_listener_that_never_reads_its_log_are_bounded() 
         desk.deliver(a_notice(sequence))
     assert len(listener._held) == MOST_HELD
     assert await desk.all_sent(listener) == list(range(1, MOST_HELD * 2))
+
+
+async def test_newest_of_too_many_events_to_hold_is_not_forgotten() -> None:
+    desk = Desk(Log(head=1))
+    calls = []
+
+    def arrive() -> None:
+        calls.append(desk.log.reads)
+        # After the page was read.
+        if len(calls) == 2:
+            for _ in range(MOST_HELD + 1):
+                desk.log.head += 1
+                desk.deliver(a_notice(desk.log.head))
+
+    desk.log.meanwhile = arrive
+    listener = await desk.started(after=0)
+    assert await desk.all_sent(listener) == list(range(1, MOST_HELD + 3))
 
 
 async def test_listeners_of_a_user_are_limited_and_others_are_not() -> None:

@@ -51,6 +51,20 @@ async def test_first_event_of_a_log_that_went_back_closes_a_listener_ahead_of_it
     assert listener.take() == []
 
 
+@pytest.mark.parametrize("fast", [True, False])
+async def test_events_in_their_order_are_no_reason_to_look_at_the_log(fast: bool) -> None:
+    desk = Desk(Log(head=7))
+    listener = await desk.started()
+    listener.write = lambda _frames: fast
+    desk.deliver(a_notice(8), a_notice(9))
+    listener.take()
+    desk.deliver(a_notice(10), a_notice(12))
+    assert not desk.connections._doubted
+    listener.close(CloseCode.TOO_SLOW, "too slow")
+    desk.deliver(a_notice(10))
+    assert not desk.connections._doubted, "nor is what comes for a listener that ends"
+
+
 async def test_event_that_comes_twice_closes_nobody() -> None:
     desk = Desk(Log(head=7))
     listener = await desk.started()

@@ -159,6 +159,13 @@ async def test_log_is_read_for_a_listener_that_is_behind_even_if_that_fails_at_f
         assert log.reads == 2
 
 
+async def test_log_is_read_as_soon_as_the_bus_may_have_lost_something() -> None:
+    client, log = Client(), Log()
+    async with a_writer(client, log) as listener:
+        listener.fall_behind()
+        await eventually(lambda: log.reads)
+
+
 async def test_reason_for_the_end_is_raised_in_the_group() -> None:
     async def closed() -> None:
         async with a_writer(Client()) as listener:
