@@ -195,8 +195,7 @@ class Connections:
                         self._doubt(listener.user_id)
                 now = self._clock()
                 for notice in run.notices:
-                    if notice.committed_at:
-                        self._on_delivered((now - notice.committed_at) / 1000)
+                    self._on_delivered((now - notice.committed_at) / 1000)
 
     def resync(self) -> None:
         """The bus may have lost something: have every listener read the log, and look at every credential again."""
