@@ -354,6 +354,16 @@ async def test_listeners_of_a_user_are_limited_and_others_are_not() -> None:
     desk.listener()
 
 
+async def test_user_is_known_while_somebody_listens() -> None:
+    desk = Desk()
+    assert not desk.connections.wants(ME)
+    first, second = desk.listener(), desk.listener()
+    for listener in (first, second):
+        assert desk.connections.wants(ME)
+        desk.connections.remove(listener)
+    assert not desk.connections.wants(ME)
+
+
 async def test_revoked_credential_closes_its_listeners_only() -> None:
     desk = Desk()
     ended, other = desk.listener(credential="token:1"), desk.listener(credential="session:1")

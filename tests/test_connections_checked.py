@@ -47,5 +47,5 @@ async def test_check_of_a_database_that_is_away_does_nothing() -> None:
     desk = Desk(Log(head=3))
     listener = await desk.started()
     desk.log.is_away = True
-    await desk.connections.check()
+    assert not await desk.connections.check()
     assert not listener.behind

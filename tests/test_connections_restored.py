@@ -70,7 +70,8 @@ async def test_event_that_comes_twice_closes_nobody() -> None:
     listener = await desk.started()
     for _ in range(3):
         desk.log.head += 1
-        desk.deliver(a_notice(desk.log.head), a_notice(desk.log.head))
+        desk.deliver(*[a_notice(desk.log.head)] * 3)
+        assert len(desk.connections._checks) == 1, "the log is looked at once"
         await eventually(lambda: not desk.connections._doubted)
     assert listener.closing is None
     assert await desk.all_sent(listener) == [8, 9, 10]
