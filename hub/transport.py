@@ -69,16 +69,13 @@ class HubHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         self._stop_watching()
-        if self._answering is not None and self._answering is not self.cycle:
-            # uvicorn tells only the last request that its client is gone.
+        if self._answering is not None:
+            # uvicorn tells only the request read last that its client is gone.
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= HEAD_PIECE_BYTES:
-            self._parse(data)
-            return
         for start in range(0, len(data), HEAD_PIECE_BYTES):
             self._parse(data[start : start + HEAD_PIECE_BYTES])
             if self.parser is None or self.transport.is_closing():
