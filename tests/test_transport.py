@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 import uvicorn
-import uvloop
 from starlette.types import Receive, Scope, Send
 
 from hub import transport
-from hub.live.extension import Run, Write
 from hub.transport import HEAD_BYTES, HEAD_PIECE_BYTES, TOO_LARGE, HubHttp, HubState
 from hub.transport_websocket import HubWebSocket
 from tests.processes import PATIENCE_SECONDS, eventually
@@ -293,59 +291,6 @@ async def test_request_just_as_the_server_ends_is_answered(asked_before: bool) -
         await eventually(lambda: not server.servers[0].is_serving())
         writer.write(GET)
         assert b"connection: close" in await reader.readuntil(b"\r\n\r\n0")
-
-
-class Later:
-    """An application that answers as many requests as `lets` allows. If it `takes` requests, uvicorn makes no tasks."""
-
-    def __init__(self, *, takes: bool) -> None:
-        self.lets = asyncio.Semaphore(0)
-        self.asked = self.answered = 0
-        self.waiting: set[asyncio.Task[None]] = set()
-        if takes:
-            self.take = self._take
-
-    def _take(self, _: Scope, write: Write, run: Run) -> bool:
-        async def wait() -> None:
-            await self.lets.acquire()
-            if not write(b"content-length: 1\r\n", b"x"):
-                run(answer)
-            self.answered += 1
-
-        self.asked += 1
-        self.waiting.add(asyncio.create_task(wait()))
-        return True
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked += 1
-        await self.lets.acquire()
-        await answer(scope, receive, send)
-        self.answered += 1
-
-
-@pytest.mark.parametrize("takes", [True, False])
-@pytest.mark.parametrize("requests", [1, 3])
-def test_client_that_goes_away_before_it_is_answered_is_no_error(
-    caplog: pytest.LogCaptureFixture, takes: bool, requests: int
-) -> None:
-    async def leave() -> None:
-        app = Later(takes=takes)
-        async with running(app) as (server, port):
-            async with client(port) as (reader, writer):
-                writer.write(GET * requests)
-                await eventually(lambda: app.asked)
-                if requests > 1:
-                    app.lets.release()
-                    await reader.readuntil(b"\r\n\r\n")
-            await eventually(lambda: not server.server_state.connections)
-            app.lets.release()
-            await eventually(lambda: app.answered == app.asked and not server.server_state.tasks)
-            assert app.asked == min(requests, 2)
-
-    # On uvloop, as the hub runs: unlike asyncio's loop it raises where something is written to a closed transport.
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(leave())
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def answer_at_once(_: Scope, __: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from hub import transport
 from hub.live.extension import TRANSPORT_EXTENSION
 from tests.processes import PATIENCE_SECONDS, eventually
 from tests.test_transport import GET, QUICK_SECONDS, client, running
+from tests.test_transport_gone import traces
 
 HIGH_WATER, LOW_WATER = 64 * 1024, 16 * 1024
 """A transport asks for a pause once more than the one waits in it, and ends the pause when no more than the other does
@@ -85,6 +87,17 @@ async def test_answer_that_is_still_being_given_and_not_read_is_cut_off(monkeypa
         with narrow_client(port, GET):
             await eventually(lambda: app.ended and not server.server_state.connections)
     assert app.most <= HIGH_WATER + PIECE
+
+
+async def test_client_that_leaves_its_answer_unread_is_forgotten() -> None:
+    app = Answering(8 << 20, PIECE)
+    async with running(app) as (server, port):
+        with narrow_client(port, GET):
+            await eventually(lambda: app.waiting > HIGH_WATER)
+            kept = traces(server)
+        await eventually(lambda: app.ended and not server.server_state.connections)
+        app.carrier = None
+        await eventually(lambda: gc.collect() is not None and not any(each() for each in kept))
 
 
 async def test_last_answer_whose_end_is_not_read_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
