@@ -84,9 +84,8 @@ class HubHttp(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         """Parse a piece. It counts towards a head only if the head began before it: where in a piece a head begins is
-        not known."""
-        if self._reading_head:
-            self._head_bytes += len(data)
+        not known, so the count begins anew after that piece."""
+        self._head_bytes += len(data)
         while data:
             data = self._feed(data)
         if self._reading_head and not self.transport.is_closing():

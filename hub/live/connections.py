@@ -235,8 +235,7 @@ class Connections:
         # Noted before the log is asked: what is delivered meanwhile may be newer than the answer.
         stood = [listener.position for listener in listeners]
         heads = await self._users.heads({listener.user_id for listener in listeners})
-        if grace:
-            await asyncio.sleep(grace)
+        await asyncio.sleep(grace)
         missed = False
         for listener, position in zip(listeners, stood, strict=True):
             head = heads.get(listener.user_id, position)
