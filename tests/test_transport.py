@@ -110,6 +110,14 @@ async def test_endless_request_head_is_refused() -> None:
         await gone(reader)
 
 
+async def test_long_noise_is_refused_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(answer) as (_, port), client(port) as (reader, writer):
+        writer.write(b"?" * 3 * HEAD_PIECE_BYTES)
+        assert await status(reader) == b"400"
+        await gone(reader)
+    assert [record.getMessage() for record in caplog.records].count("Invalid HTTP request received.") == 1
+
+
 def test_refusal_of_a_head_is_as_long_as_it_says() -> None:
     head, _, body = TOO_LARGE.partition(b"\r\n\r\n")
     assert b"content-length: %d\r\n" % len(body) in head

@@ -8,8 +8,9 @@ import re
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from hub.transport import HEAD_PIECE_BYTES
 from tests.processes import PATIENCE_SECONDS, eventually
-from tests.test_transport import GET, client, gone, running
+from tests.test_transport import GET, client, gone, running, status
 from tests.test_transport_websocket import HANDSHAKE, Listening
 
 H2C = b"Host: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
@@ -123,6 +124,14 @@ WEBSOCKETS = {
     "posted": HANDSHAKE.replace(b"GET", b"POST").replace(b"\r\nHost", b"\r\nContent-Length: 55\r\nHost", 1),
     "chunked": HANDSHAKE.replace(b"\r\nHost", b"\r\nTransfer-Encoding: chunked\r\nHost", 1),
 }
+
+
+async def test_much_right_behind_a_handshake_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    app = Listening()
+    async with running(app) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(HANDSHAKE + b"x" * 3 * HEAD_PIECE_BYTES)
+        assert await status(reader) == b"101"
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize("apart", [True, False])
