@@ -20,6 +20,14 @@ async def test_check_finds_a_listener_that_lacks_events() -> None:
     assert not await desk.connections.check()
 
 
+async def test_check_says_that_a_listener_lacks_an_event_while_another_is_behind() -> None:
+    desk = Desk(Log(head=3))
+    await desk.started()
+    desk.connections.add("another", "history", "token:2")
+    desk.log.head = 4
+    assert await desk.connections.check()
+
+
 async def test_check_gives_an_event_just_committed_the_time_to_come() -> None:
     desk = Desk(Log(head=4))
     listener = desk.listener()

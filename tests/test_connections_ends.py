@@ -87,11 +87,12 @@ async def test_turnstile_lets_a_few_pass_in_each_turn_of_the_loop() -> None:
 
 async def test_listeners_far_behind_do_not_keep_the_loop_to_themselves() -> None:
     desk = Desk(Log(head=PAGE * 10))
-    listeners = [await desk.started(after=0) for _ in range(20)]
+    # Each stands at a place of its own: they share no page.
+    listeners = [await desk.started(after=number) for number in range(20)]
     together = asyncio.gather(*(desk.all_sent(listener) for listener in listeners))
     before, most = desk.log.reads, 0
     while not together.done():
         await asyncio.sleep(0)
         before, most = desk.log.reads, max(most, desk.log.reads - before)
     assert most <= PAGES_A_TURN
-    assert await together == [list(range(1, PAGE * 10 + 1))] * 20
+    assert await together == [list(range(number + 1, PAGE * 10 + 1)) for number in range(20)]

@@ -35,8 +35,9 @@ async def test_check_closes_a_listener_ahead_of_the_log() -> None:
     assert await desk.all_sent(back) == [11]
 
 
-async def test_gap_on_the_bus_closes_a_listener_ahead_of_the_log() -> None:
-    desk = Desk(Log(head=30))
+@pytest.mark.parametrize("is_away", [False, True], ids=["there", "away at first"])
+async def test_gap_on_the_bus_closes_a_listener_ahead_of_the_log(is_away: bool) -> None:
+    desk = Desk(Log(head=30, is_away=is_away))
     listener = await ahead_of_the_log(desk, 10)
     desk.connections.resync()
     assert await desk.all_sent(listener) == []
