@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from hub.live.close_codes import CloseCode
 from hub.live.connections import Connections
 from hub.live.listener import Listener
 from hub.live.notices import Notice, Run, text_frame
-from hub.live.socket import CloseSocket, Socket, Writer
+from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
 from hub.store.database import DatabaseAway
 from tests.processes import eventually
 
@@ -112,6 +113,66 @@ async def test_idle_socket_has_heartbeats_that_an_event_puts_off() -> None:
         await eventually(lambda: len(client.heard) == 4)
         assert client.heard_at[3] - client.heard_at[2] >= HEARTBEAT - TICK
         assert client.heard[2:] == [{"type": "event", "event": 2}, {"type": "heartbeat", "sequence": 2}]
+
+
+@dataclass
+class Leaving:
+    """A connection whose client leaves, or does not even read a close, as `error` says."""
+
+    error: Exception | None = None
+    reasons: list[str] = field(default_factory=list)
+    aborts: int = 0
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        return {"extensions": {"glimpse.transport": {"transport": self}}}
+
+    async def receive(self) -> dict[str, str]:
+        return {"type": "websocket.disconnect"}
+
+    async def send(self, _message: dict[str, str]) -> None:
+        await self._fail()
+
+    async def close(self, _code: int, reason: str) -> None:
+        self.reasons.append(reason)
+        await self._fail()
+
+    async def _fail(self) -> None:
+        if self.error is None:
+            await asyncio.Event().wait()
+        else:
+            raise self.error
+
+    def abort(self) -> None:
+        self.aborts += 1
+
+
+@pytest.mark.parametrize("error", [WebSocketDisconnect(1006), RuntimeError("left"), OSError("left")], ids=type)
+async def test_client_that_left_is_noticed_however_the_server_says_so(error: Exception) -> None:
+    client = Leaving(error)
+    socket = Socket(cast(Any, client), 5.0)
+    with pytest.raises(Disconnected):
+        await socket.receive()
+    with pytest.raises(Disconnected):
+        await socket.send(b"{}")
+    await socket.close(4001, "the server is going down")
+    assert client.aborts == 0
+
+
+async def test_client_that_does_not_read_is_cut_off_also_as_it_is_told_the_end() -> None:
+    client = Leaving()
+    socket = Socket(cast(Any, client), 0.01)
+    with pytest.raises(TimeoutError):
+        await socket.send(b"{}")
+    async with asyncio.timeout(1.0):
+        await socket.close(4008, "too slow")
+    assert client.aborts == 1
+
+
+async def test_reason_of_a_close_is_cut_between_characters_to_what_a_frame_takes() -> None:
+    client = Leaving(OSError())
+    await Socket(cast(Any, client), 5.0).close(4400, "n" + "ö" * 200)
+    assert client.reasons == ["n" + "ö" * 59]
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from hub.live.connections import MOST_REPLAYED
 from hub.transport_websocket import HubWebSocket
@@ -18,7 +19,7 @@ Frame = dict[str, Any]
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our server takes whole frames; on another server everything goes through plain ASGI. Both must send the same."""
     if request.param == "another":
-        monkeypatch.setattr(HubWebSocket, "write_frame", lambda _self, _frame: False)
+        monkeypatch.setattr(HubWebSocket, "handle_connect", WebSocketsSansIOProtocol.handle_connect)
 
 
 # What is told
