@@ -144,6 +144,17 @@ async def test_frames_beyond_the_allowance_are_closed_with_4429(monkeypatch: pyt
         assert len(app.heard) - 1 <= FRAMES_AT_ONCE
 
 
+async def test_what_comes_before_the_first_frame_too_many_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
+    async with running(Listening()) as (_, port), client(port) as (reader, writer):
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(FLOODS["ping"])
+        heard = [head async for head, _payload in frames(reader)]
+    in_a_piece = transport.FRAMES_BYTES // 125
+    assert FRAMES_AT_ONCE - in_a_piece <= heard.count(PONG) <= FRAMES_AT_ONCE
+
+
 async def test_pings_within_the_allowance_are_each_answered() -> None:
     app = Listening()
     async with running(app) as (_, port), client(port) as (reader, writer):
