@@ -81,6 +81,15 @@ async def test_failing_delivery_does_not_stop_the_bus(
     ]
 
 
+async def test_bus_in_process_carries_only_events_that_somebody_listens_to(bus: Bus, listener: Listener) -> None:
+    assert bus.wants("user-1")
+    asking = Bus()
+    await asking.start(listener.deliver, listener.resync, lambda user_id: user_id == "user-1")
+    assert asking.wants("user-1")
+    assert not asking.wants("user-2")
+    await asking.stop()
+
+
 async def test_publishing_nothing_delivers_nothing(bus: Bus, listener: Listener) -> None:
     await bus.publish([])
     await bus.publish([notice(1)])

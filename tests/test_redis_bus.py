@@ -74,7 +74,7 @@ async def start(redis_url: str) -> AsyncIterator[Start]:
     async def start(url: str = redis_url, *, wait: bool = True, **options: Any) -> Process:
         process = Process(log, url, **options)
         processes.append(process)
-        await process.bus.start(process.deliver, process.resync)
+        await process.bus.start(process.deliver, process.resync, lambda _user_id: False)
         if wait:
             await eventually(lambda: process.bus.up)
         return process
@@ -101,6 +101,7 @@ def through(proxy: ToxicProxy) -> str:
 
 async def test_first_channel_of_a_new_process_is_heard(start: Start) -> None:
     one, two = await start(), await start()
+    assert one.bus.wants("user-1"), "somebody may listen in the other process"
     await one.bus.publish([notice(1), Revoked("session:a")])
     await eventually(lambda: two.items and one.items)
     assert two.items == one.items == [notice(1), Revoked("session:a")]
