@@ -66,7 +66,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if not self.handshake_initiated:
             super().data_received(data)
-            if not self.handshake_initiated and not self.transport.is_closing():
+            if not self.handshake_initiated:
                 # uvicorn's HTTP parser took this head, this one refuses it: the answer is ready, but nobody sends it.
                 self.transport.write(b"".join(self.conn.data_to_send()))
                 self.transport.close()
