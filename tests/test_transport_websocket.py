@@ -128,7 +128,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
 async def test_frames_beyond_the_allowance_are_closed_with_4429(monkeypatch: pytest.MonkeyPatch, flood: bytes) -> None:
-    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS)
     app = Listening()
     async with running(app) as (server, port), client(port) as (reader, writer):
         writer.write(HANDSHAKE)
@@ -145,13 +145,13 @@ async def test_frames_beyond_the_allowance_are_closed_with_4429(monkeypatch: pyt
 
 
 async def test_what_comes_before_the_first_frame_too_many_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS)
     async with running(Listening()) as (_, port), client(port) as (reader, writer):
         writer.write(HANDSHAKE)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(FLOODS["ping"])
         heard = [head async for head, _payload in frames(reader)]
-    in_a_piece = transport.FRAMES_BYTES // 125
+    in_a_piece = transport_websocket.FRAMES_BYTES // 125
     assert FRAMES_AT_ONCE - in_a_piece <= heard.count(PONG) <= FRAMES_AT_ONCE
 
 

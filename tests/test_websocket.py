@@ -11,7 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from hub import transport
+from hub import transport_websocket
 from hub.live.allowance import FRAMES_AT_ONCE
 from hub.server import FRAME_BYTES
 from hub.transport_websocket import HubWebSocket
@@ -248,7 +248,7 @@ async def test_text_that_is_not_utf_8_is_closed_with_1007_and_logs_no_error(
 async def test_too_many_frames_are_closed_with_4429(
     hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
-    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS)
     before = await closed_for_frames(hub)
     if server == "another":
         monkeypatch.setattr(HubWebSocket, "handle_events", WebSocketsSansIOProtocol.handle_events)
@@ -263,7 +263,7 @@ async def test_too_many_frames_are_closed_with_4429(
 async def test_too_many_pings_are_closed_with_4429(
     hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch, connected: bool
 ) -> None:
-    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS)
     before = await closed_for_frames(hub)
     async with hub.socket(ping_interval=None) as socket:
         if connected:
