@@ -193,11 +193,14 @@ export class GlimpseClient extends EventTarget {
     }
     this.#socket = socket;
     socket.onopen = () => {
+      socket.onerror = null;
       const { token, stream } = this.#options;
       socket.send(JSON.stringify({ type: "connect", ...(token ? { token } : {}), stream, after: this.#last }));
     };
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code, reason }) => this.#closed(code, reason);
+    // Node before 24 tells no `close` of a socket that did not open.
+    socket.onerror = () => this.#closed(1006, "");
     this.#watch(CONNECT_MS);
   }
 
@@ -210,7 +213,7 @@ export class GlimpseClient extends EventTarget {
     this.#held = null;
     this.#greeted = false;
     if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
     socket.close(code);
   }
 

@@ -82,6 +82,17 @@ def test_the_client_comes_back_after_a_code_below_4400(page: Page, code: int) ->
     }
 
 
+def test_the_client_comes_back_after_a_socket_that_failed_to_open_and_told_no_close(page: Page) -> None:
+    stop_the_clock(page)
+    page.evaluate(FAKE, {"cursor": 4})
+    page.evaluate("() => FakeSocket.all[0].onerror?.({})")
+    page.clock.run_for(1)
+    assert page.evaluate("() => FakeSocket.all.length") == 2
+    accept(page, 1, sequence=4)
+    page.evaluate("() => FakeSocket.all[1].onerror?.({})")
+    assert page.evaluate("() => client.state") == "live", "an open socket tells its close code next"
+
+
 @pytest.mark.parametrize("code", [4400, 4401, 4403, 4408, 4409, 4429])
 def test_the_client_stays_away_after_a_code_from_4400_on_until_it_is_started_again(page: Page, code: int) -> None:
     page.evaluate(FAKE, {"cursor": 4})
