@@ -99,13 +99,14 @@ class HubHttp(HttpToolsProtocol):
 
         A request to speak another protocol than WebSocket is taken as if it did not ask (RFC 9110, 7.8). httptools
         does not read its body, which would be taken for the next request: behind a proxy, for one of its next client.
+        So is one for a WebSocket while an earlier request waits for its answer, which would end up among the frames.
         """
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self._refuse_noise()
         except httptools.HttpParserUpgrade as upgrade:
-            if super()._should_upgrade():
+            if super()._should_upgrade() and (self.cycle is None or self.cycle.response_complete):
                 self.handle_websocket_upgrade()
             elif self.scope["method"] == "CONNECT":
                 self._refuse_noise()

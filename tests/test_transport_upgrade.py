@@ -90,6 +90,12 @@ async def test_request_for_another_protocol_behind_one_that_waits_changes_nothin
         assert await answers(port, waits, b"xGET /x HTTP/1.1\r\n" + H2C + b"\r\n") == [b"<POST /first x>", b"<GET /x >"]
 
 
+async def test_request_for_a_websocket_behind_one_that_waits_is_answered_after_it() -> None:
+    async with running(echo) as (_, port):
+        waits = b"POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
+        assert await answers(port, waits, b"x" + HANDSHAKE) == [b"<POST /first x>", b"<GET / >"]
+
+
 async def test_client_that_waits_to_be_told_to_send_its_body_is_told() -> None:
     async with running(echo) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
         writer.write(b"POST /x HTTP/1.1\r\n" + H2C + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
