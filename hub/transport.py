@@ -78,15 +78,12 @@ class HubHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         for start in range(0, len(data), HEAD_PIECE_BYTES):
             self._parse(data[start : start + HEAD_PIECE_BYTES])
-            if self.parser is None or self.transport.is_closing():
-                # A WebSocket by now, or refused.
-                return
 
     def _parse(self, data: bytes) -> None:
         """Parse a piece. It counts towards a head only if the head began before it: where in a piece a head begins is
         not known, so the count begins anew after that piece."""
         self._head_bytes += len(data)
-        while data:
+        while data and not self.transport.is_closing():
             data = self._feed(data)
         if self._reading_head and not self.transport.is_closing():
             if self._head_bytes > HEAD_BYTES:
@@ -101,18 +98,22 @@ class HubHttp(HttpToolsProtocol):
         does not read its body, which would be taken for the next request: behind a proxy, for one of its next client.
         So is one for a WebSocket while an earlier request waits for its answer, which would end up among the frames.
         """
+        if self.parser is None:
+            # The connection is a WebSocket's by now.
+            cast(asyncio.Protocol, self.transport.get_protocol()).data_received(data)
+            return b""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self._refuse_noise()
         except httptools.HttpParserUpgrade as upgrade:
+            (end_of_head,) = upgrade.args
             if super()._should_upgrade() and (self.cycle is None or self.cycle.response_complete):
                 self.handle_websocket_upgrade()
-            elif self.scope["method"] == "CONNECT":
-                self._refuse_noise()
-            else:
-                (end_of_head,) = upgrade.args
+                return data[end_of_head:]
+            if self.scope["method"] != "CONNECT":
                 return self._head_without_upgrade() + data[end_of_head:]
+            self._refuse_noise()
         return b""
 
     def _head_without_upgrade(self) -> bytes:

@@ -19,6 +19,9 @@ from hub.live.extension import TRANSPORT_EXTENSION
 FRAMES_BYTES = 1024
 """How many bytes are parsed before their frames are counted: 170 of the smallest, under 1 ms of work."""
 
+EARLY_BYTES = 64 * 1024
+"""The most that a client may say before it is let in."""
+
 CLOSE_SECONDS = 10.0
 """How long a client has to answer a close before its connection is cut."""
 
@@ -62,6 +65,8 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         super().__init__(*args, **options)
         self.queue = _Inbox()  # type: ignore[assignment]
         self._allowance = Allowance(self.loop.time())
+        self._early = b""
+        """What the peer said before it was let in."""
 
     def data_received(self, data: bytes) -> None:
         if not self.handshake_initiated:
@@ -70,6 +75,11 @@ class HubWebSocket(WebSocketsSansIOProtocol):
                 # uvicorn's HTTP parser took this head, this one refuses it: the answer is ready, but nobody sends it.
                 self.transport.write(b"".join(self.conn.data_to_send()))
                 self.transport.close()
+        elif not self.handshake_complete:
+            # It should have waited for the answer (RFC 6455, 4.1), and no answer may come before that.
+            self._early += data
+            if len(self._early) > EARLY_BYTES:
+                self.transport.abort()
         else:
             # In pieces: otherwise the parser would read thousands of frames before one of them can be refused.
             for start in range(0, len(data), FRAMES_BYTES):
@@ -142,6 +152,8 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.accept":
             # Nobody asks for these again, and the socket may be open for days.
             del self.request, self.response
+            early, self._early = self._early, b""
+            self.data_received(early)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             # A refusal completes the handshake too; otherwise uvicorn would log each as an error.
             self.handshake_complete = True

@@ -15,7 +15,7 @@ from hub import transport_websocket
 from hub.live.allowance import FRAMES_AT_ONCE
 from hub.live.close_codes import CloseCode
 from hub.live.extension import TRANSPORT_EXTENSION
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.test_transport import QUICK_SECONDS, client, gone, running, status
 
 HANDSHAKE = (
@@ -165,6 +165,27 @@ async def test_pings_within_the_allowance_are_each_answered() -> None:
         answered = frames(reader)
         assert [await anext(answered) for _ in sent] == [(PONG, each) for each in sent]
         await eventually(lambda: [each.get("text") for each in app.heard] == ["x"])
+
+
+@pytest.mark.parametrize("apart", [True, False])
+async def test_frames_sent_before_the_handshake_is_answered_are_heard_after_it(apart: bool) -> None:
+    app = Listening()
+    app.accepts.clear()
+    texts = [b"x" * 125] * (FRAMES_AT_ONCE - 1)
+    early = frame(PING, b"early") + b"".join(frame(TEXT, each) for each in texts)
+    async with running(app) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(HANDSHAKE + (b"" if apart else early))
+        await eventually(lambda: app.scope)
+        if apart:
+            writer.write(early[:-1])
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        app.accepts.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        if apart:
+            writer.write(early[-1:])
+        assert await anext(frames(reader)) == (PONG, b"early")
+        await eventually(lambda: [each.get("text", "").encode() for each in app.heard] == texts)
 
 
 def flooding(stuck: socket.socket, flood: bytes) -> bool:
