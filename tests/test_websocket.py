@@ -185,6 +185,7 @@ async def test_binary_first_frame_is_closed_with_4400(hub: Hub) -> None:
     async with hub.socket() as socket:
         await socket.connection.send(b'{"type":"connect"}')
         assert await socket.closed() == 4400
+        assert socket.connection.close_reason == "binary frames are not part of the protocol"
 
 
 LATER_FRAMES: list[tuple[str | bytes, str]] = [

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 SOCKET_PATH = "/api/v1/ws"
 SUBPROTOCOL = "glimpse.v1"
+NO_BINARY = "binary frames are not part of the protocol"
 UPGRADE = {"connection": "upgrade", "upgrade": "websocket"}
 LEFT = 1005
 """Stands for no code at all (RFC 6455, 7.1.5): the metrics have it for a client that left."""
@@ -130,8 +131,10 @@ class Sockets:
 
     async def _connect_frame(self, socket: Socket) -> Connect:
         frame = await self._first_frame(socket)
+        if frame is None:
+            raise CloseSocket(CloseCode.NOT_THE_PROTOCOL, NO_BINARY)
         try:
-            connect = decode(frame or "")
+            connect = decode(frame)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise CloseSocket(CloseCode.NOT_THE_PROTOCOL, f"not a connect frame: {error}") from None
         if not isinstance(connect, Connect):
@@ -183,7 +186,7 @@ class Sockets:
     async def _use(self, frame: str | None, user_id: str) -> Error | None:
         """Do what a frame asks; the error to answer, if it could not be used."""
         if frame is None:
-            return Error("bad_frame", "binary frames are not part of the protocol")
+            return Error("bad_frame", NO_BINARY)
         try:
             said = decode(frame)
         except (msgspec.MsgspecError, RecursionError) as error:
