@@ -78,6 +78,20 @@ def test_shared_untracked_unsent_and_unknown_messages_are_explained(desks: Desks
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
+def test_a_mail_that_carries_no_image_promises_no_notification(desks: Desks, sender: Sender) -> None:
+    plain, tracked = sender.register(format="plain"), sender.register(subject="The contract")
+    page = desks.open(sender, f"/messages/{plain['id']}")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Plain text cannot carry an image")
+    expect(dialog.locator(".speaker-bar, .history-foot:visible")).to_have_count(0)
+    page.keyboard.press("m")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="The contract").click()
+    expect(dialog.get_by_role("button", name="Mute this mail")).to_be_visible()
+    assert sender.get(f"/messages/{plain['id']}")["muted"] is False
+    assert sender.get(f"/messages/{tracked['id']}")["muted"] is False
+
+
 def test_a_history_has_its_own_address_and_back_leads_out(desks: Desks, sender: Sender) -> None:
     message = sender.register(subject="The quote")
     sender.hit(message)

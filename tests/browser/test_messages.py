@@ -143,6 +143,15 @@ def test_a_message_that_cannot_be_opened_says_so(desks: Desks, sender: Sender) -
     expect(page.locator(".message", has_text="Draft")).to_contain_text("Not sent yet")
 
 
+def test_what_a_message_is_instead_of_sent_is_on_one_line(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="Plain", format="plain")
+    sender.register(subject="Draft", sent_at=None)
+    page = desks.open(sender, "/messages")
+    tags = page.locator(".message > .tag")
+    expect(tags).to_have_count(2)
+    assert max(tags.evaluate_all("(tags) => tags.map(({ clientHeight }) => clientHeight)")) < 24
+
+
 def test_a_mail_that_is_to_be_sent_is_not_called_sent(desks: Desks, sender: Sender) -> None:
     sender.register(subject="Scheduled", sent_at="2999-03-01T09:00:00Z")
     page = desks.open(sender, "/messages")

@@ -285,6 +285,16 @@ def test_a_refusal_is_respected_and_explained(desks: Desks, sender: Sender) -> N
     expect(page.get_by_text("Your browser blocks pop-ups from this page.")).to_be_visible()
 
 
+def test_the_question_about_popups_stays_in_its_card_on_the_narrowest_screen(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub, size=(320, 568))
+    context.add_init_script("Notification.permission = 'default';")
+    log_in(context, sender)
+    page = desks.tab(context)
+    edges = "(elements) => elements.map((element) => element.getBoundingClientRect().right)"
+    [card] = page.locator(".ask").evaluate_all(edges)
+    assert max(page.locator(".ask button").evaluate_all(edges)) <= card - 16
+
+
 def test_permission_is_not_asked_for_again_after_not_now(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub)
     context.add_init_script("Notification.permission = 'default';")

@@ -187,8 +187,10 @@ export function createHistory(desk) {
     );
   }
 
-  /** Draw the message's speaker. One that is there is kept, as it may have the focus. @param {Message} of */
-  function drawSpeaker({ id, muted: was }) {
+  /** Draw the speaker of a message that can be opened. One that is there is kept, as it may have the focus. @param {Message} of */
+  function drawSpeaker({ id, muted: was, tracked }) {
+    foot.hidden = !tracked;
+    if (!tracked) return;
     const muted = book.peek(id)?.muted ?? was;
     if (speaker) return speaker.set(muted);
     speaker = createSpeaker({
@@ -313,6 +315,7 @@ export function createHistory(desk) {
       next = null;
       setTitle(words.subject(book.peek(id), texts.loading));
       fill(sub);
+      foot.hidden = false;
       fill(foot);
       fill(content, skeleton(texts.loading, 5));
       if (!dialog.open) {
