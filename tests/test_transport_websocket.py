@@ -15,6 +15,7 @@ from hub import transport_websocket
 from hub.live.allowance import FRAMES_AT_ONCE
 from hub.live.close_codes import CloseCode
 from hub.live.extension import TRANSPORT_EXTENSION
+from hub.live.notices import text_frame
 from tests.processes import PATIENCE_SECONDS, eventually
 from tests.test_transport import QUICK_SECONDS, client, gone, running, status
 
@@ -22,6 +23,8 @@ HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: hub.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+HIGH_WATER = 64 * 1024
+"""A transport that more waits in asks for a pause (asyncio, `WriteTransport.set_write_buffer_limits`)."""
 
 
 class Writer:
@@ -64,6 +67,65 @@ async def test_peer_that_answers_no_ping_is_let_go_with_what_waits_for_it() -> N
             await eventually(lambda: app.ended and not server.server_state.connections)
 
 
+async def test_peer_that_reads_and_answers_no_ping_is_told_why() -> None:
+    options = {"ws_ping_interval": QUICK_SECONDS, "ws_ping_timeout": QUICK_SECONDS}
+    async with running(Listening(), **options) as (_, port), client(port) as (reader, writer):
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        heard = [each async for each in frames(reader)]
+        assert [head for head, _payload in heard] == [PING, CLOSE]
+        assert int.from_bytes(heard[-1][1][:2]) == 1011
+
+
+async def test_socket_that_is_open_is_not_cut_off_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_websocket, "CLOSE_SECONDS", QUICK_SECONDS)
+    async with running(Listening(), ws_ping_interval=QUICK_SECONDS) as (_, port), client(port) as (reader, writer):
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        heard = frames(reader)
+        for _number in range(3):
+            head, payload = await anext(heard)
+            assert head == PING
+            writer.write(frame(PONG, payload))
+
+
+async def test_frame_is_written_at_once_while_its_socket_is_open() -> None:
+    app = Listening()
+    app.accepts.clear()
+    async with running(app) as (_, port):
+        async with client(port) as (reader, writer):
+            writer.write(HANDSHAKE)
+            await eventually(lambda: app.scope)
+            assert not app.write(b"early")
+            app.accepts.set()
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+            assert app.write(b"now")
+            heard = frames(reader)
+            assert await anext(heard) == (TEXT, b"now")
+            app.closes.set()
+            assert (await anext(heard))[0] == CLOSE
+            assert not app.write(b"late")
+        async with client(port) as (reader, writer):
+            app.closes.clear()
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(frame(CLOSE))
+            await gone(reader)
+        assert not app.write(b"too late")
+
+
+async def test_frame_is_not_written_while_the_client_has_not_read_enough() -> None:
+    app = Listening()
+    async with running(app) as (_, port):
+        with stuck_client(port) as stuck:
+            await eventually(lambda: app.accepted)
+            while app.write(b"x" * 1000):
+                assert app.carrier.get_write_buffer_size() <= HIGH_WATER + 1004
+            stuck.setblocking(False)
+            while not app.write(b"x"):
+                await asyncio.get_running_loop().sock_recv(stuck, 4096)
+
+
 async def test_peer_that_does_not_take_the_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_websocket, "CLOSE_SECONDS", QUICK_SECONDS)
     app = Writer(1 << 15, closes=True)
@@ -97,16 +159,27 @@ class Listening:
         self.accepts.set()
         self.heard: list[dict[str, Any]] = []
         self.scope: Scope = {}
+        self.accepted = False
+
+    @property
+    def carrier(self) -> asyncio.Transport:
+        carrier: asyncio.Transport = self.scope["extensions"][TRANSPORT_EXTENSION]["transport"]
+        return carrier
+
+    def write(self, payload: bytes) -> bool:
+        """Write a text frame at once, if that can be."""
+        return bool(self.scope["extensions"][TRANSPORT_EXTENSION]["frame"](text_frame(payload)))
 
     @property
     def ended(self) -> bool:
         return bool(self.heard) and self.heard[-1]["type"] == "websocket.disconnect"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
+        self.scope, self.heard = scope, []
         await receive()
         await self.accepts.wait()
         await send({"type": "websocket.accept"})
+        self.accepted = True
         closing = asyncio.create_task(self.close(send))
         while not self.ended:
             self.heard.append(dict(await receive()))
@@ -153,6 +226,24 @@ async def test_what_comes_before_the_first_frame_too_many_is_used(monkeypatch: p
         heard = [head async for head, _payload in frames(reader)]
     in_a_piece = transport_websocket.FRAMES_BYTES // 125
     assert FRAMES_AT_ONCE - in_a_piece <= heard.count(PONG) <= FRAMES_AT_ONCE
+
+
+@pytest.mark.parametrize("kind", [PING, TEXT], ids=["ping", "text"])
+async def test_peer_that_said_too_much_is_heard_and_told_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", PATIENCE_SECONDS)
+    app = Listening()
+    async with running(app) as (_, port), client(port) as (reader, writer):
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame(kind, b"x" * 125) * 1000)
+        async for head, _payload in frames(reader):
+            if head == CLOSE:
+                break
+        await eventually(lambda: app.ended)
+        assert not app.carrier.is_reading()
+        assert not app.write(b"late")
 
 
 async def test_pings_within_the_allowance_are_each_answered() -> None:
@@ -203,14 +294,14 @@ def flooding(stuck: socket.socket, flood: bytes) -> bool:
 async def test_peer_that_only_sends_pings_and_reads_nothing_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS)
+    # Only one whose socket is open is told why, and so given the time to read it.
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS if when == "open" else 2 * PATIENCE_SECONDS)
     app = Listening()
     async with running(app) as (server, port):
         if when == "not accepted":
             app.accepts.clear()
         with stuck_client(port) as stuck:
             await eventually(lambda: app.scope)
-            carrier = app.scope["extensions"][TRANSPORT_EXTENSION]["transport"]
             if when == "closing":
                 app.closes.set()
                 await eventually(lambda: app.heard)
@@ -218,7 +309,7 @@ async def test_peer_that_only_sends_pings_and_reads_nothing_is_cut_off(
 
             def cut_off() -> bool:
                 nonlocal most
-                most = max(most, carrier.get_write_buffer_size())
+                most = max(most, app.carrier.get_write_buffer_size())
                 return flooding(stuck, frame(PING, b"x" * 125) * 100) and not server.server_state.connections
 
             await eventually(cut_off)
