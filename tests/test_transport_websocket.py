@@ -295,7 +295,9 @@ async def test_peer_that_only_sends_pings_and_reads_nothing_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     # Only one whose socket is open is told why, and so given the time to read it.
-    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS if when == "open" else 2 * PATIENCE_SECONDS)
+    monkeypatch.setattr(
+        transport_websocket, "REFUSED_SECONDS", QUICK_SECONDS if when == "open" else 2 * PATIENCE_SECONDS
+    )
     app = Listening()
     async with running(app) as (server, port):
         if when == "not accepted":
@@ -329,6 +331,19 @@ async def test_peer_that_ends_and_does_not_take_what_waits_is_let_go(
             await eventually(lambda: app.waiting)
             stuck.sendall(last)
             await eventually(lambda: app.ended and not server.server_state.connections)
+
+
+async def test_socket_that_is_closed_before_it_is_accepted_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 4008})
+
+    async with running(app) as (server, port), client(port) as (reader, writer):
+        writer.write(HANDSHAKE)
+        assert await status(reader) == b"403"
+        await gone(reader)
+        await eventually(lambda: not server.server_state.tasks)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_upgrade_with_a_header_too_long_for_a_websocket_is_refused() -> None:
