@@ -26,7 +26,7 @@ CLOSE_SECONDS = 10.0
 """How long a client has to answer a close before its connection is cut."""
 
 REFUSED_SECONDS = 1.0
-"""How long the connection of a client that sends too many frames is kept, for it to read why it is refused."""
+"""How long the connection of a client that is refused, for a mistake or too many frames, is kept for it to read why."""
 
 
 class _Inbox:
@@ -83,7 +83,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         else:
             # In pieces: otherwise the parser would read thousands of frames before one of them can be refused.
             for start in range(0, len(data), FRAMES_BYTES):
-                if self.transport.is_closing():
+                if self.transport.is_closing() or self.conn.parser_exc is not None:
                     break
                 super().data_received(data[start : start + FRAMES_BYTES])
         if self.transport.is_closing() and self.close_timer is None:
@@ -105,12 +105,18 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         self.conn.events_received()
         self.conn.data_to_send()
         self.conn.fail(CloseCode.TOO_MANY_FRAMES, TOO_MANY_FRAMES_REASON)
+        self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """Write the close that a peer's mistake has caused, and tell the application of it; read nothing more."""
+        close = self.conn.close_sent
+        if close is None or self.close_sent:
+            self.transport.abort()
+            return
         self.close_sent = True
         self.stop_keepalive()
-        self.scope["extensions"][TRANSPORT_EXTENSION]["closed"] = CloseCode.TOO_MANY_FRAMES
-        self.queue.put_nowait(
-            {"type": "websocket.disconnect", "code": CloseCode.TOO_MANY_FRAMES, "reason": TOO_MANY_FRAMES_REASON}
-        )
+        self.scope["extensions"][TRANSPORT_EXTENSION]["closed"] = close.code
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         # Closing while the peer still sends would cause a reset, which can overtake the code.
         if not self.read_paused:

@@ -246,6 +246,26 @@ async def test_peer_that_said_too_much_is_heard_and_told_nothing_more(
         assert not app.write(b"late")
 
 
+MISTAKES = {
+    "too long": (bytes([TEXT, 0xFF]) + (1 << 23).to_bytes(8) + bytes(4) + b"x" * (1 << 23), CloseCode.TOO_LONG),
+    "not UTF-8": (frame(TEXT, b"\xff"), CloseCode.NOT_UTF_8),
+    "not masked": (b"\x81\x01x", 1002),
+}
+
+
+@pytest.mark.parametrize(("mistake", "code"), MISTAKES.values(), ids=MISTAKES)
+async def test_peer_that_makes_a_mistake_and_sends_on_is_told_the_code(mistake: bytes, code: int) -> None:
+    app = Listening()
+    async with running(app, ws_max_size=1 << 16) as (server, port), client(port) as (reader, writer):
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(mistake)
+        heard = [each async for each in frames(reader)]
+        assert [(head, int.from_bytes(payload[:2])) for head, payload in heard] == [(CLOSE, code)]
+        await eventually(lambda: app.ended and not server.server_state.connections)
+        assert (app.heard[-1]["code"], app.scope["extensions"][TRANSPORT_EXTENSION]["closed"]) == (code, code)
+
+
 async def test_pings_within_the_allowance_are_each_answered() -> None:
     app = Listening()
     async with running(app) as (_, port), client(port) as (reader, writer):
