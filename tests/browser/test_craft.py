@@ -174,18 +174,30 @@ def test_no_label_of_the_settings_is_covered(desks: Desks, sender: Sender, width
     assert second["x"] + second["width"] <= around["x"] + around["width"]
 
 
+def enlarge_text(page: Page) -> None:
+    css = "html { font-size: 200% !important }"
+    page.route("**/tokens.css", lambda route: route.fulfill(response=(old := route.fetch()), body=old.text() + css))
+
+
+def test_what_holds_text_of_twice_the_size_grows_with_it(desks: Desks, sender: Sender) -> None:
+    contract = furnish(sender)
+    page = desks.open(sender, size=PHONE)
+    enlarge_text(page)
+    sticks_out = """() => [...document.querySelectorAll(".nav-count, .speaker, .icon-button, .step-body *")]
+        .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth + 1).map(({ className }) => className)"""
+    for name, go in VIEWS.items():
+        go(page, contract)
+        assert [*wider_than_the_screen(page), *page.evaluate(sticks_out)] == [], name
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_rows_have_room_for_text_of_twice_the_size(desks: Desks, sender: Sender, size: str) -> None:
     furnish(sender)
-    context = desks.context(sender.hub, size=SIZES[size])
-    log_in(context, sender)
-    page = context.new_page()
-    larger = "html { font-size: 200% !important }"
-    page.route("**/tokens.css", lambda route: route.fulfill(response=(css := route.fetch()), body=css.text() + larger))
-    page.goto("/messages")
-    expect(page.locator(".message")).to_have_count(4)
-    heights = "(rows) => rows.map(({ scrollHeight, clientHeight }) => scrollHeight - clientHeight)"
-    assert max(page.locator(".message").evaluate_all(heights)) <= 1
+    page = desks.open(sender, size=SIZES[size])
+    enlarge_text(page)
+    to_messages(page, "")
+    heights = "(rows) => Math.max(...rows.map(({ scrollHeight, clientHeight }) => scrollHeight - clientHeight))"
+    assert page.locator(".message").evaluate_all(heights) <= 1
 
 
 def test_a_refusal_leaves_the_header_of_a_phone_low(desks: Desks, sender: Sender) -> None:
