@@ -374,14 +374,6 @@ async def test_revoked_credential_closes_its_listeners_only() -> None:
     assert other.closing is None
 
 
-async def test_first_reason_to_close_counts() -> None:
-    listener = Desk().listener()
-    listener.close(CloseCode.NOT_AUTHENTICATED, "revoked")
-    listener.close(CloseCode.GOING_DOWN, "going down")
-    assert listener.closing is not None
-    assert listener.closing.code == CloseCode.NOT_AUTHENTICATED
-
-
 async def test_event_of_one_user_reaches_no_other() -> None:
     desk = Desk()
     listener = await desk.started()

@@ -12,7 +12,7 @@ from hub.live.close_codes import CloseCode
 from hub.live.connections import PAGES_A_TURN, Turnstile
 from hub.live.listener import Closing
 from hub.live.log_pages import PAGE
-from tests.test_connections import Desk, Log, a_notice
+from tests.test_connections import Desk, Log
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,6 @@ async def test_account_that_is_gone_closes_its_listeners() -> None:
     await desk.connections.catch_up(listener)
     assert listener.closing is not None
     assert listener.closing.code == CloseCode.NOT_AUTHENTICATED
-
-
-async def test_wait_ends_with_its_time_or_with_an_event() -> None:
-    desk = Desk()
-    listener = await desk.started()
-    assert not await listener.wait(0.01)
-    waiting = asyncio.create_task(listener.wait(10))
-    await asyncio.sleep(0)
-    desk.deliver(a_notice(2))
-    assert await waiting
-    assert await listener.wait(10)
 
 
 async def test_turnstile_lets_a_few_pass_in_each_turn_of_the_loop() -> None:
