@@ -8,6 +8,22 @@ from typing import TypeAlias
 
 from hub.store.database import Change, Database
 
+ODD_TEXTS = (
+    "it's",
+    'a "quoted" one',
+    "back\\slash and \\u0041",
+    "100% of $1, :1, ? and %s",
+    "Zażółć gęślą jaźń",
+    "🙂 family 👨‍👩‍👧",
+    "\u202eright to left",
+    "a\nb\tc",
+    "",
+    " ",
+    "null",
+    '{"json": [1]}',
+)
+"""Texts that SQL, JSON or a driver might take for something else."""
+
 
 @asynccontextmanager
 async def a_database(url: str) -> AsyncIterator[Database]:

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
-from hub.store.away import away, is_about_what_was_asked, is_away
+from hub.store.away import is_about_what_was_asked, is_away
 from hub.store.database import Change, Database, DatabaseAway, Held
 from tests.factories import together
-from tests.notes import a_database, add, numbers
+from tests.notes import ODD_TEXTS, a_database, add, numbers
 from tests.processes import eventually
-
-ODD_TEXTS = (
-    "it's",
-    'a "quoted" one',
-    "back\\slash and \\u0041",
-    "100% of $1, :1, ? and %s",
-    "Zażółć gęślą jaźń",
-    "🙂 family 👨‍👩‍👧",
-    "\u202eright to left",
-    "a\nb\tc",
-    "",
-    " ",
-    "null",
-    '{"json": [1]}',
-)
 
 
 @pytest.fixture
@@ -236,63 +218,6 @@ async def test_many_rows_carry_any_text_unchanged(database: Database) -> None:
     assert [(row["id"], row["text"]) for row in found] == rows
 
 
-async def test_rows_and_texts_carry_any_text_unchanged(database: Database) -> None:
-    rows = [{"id": number, "text": text} for number, text in enumerate(ODD_TEXTS)] + [{"id": 99, "text": None}]
-    table = database.sql.rows("$1", id="bigint", text="text")
-    async with database.write() as tx:
-        await tx.fetch(f"INSERT INTO note (id, text) SELECT id, text FROM {table}", json.dumps(rows))
-    found = await database.fetch("SELECT id, text FROM note ORDER BY id")
-    assert [{"id": row["id"], "text": row["text"]} for row in found] == rows
-    for number, text in enumerate(ODD_TEXTS):
-        sql = f"SELECT id FROM note WHERE text IN {database.sql.texts('$1')}"
-        assert [row["id"] for row in await database.fetch(sql, json.dumps([text]))] == [number]
-    assert await database.fetch(f"SELECT id FROM note WHERE text IN {database.sql.texts('$1')}", "[]") == []
-
-
-@pytest.mark.parametrize("text", ODD_TEXTS)
-async def test_is_away_is_false_for_a_wrong_question(text: str) -> None:
-    assert not is_away(ValueError(text))
-    assert not is_away(sqlite3.IntegrityError(text))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [sqlite3.OperationalError("database is locked"), ConnectionResetError(), TimeoutError(), OSError("disk full")],
-)
-def test_is_away_is_true_for_trouble_of_the_database(error: Exception) -> None:
-    assert is_away(error)
-
-
-@pytest.mark.parametrize("made", [away, DatabaseAway.because])
-def test_database_that_does_not_answer_is_said_not_to(made: Callable[[Exception], DatabaseAway]) -> None:
-    assert str(made(TimeoutError())) == "it does not answer"
-    assert str(made(ConnectionResetError())) == "ConnectionResetError"
-    assert str(made(OSError("disk full"))) == "disk full"
-
-
-@pytest.mark.parametrize(
-    ("error", "about"),
-    [
-        (asyncpg.NumericValueOutOfRangeError("out of range"), True),
-        (asyncpg.ForeignKeyViolationError("no such message"), True),
-        (asyncpg.NotNullViolationError("a newer column"), False),
-        (asyncpg.UniqueViolationError("a sequence"), False),
-        (asyncpg.RaiseError("in maintenance"), False),
-        (asyncpg.ProgramLimitExceededError("too complex"), False),
-        (asyncpg.InterfaceError("the connection is closed"), False),
-        (sqlite3.IntegrityError("of no error code"), False),
-        (sqlite3.ProgrammingError("Cannot operate on a closed database."), False),
-        (sqlite3.DataError("string or blob too big"), True),
-        (ValueError("no active connection"), False),
-        (OSError("disk full"), False),
-        (MemoryError(), False),
-        (OverflowError("a fault of our own"), True),
-    ],
-)
-def test_is_about_what_was_asked_is_true_only_for_errors_that_would_come_again(error: Exception, about: bool) -> None:
-    assert is_about_what_was_asked(error) is about
-
-
 async def test_value_beyond_its_columns_range_is_about_what_was_asked(database: Database) -> None:
     with pytest.raises(Exception) as failure:  # noqa: PT011
         await database.fetch("SELECT 1 FROM note WHERE id = $1", 2**63)
@@ -315,29 +240,6 @@ async def test_table_that_is_missing_counts_as_the_database_away(database: Datab
     with pytest.raises(DatabaseAway):
         await database.fetch("SELECT 1 FROM not_there")
     assert await numbers(database) == []
-
-
-async def test_json_rows_are_one_text_with_every_value_as_it_was(database: Database) -> None:
-    texts = [*ODD_TEXTS, None]
-    async with database.write() as tx:
-        await tx.change(Change(INSERT, "bigint text", list(enumerate(texts))))
-    rows = database.sql.json_rows("id, text", "(SELECT * FROM note WHERE id >= $1 ORDER BY id) AS n")
-    select = f"SELECT {rows} AS all_of_it"
-    for first in (0, len(texts)):
-        row = await database.fetch_one(select, first)
-        assert row is not None
-        assert json.loads(row["all_of_it"]) == [[number, text] for number, text in enumerate(texts)][first:]
-
-
-async def test_rows_are_found_at_their_keys(database: Database) -> None:
-    await add(database, 1, '{"a": [1, null]}')
-    await add(database, 2, "null")
-    keys = database.sql.rows("$1", number="bigint")
-    note = database.sql.at_keys(keys, "note", "s.id = r.number")
-    rows = database.sql.json_rows(f"s.id, {database.sql.from_json('s.text')}", note)
-    row = await database.fetch_one(f"SELECT {rows} AS found", json.dumps([{"number": n} for n in (2, 3, 1)]))
-    assert row is not None
-    assert sorted(json.loads(row["found"])) == [[1, {"a": [1, None]}], [2, None]]
 
 
 ASKED = "SELECT n.id FROM ({rows}) AS r JOIN note n ON n.id = r.column1 AND n.text = r.column2"
