@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         with monkeypatch.context() as here:
             here.chdir(tmp_path)
             here.setattr(sys, "argv", ["glimpse", *arguments])
+            # A command sets it for the rest of its process, which here is the tests'.
+            here.setattr(threading, "excepthook", threading.excepthook)
             here.setattr(sys, "stdin", io.StringIO(typed))
             for name in [name for name in os.environ if name.startswith(("HUB_", "DATABASE_", "REDIS_"))]:
                 here.delenv(name)
