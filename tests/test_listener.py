@@ -218,6 +218,25 @@ def test_event_is_written_at_once_and_nobody_is_woken() -> None:
     assert (woken, listener.queued_bytes) == ([3], 10)
 
 
+def test_event_does_not_overtake_one_that_waits_though_it_could_be_written_at_once() -> None:
+    listener = a_listener()
+    client = Client(listener)
+    client.is_fast = False
+    listener.offer(a_run(1))
+    client.is_fast = True
+    listener.offer(a_run(2))
+    assert (client.frames, taken(listener)) == (b"", [1, 2])
+
+
+def test_event_is_not_written_at_once_after_a_gap_or_while_the_log_is_to_be_read() -> None:
+    listener = a_listener()
+    client = Client(listener)
+    listener.offer(a_run(3))
+    assert (client.frames, listener.position, listener.behind) == (b"", 0, True)
+    listener.offer(a_run(1))
+    assert (client.frames, listener.position) == (b"", 0)
+
+
 def test_first_end_of_a_listener_is_the_one_that_is_told() -> None:
     listener, woken = a_listener(), []
     listener.on_work = lambda: woken.append(listener.closing)
