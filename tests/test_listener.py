@@ -177,9 +177,11 @@ def test_stream_moves_on_over_what_it_does_not_carry_and_only_the_rest_waits(str
 
 def test_live_events_over_the_bound_close_the_listener_and_let_go_of_what_waits() -> None:
     listener = a_listener(max_bytes=30)
-    listener.offer(a_run(1, 3))
-    assert listener.closing is None
-    listener.offer(a_run(4))
+    for first in (1, 4, 7):
+        assert taken(listener) == list(range(max(1, first - 3), first)), "what is taken takes no room"
+        listener.offer(a_run(first, first + 2))
+        assert listener.closing is None
+    listener.offer(a_run(10))
     assert listener.closing == Closing(CloseCode.TOO_SLOW, "too slow: come back and resume")
     assert not listener.offer(a_run(1)), "nothing is told to who ends"
     assert (taken(listener), listener.has_work) == ([], True)
