@@ -151,6 +151,7 @@ def new_token(email: str, name: str) -> None:
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     _check_name(name)
     config = _config()
+    require_folder(config.database_url)
     if config.embedded and not Path(sqlite_path(config.database_url)).exists():
         # Making the file would lead to the same answer, and leave behind the database of a hub that nobody runs.
         nobody = f"there is no account for {email}, for there is no file {sqlite_path(config.database_url)[:160]!r}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,8 @@ def _database_url(text: str) -> str:
     if scheme == "sqlite" and ":memory:" in rest:
         raise ConfigError("DATABASE_URL names a database in memory, which would lose every open: name a file")
     path = rest.partition("?")[0]
+    if scheme == "sqlite" and "\0" in unquote(path):
+        raise ConfigError("DATABASE_URL has a NUL character (%00) in it: name another file")
     if scheme == "sqlite" and max(len(part.encode()) for part in path.split("/")) > FILE_NAME_BYTES:
         raise ConfigError(
             f"DATABASE_URL names a file or folder of more than {FILE_NAME_BYTES} bytes: name a shorter one"
@@ -232,11 +235,18 @@ def _plain(network: Network) -> Network:
 def _file(name: str, text: str | None) -> Path | None:
     if text is None:
         return None
-    path = Path(text)
-    if path.is_dir():
-        raise ConfigError(f"{name} is {text[:120]!r}: that is a folder; name the file in it")
-    if not path.is_file():
-        raise ConfigError(f"{name} is {text[:120]!r}: there is no such file")
+    path, why = Path(text), "there is no such file"
+    try:
+        # Of a folder on the way that is closed to us, or a name too long, this tells in every version of Python.
+        mode = path.stat().st_mode
+        why = "that is a folder; name the file in it" if stat.S_ISDIR(mode) else why
+        usable = stat.S_ISREG(mode)
+    except (FileNotFoundError, NotADirectoryError):
+        usable = False
+    except OSError as error:
+        usable, why = False, f"{error.strerror}; name a file that can be read"
+    if not usable:
+        raise ConfigError(f"{name} is {text[:120]!r}: {why}")
     return path
 
 

@@ -183,6 +183,8 @@ def test_token_where_there_is_no_database_makes_none(command: Command, tmp_path:
     ("name", "value"),
     [
         ("DATABASE_URL", "mysql://localhost/x"),
+        ("DATABASE_URL", "sqlite:///%00"),
+        ("DATABASE_URL", f"sqlite:////{'x/' * 2500}hub.db"),
         ("REDIS_URL", "http://localhost"),
         ("REDIS_URL", "redis://localhost:notaport"),
         ("REDIS_URL", "redis://[bad"),
@@ -196,7 +198,9 @@ def test_token_where_there_is_no_database_makes_none(command: Command, tmp_path:
         ("HUB_GEOIP_DB", "/nowhere/at-all.mmdb"),
         ("HUB_GEOIP_DB", __file__),
         ("HUB_GEOIP_DB", "/"),
+        ("HUB_GEOIP_DB", "x" * 300),
         ("HUB_DATA_DIR", f"{__file__}/data"),
+        ("HUB_DATA_DIR", "x" * 300),
         ("HUB_SECRET_KEY", "\udcff" * 20),
         ("HUB_SPOOL_DIR", __file__),
         ("HUB_REPEAT_SECONDS", "soon"),

@@ -13,6 +13,7 @@ many keys travel as one JSON parameter (`Dialect.rows`), many rows to be written
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -52,6 +53,11 @@ def require_folder(url: str) -> None:
     """
     if url.startswith("sqlite"):
         file = Path(sqlite_path(url)).resolve()
+        try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                file.stat()
+        except OSError as error:
+            raise DatabaseAway(why_not_opened(url, error.strerror or str(error)), lasting=True) from None
         if not file.parent.is_dir():
             raise DatabaseAway(why_not_opened(url, f"there is no folder {str(file.parent)!r}"), lasting=True)
         if file.is_dir():
