@@ -113,7 +113,7 @@ async def _open(config: Config, stack: AsyncExitStack) -> _Parts:
     keys = await preparation.keys()
 
     credentials = Credentials(database)
-    renderer = Renderer(keys, config.public_url or f"http://127.0.0.1:{config.port or 80}")
+    renderer = Renderer(keys, config.public_url or f"http://127.0.0.1:{config.port}")
     metrics = Metrics(of_several=config.workers > 1)
     connections = Connections(
         Users(database),

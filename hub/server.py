@@ -18,7 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, TypeAlias, cast
 
@@ -91,7 +91,8 @@ def serve(
                 put(sys.stdout, f"Glimpse is at {address(*listener.getsockname()[:2])}\n")
                 serving()
 
-            work = _Work(app_factory, config, listener)
+            # Without a public address an event's source has the port in it: the one that was taken, if 0 was asked for.
+            work = _Work(app_factory, replace(config, port=listener.getsockname()[1]), listener)
             if config.workers == 1:
                 return work.run(announce)
             # The supervisor must not hold the port open: it would take connections that no worker answers any more.

@@ -138,8 +138,10 @@ class Site:
         )
 
 
-def good(_: Config) -> ASGIApp:
-    return Site().app()
+def good(config: Config) -> ASGIApp:
+    site = Site()
+    site.note(f"port {config.port}")
+    return site.app()
 
 
 def stuck(_: Config) -> ASGIApp:

@@ -54,6 +54,12 @@ async def close_code(websocket: ClientConnection) -> int | None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_application_is_told_the_port_that_was_taken(start: Start, workers: int) -> None:
+    server = start(workers=workers).wait_ready()
+    assert server.journal("port") == [str(server.port)] * workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signal_ends_everything_in_order(start: Start, workers: int, how: signal.Signals) -> None:
     server = start(workers=workers).wait_ready()
