@@ -48,6 +48,8 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
             f"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) {WEBKIT} Mobile/15E148",
             Device("tablet", "iOS", "Apple Mail"),
         ),
+        (f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT}", Device("desktop", "Linux", None)),
+        (f"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {WEBKIT}", Device("desktop", "ChromeOS", None)),
         (
             f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) {WEBKIT} Version/17.5 Mobile/15E148 Safari/604.1",
             Device("mobile", "iOS", "Safari"),

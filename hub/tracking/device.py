@@ -31,6 +31,7 @@ SYSTEMS = {
 }
 BROWSERS = {
     "Android": None,
+    "Apple Mail": None,
     "Chrome Mobile": "Chrome",
     "Chrome Mobile iOS": "Chrome",
     "Chrome Mobile WebView": "Android WebView",
@@ -42,7 +43,8 @@ BROWSERS = {
     "Mobile Safari UI/WKWebView": None,
     "Other": None,
 }
-"""Browsers by the name people know; None for a web view inside a program that does not name itself."""
+"""Browsers by the name people know; None for a web view inside a program that does not name itself. To ua-parser all
+WebKit without a browser after it is "Apple Mail", on Linux, too: `mail_program` knows on which systems that is right."""
 
 UNKNOWN = Device()
 
