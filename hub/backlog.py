@@ -135,4 +135,4 @@ def why(error: Exception) -> str:
     """What went wrong, without the names of files or the words of a server, which may contain a row."""
     if state := getattr(error, "sqlstate", None):
         return f"the database refuses a hit with SQLSTATE {state}"
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -277,6 +277,7 @@ async def test_hit_that_was_put_aside_is_for_a_person_to_see(desk: Desk, tmp_pat
         (OSError("a socket's own words"), "a socket's own words"),
         (RuntimeError("can't start new thread"), "can't start new thread"),
         (sqlite3.OperationalError("disk I/O error"), "disk I/O error"),
+        (MemoryError(), "MemoryError"),
     ],
 )
 def test_why_tells_no_name_of_a_file_and_no_row(error: Exception, words: str) -> None:
