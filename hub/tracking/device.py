@@ -44,7 +44,7 @@ BROWSERS = {
     "Other": None,
 }
 """Browsers by the name people know; None for a web view inside a program that does not name itself. To ua-parser all
-WebKit without a browser after it is "Apple Mail", on Linux, too: `mail_program` knows on which systems that is right."""
+WebKit without a browser after it is "Apple Mail", on Linux, too: `mail_program` knows on which systems that is so."""
 
 UNKNOWN = Device()
 
