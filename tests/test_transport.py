@@ -110,6 +110,25 @@ async def test_endless_request_head_is_refused() -> None:
         await gone(reader)
 
 
+async def test_refusal_of_a_head_does_not_break_into_an_answer() -> None:
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with running(app) as (_, port), client(port) as (reader, writer):
+        writer.write(GET)
+        await reader.readuntil(b"part")
+        # Piece by piece, and no more than is read: what the server leaves unread would reset the connection.
+        head = long_head(HEAD_BYTES + 2 * HEAD_PIECE_BYTES + 1)
+        for start in range(0, len(head), HEAD_PIECE_BYTES):
+            writer.write(head[start : start + HEAD_PIECE_BYTES])
+            for _turn in range(10):
+                await asyncio.sleep(0)
+        assert await reader.read() == b""
+
+
 async def test_long_noise_is_refused_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async with running(answer) as (_, port), client(port) as (reader, writer):
         writer.write(b"?" * 3 * HEAD_PIECE_BYTES)
@@ -248,6 +267,30 @@ async def test_connection_kept_alive_outlives_the_limit_on_heads(monkeypatch: py
         assert await status(reader) == b"200"
 
 
+async def test_request_that_begins_within_the_time_of_an_idle_connection_may_come_later() -> None:
+    async with running(answer, timeout_keep_alive=QUICK_SECONDS) as (_, port), client(port) as (reader, writer):
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n0")
+        writer.write(GET[:20])
+        async with client(port) as (idle, writes):
+            writes.write(GET)
+            await gone(idle)
+        writer.write(GET[20:])
+        assert await status(reader) == b"200"
+
+
+async def test_chunk_may_come_more_slowly_than_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "HEAD_SECONDS", QUICK_SECONDS)
+    async with running(answer) as (server, port), client(port) as (reader, writer):
+        writer.write(CHUNKED + b"5\r\n")
+        await eventually(lambda: any(getattr(each, "_reading_head", False) for each in server.server_state.connections))
+        writer.write(b"xx")
+        async with client(port) as (silent, _writer):
+            await gone(silent)
+        writer.write(b"xxx\r\n0\r\n\r\n")
+        assert await status(reader) == b"200"
+
+
 async def test_request_that_began_before_the_last_answer_is_not_cut_off_while_it_is_carried_out() -> None:
     lets = asyncio.Semaphore(0)
     asked = []
@@ -299,6 +342,32 @@ async def test_request_just_as_the_server_ends_is_answered(asked_before: bool) -
         await eventually(lambda: not server.servers[0].is_serving())
         writer.write(GET)
         assert b"connection: close" in await reader.readuntil(b"\r\n\r\n0")
+
+
+async def test_server_that_ends_closes_each_connection_with_its_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LAST_SECONDS", QUICK_SECONDS)
+    lets = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await lets.wait()
+        await answer(scope, receive, send)
+
+    async with (
+        running(app, timeout_graceful_shutdown=2 * PATIENCE_SECONDS) as (server, port),
+        client(port) as (asks, asking),
+        client(port) as (idles, idling),
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        idling.write(GET)
+        await idles.readuntil(b"\r\n\r\n0")
+        asking.write(GET.replace(b"/ ", b"/slow "))
+        await eventually(lambda: server.server_state.tasks)
+        server.should_exit = True
+        await gone(idles)
+        lets.set()
+        assert b"connection: close" in await asks.readuntil(b"\r\n\r\n0")
+        await gone(asks)
 
 
 async def answer_at_once(_: Scope, __: Receive, send: Send) -> None:

@@ -89,15 +89,45 @@ async def test_answer_that_is_still_being_given_and_not_read_is_cut_off(monkeypa
     assert app.most <= HIGH_WATER + PIECE
 
 
-async def test_client_that_leaves_its_answer_unread_is_forgotten() -> None:
-    app = Answering(8 << 20, PIECE)
+@pytest.mark.parametrize("then", [b"?", GET[:-2] + b"X-Long: " + b"x" * 200_000], ids=["noise", "head"])
+async def test_refusal_that_is_not_read_is_not_kept(monkeypatch: pytest.MonkeyPatch, then: bytes) -> None:
+    monkeypatch.setattr(transport, "UNREAD_SECONDS", QUICK_SECONDS)
+    app = Answering(40_000, 40_000)
     async with running(app) as (server, port):
-        with narrow_client(port, GET):
+        with narrow_client(port, GET) as narrow:
+            await eventually(lambda: app.ended)
+            narrow.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(narrow, then)
+            await eventually(lambda: not server.server_state.connections)
+
+
+@pytest.mark.parametrize(
+    ("request_", "piece"), [(GET, PIECE), (CLOSING_GET, 8 << 20)], ids=["being answered", "answered"]
+)
+async def test_client_that_leaves_its_answer_unread_is_forgotten(request_: bytes, piece: int) -> None:
+    app = Answering(8 << 20, piece)
+    async with running(app) as (server, port):
+        with narrow_client(port, request_):
             await eventually(lambda: app.waiting > HIGH_WATER)
             kept = traces(server)
         await eventually(lambda: app.ended and not server.server_state.connections)
         app.carrier = None
         await eventually(lambda: gc.collect() is not None and not any(each() for each in kept))
+
+
+async def test_connection_that_waits_for_nothing_outlives_the_limit_on_what_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport, "UNREAD_SECONDS", QUICK_SECONDS)
+    app = Answering(40_000, 40_000)
+    async with running(app) as (server, port), client(port) as (reader, writer):
+        writer.write(GET)
+        await reader.readexactly(40_000)
+        with narrow_client(port, CLOSING_GET):
+            await eventually(lambda: len(server.server_state.connections) == 2)
+            await eventually(lambda: len(server.server_state.connections) == 1)
+        writer.write(GET)
+        await reader.readexactly(40_000)
 
 
 async def test_last_answer_whose_end_is_not_read_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

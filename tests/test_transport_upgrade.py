@@ -8,7 +8,7 @@ import re
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from hub.transport import HEAD_PIECE_BYTES
+from hub.transport import HEAD_PIECE_BYTES, HubState
 from tests.processes import PATIENCE_SECONDS, eventually
 from tests.test_transport import GET, client, gone, running, status
 from tests.test_transport_websocket import HANDSHAKE, Listening
@@ -130,6 +130,14 @@ WEBSOCKETS = {
     "posted": HANDSHAKE.replace(b"GET", b"POST").replace(b"\r\nHost", b"\r\nContent-Length: 55\r\nHost", 1),
     "chunked": HANDSHAKE.replace(b"\r\nHost", b"\r\nTransfer-Encoding: chunked\r\nHost", 1),
 }
+
+
+async def test_handshake_while_draining_is_left_to_the_application() -> None:
+    async with running(Listening()) as (server, port), client(port) as (reader, writer):
+        assert isinstance(server.server_state, HubState)
+        server.server_state.draining = True
+        writer.write(HANDSHAKE)
+        assert await status(reader) == b"101"
 
 
 async def test_much_right_behind_a_handshake_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
