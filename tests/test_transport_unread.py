@@ -189,3 +189,4 @@ async def test_answers_without_a_task_wait_for_a_client_that_does_not_read() -> 
                     assert await reader.readexactly(1000) == b"x" * 1000
             writer.close()
     assert app.most <= HIGH_WATER + 2000
+    assert app.waited < count / 4, "the others need no task"
