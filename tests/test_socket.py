@@ -198,6 +198,9 @@ async def test_event_does_not_overtake_those_that_wait_for_a_slow_client() -> No
         await eventually(lambda: client.numbers == [2, 3, 4])
         listener.offer(Run([a_notice(5)]))
         assert client.numbers == [2, 3, 4, 5]
+        client.fast = False
+        listener.offer(Run([a_notice(6)]))
+        await eventually(lambda: client.numbers == [2, 3, 4, 5, 6])
 
 
 async def test_slow_client_has_its_heartbeat_when_it_reads_again() -> None:
@@ -208,6 +211,45 @@ async def test_slow_client_has_its_heartbeat_when_it_reads_again() -> None:
         client.reads.set()
         await eventually(lambda: len(client.heard) > 0)
         assert client.heard[0] == {"type": "heartbeat", "sequence": 1}
+
+
+async def test_heartbeat_overtakes_nothing_and_is_needless_after_it() -> None:
+    client, other = Client(fast=False), Client()
+    async with a_writer(client) as listener, a_writer(other):
+        listener.offer(Run([a_notice(2)]))
+        await asyncio.sleep(0)
+        client.fast = True
+        await eventually(lambda: len(other.heard) >= 3, what="heartbeats were due")
+        assert client.heard == []
+        client.reads.set()
+        await eventually(lambda: len(client.heard) >= 2)
+        assert client.heard[:2] == [{"type": "event", "event": 2}, {"type": "heartbeat", "sequence": 2}]
+        assert client.heard_at[1] - client.heard_at[0] >= HEARTBEAT - TICK
+
+
+async def test_log_is_not_read_again_and_again_while_the_database_is_away() -> None:
+    log = Log(away=True)
+    async with a_writer(Client(), log, behind=True):
+        await eventually(lambda: log.reads)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert log.reads == 1
+
+
+async def test_idle_socket_is_looked_after_only_when_a_heartbeat_may_be_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    beat = Writer._beat
+
+    def counted(writer: Writer) -> None:
+        nonlocal looks
+        looks += 1
+        beat(writer)
+
+    monkeypatch.setattr(Writer, "_beat", counted)
+    client = Client()
+    async with a_writer(client):
+        await eventually(lambda: len(client.heard) >= 3)
+    assert looks == len(client.heard)
 
 
 async def test_log_is_read_for_a_listener_that_is_behind_even_if_that_fails_at_first(
