@@ -38,7 +38,7 @@ FAILURE = "the schema is not current: migrate it first"
 class Site:
     """The application's parts. It notes what happens to it in the file `journal` in its directory."""
 
-    def __init__(self, drain: Literal["quick", "hangs", "blocks"] = "quick") -> None:
+    def __init__(self, drain: Literal["quick", "hangs", "lasts", "blocks"] = "quick") -> None:
         self.journal = Path("journal")
         self.going_down = asyncio.Event()
         self.kind_of_drain = drain
@@ -62,6 +62,8 @@ class Site:
         if self.kind_of_drain == "hangs":
             await asyncio.Event().wait()
         self.going_down.set()
+        if self.kind_of_drain == "lasts":
+            await asyncio.Event().wait()
         if self.kind_of_drain == "blocks":
             # Due when the server next looks whether the drain is done, so that the server goes on right after it.
             asyncio.get_running_loop().call_later(2 * TICK_SECONDS, self.block, "second")
@@ -148,6 +150,10 @@ def stuck(_: Config) -> ASGIApp:
     return Site("hangs").app()
 
 
+def slow(_: Config) -> ASGIApp:
+    return Site("lasts").app()
+
+
 def hasty(_: Config) -> ASGIApp:
     """As `stuck`, with little time for its drain."""
     return Site("hangs").app()
@@ -178,7 +184,7 @@ def _that_raises(error: Exception) -> ASGIApp:
     return Starlette(lifespan=lifespan)
 
 
-KINDS = {each.__name__: each for each in (good, stuck, hasty, busy, misconfigured, unstartable, unwritable)}
+KINDS = {each.__name__: each for each in (good, stuck, slow, hasty, busy, misconfigured, unstartable, unwritable)}
 
 if __name__ == "__main__":
     kind, workers, port = sys.argv[1:]

@@ -91,9 +91,10 @@ async def test_signal_ends_everything_in_order(start: Start, workers: int, how: 
 
 
 async def goes_down(server: Served) -> bool:
-    """Whether it says that it goes down, asked on a new connection, which any worker may answer."""
+    """Whether it says that it goes down, asked on a new connection, which any worker may answer, and answers last."""
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
-        return (await client.get(server.url("/readyz"))).status_code == 503
+        answer = await client.get(server.url("/readyz"))
+        return answer.status_code == 503 and answer.headers.get("connection") == "close"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -149,6 +150,22 @@ def test_second_interrupt_does_not_wait_for_the_drain(start: Start, first: signa
     assert server.process.wait(served.DRAIN_SECONDS / 2) == 0
     assert server.journal("stopped")
     assert "lifespan" not in server.log.read_text()
+
+
+def test_second_interrupt_waits_for_the_answers(start: Start) -> None:
+    server = start("slow").wait_ready()
+    answers_held = server.directory / served.HOLD_ANSWERS
+    answers_held.touch()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as waiting:
+        waiting.sendall(b"GET /waits HTTP/1.1\r\nHost: hub.example.com\r\n\r\n")
+        wait_until(lambda: server.journal("waiting"))
+        server.process.send_signal(signal.SIGINT)
+        wait_until(lambda: server.journal("drain"))
+        server.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "Waiting for connections to close" in server.log.read_text())
+        answers_held.unlink()
+        assert waiting.recv(12) == b"HTTP/1.1 200"
+    assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_third_interrupt_waits_for_no_answer_and_ends_the_application_all_the_same(start: Start) -> None:
