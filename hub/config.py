@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,21 +231,30 @@ def _plain(network: Network) -> Network:
     return ipaddress.ip_network((mapped, network.prefixlen - MAPPED_BITS))
 
 
+def out_of_reach(path: Path) -> str | None:
+    """Why the system does not tell what is at a path, or None: its name is too long, or a folder on the way is closed.
+
+    Up to Python 3.13 `Path.is_dir` and its like raise for such a path.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 def _file(name: str, text: str | None) -> Path | None:
     if text is None:
         return None
-    path, why = Path(text), "there is no such file"
-    try:
-        # Of a folder on the way that is closed to us, or a name too long, this tells in every version of Python.
-        mode = path.stat().st_mode
-        why = "that is a folder; name the file in it" if stat.S_ISDIR(mode) else why
-        usable = stat.S_ISREG(mode)
-    except (FileNotFoundError, NotADirectoryError):
-        usable = False
-    except OSError as error:
-        usable, why = False, f"{error.strerror}; name a file that can be read"
-    if not usable:
-        raise ConfigError(f"{name} is {text[:120]!r}: {why}")
+    path = Path(text)
+    if reason := out_of_reach(path):
+        raise ConfigError(f"{name} is {text[:120]!r}: {reason}; name a file that can be read")
+    if path.is_dir():
+        raise ConfigError(f"{name} is {text[:120]!r}: that is a folder; name the file in it")
+    if not path.is_file():
+        raise ConfigError(f"{name} is {text[:120]!r}: there is no such file")
     return path
 
 

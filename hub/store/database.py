@@ -13,7 +13,6 @@ many keys travel as one JSON parameter (`Dialect.rows`), many rows to be written
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -23,6 +22,7 @@ from typing import Any
 import databases
 import msgspec
 
+from hub.config import out_of_reach
 from hub.store.away import DatabaseAway, away, is_away
 from hub.store.checkpoints import Checkpoints
 from hub.store.dialect import Dialect
@@ -53,11 +53,8 @@ def require_folder(url: str) -> None:
     """
     if url.startswith("sqlite"):
         file = Path(sqlite_path(url)).resolve()
-        try:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                file.stat()
-        except OSError as error:
-            raise DatabaseAway(why_not_opened(url, error.strerror or str(error)), lasting=True) from None
+        if reason := out_of_reach(file):
+            raise DatabaseAway(why_not_opened(url, reason), lasting=True)
         if not file.parent.is_dir():
             raise DatabaseAway(why_not_opened(url, f"there is no folder {str(file.parent)!r}"), lasting=True)
         if file.is_dir():

@@ -8,7 +8,6 @@ fetches the files.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from bisect import bisect_right
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from hub.config import DATA_DIR, ConfigError
+from hub.config import DATA_DIR, ConfigError, out_of_reach
 from hub.model import Place
 from hub.tracking.address import BITS, address_number
 from hub.tracking.place import NOWHERE, BadDatabase, Places
@@ -234,27 +233,19 @@ def make_folder(data_dir: Path) -> None:
 
 def _check_folder(folder: Path) -> None:
     """Check that `folder` can hold data sets, now or once it is made. Raises `ConfigError`."""
-    try:
-        reason = _why_unusable(folder)
-    except OSError as error:
-        reason = error.strerror or str(error)
-    if reason is not None:
+    if reason := out_of_reach(folder):
         raise _no_folder(folder, reason)
-
-
-def _why_unusable(folder: Path) -> str | None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        folder.stat()
     if folder.is_dir():
-        return None if os.access(folder, os.R_OK | os.X_OK) else "it may not be read"
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise _no_folder(folder, "it may not be read")
+        return
     # The root, at the latest, is a folder.
     nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
     if not nearest.is_dir():
-        return f"{str(nearest)[:120]!r} is no folder"
+        raise _no_folder(folder, f"{str(nearest)[:120]!r} is no folder")
     # Nobody asked for the default folder, and a hub works without data sets.
     if folder != DATA_DIR and not os.access(nearest, os.W_OK | os.X_OK):
-        return f"it is not there, and may not be made in {str(nearest)[:120]!r}"
-    return None
+        raise _no_folder(folder, f"it is not there, and may not be made in {str(nearest)[:120]!r}")
 
 
 def _no_folder(folder: Path, reason: str) -> ConfigError:
