@@ -61,12 +61,13 @@ class HubWebSocket(WebSocketsSansIOProtocol):
     answers are read; here all frames are counted. And a peer's mistake puts no traceback in the log.
     """
 
+    _early = b""
+    """What the peer said before it was let in: nothing, nearly always."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.queue = _Inbox()  # type: ignore[assignment]
         self._allowance = Allowance(self.loop.time())
-        self._early = b""
-        """What the peer said before it was let in."""
 
     def data_received(self, data: bytes) -> None:
         if not self.handshake_initiated:
@@ -158,8 +159,9 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.accept":
             # Nobody asks for these again, and the socket may be open for days.
             del self.request, self.response
-            early, self._early = self._early, b""
-            self.data_received(early)
+            if early := self._early:
+                del self._early
+                self.data_received(early)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             # A refusal completes the handshake too; otherwise uvicorn would log each as an error.
             self.handshake_complete = True
