@@ -10,8 +10,8 @@ import resource
 import select
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -152,16 +152,23 @@ def test_second_interrupt_does_not_wait_for_the_drain(start: Start, first: signa
     assert "lifespan" not in server.log.read_text()
 
 
-def test_second_interrupt_waits_for_the_answers(start: Start) -> None:
-    server = start("slow").wait_ready()
-    answers_held = server.directory / served.HOLD_ANSWERS
-    answers_held.touch()
+@contextmanager
+def interrupted_twice(server: Served) -> Iterator[socket.socket]:
+    """The connection of a client that waits for an answer, once the server was interrupted and again in its drain."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as waiting:
         waiting.sendall(b"GET /waits HTTP/1.1\r\nHost: hub.example.com\r\n\r\n")
         wait_until(lambda: server.journal("waiting"))
         server.process.send_signal(signal.SIGINT)
         wait_until(lambda: server.journal("drain"))
         server.process.send_signal(signal.SIGINT)
+        yield waiting
+
+
+def test_second_interrupt_waits_for_the_answers(start: Start) -> None:
+    server = start("slow").wait_ready()
+    answers_held = server.directory / served.HOLD_ANSWERS
+    answers_held.touch()
+    with interrupted_twice(server) as waiting:
         wait_until(lambda: "Waiting for connections to close" in server.log.read_text())
         answers_held.unlink()
         assert waiting.recv(12) == b"HTTP/1.1 200"
@@ -170,12 +177,7 @@ def test_second_interrupt_waits_for_the_answers(start: Start) -> None:
 
 def test_third_interrupt_waits_for_no_answer_and_ends_the_application_all_the_same(start: Start) -> None:
     server = start("stuck").wait_ready()
-    with socket.create_connection(("127.0.0.1", server.port)) as waiting:
-        waiting.sendall(b"GET /waits HTTP/1.1\r\nHost: hub.example.com\r\n\r\n")
-        wait_until(lambda: server.journal("waiting"))
-        server.process.send_signal(signal.SIGINT)
-        wait_until(lambda: server.journal("drain"))
-        server.process.send_signal(signal.SIGINT)
+    with interrupted_twice(server):
         wait_until(lambda: "Shutting down" in server.log.read_text())
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(ANSWER_SECONDS - 1) == 0
