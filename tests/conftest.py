@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -202,7 +203,10 @@ def migrated_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start_hub(tmp_path: Path) -> Iterator[Start]:
-    """Starts hubs, `start_hub(database_url, REDIS_URL=…, arguments=(…))`, and ends them after the test."""
+    """Starts hubs, `start_hub(database_url, REDIS_URL=…, arguments=(…))`, and ends them after the test.
+
+    Of a test that fails, pytest shows what they said.
+    """
     hubs: list[HubProcess] = []
 
     def start(url: str, arguments: tuple[str, ...] = (), **environ: str) -> HubProcess:
@@ -213,6 +217,7 @@ def start_hub(tmp_path: Path) -> Iterator[Start]:
     yield start
     for hub in hubs:
         hub.kill()
+        sys.stdout.write(hub.output())
 
 
 @pytest.fixture
