@@ -75,7 +75,6 @@ class Actions:
     """
 
     def __init__(self, database: Database, bus: Bus, renderer: Renderer, *, clock: Clock) -> None:
-        self._database = database
         self._users = Users(database)
         self._messages = Messages(database)
         self._opens = Opens(database)
@@ -92,13 +91,12 @@ class Actions:
 
         Raises `KeyReused` if the key came before with another body.
         """
-        async with self._database.write() as tx:
-            user, now = await self._begin(tx, user_id)
+        async with self._users.write(user_id) as (tx, _):
             if claim is not None:
-                earlier = await self._keys.claim(tx, user_id, claim.key, claim.body_hash, now)
+                earlier = await self._keys.claim(tx, user_id, claim.key, claim.body_hash, self._clock())
                 if earlier is not None:
-                    await self._give_back(tx, user)
                     return earlier
+            user, now = await self._begin(tx, user_id)
             message = _registered(new, user, now)
             await self._messages.add(tx, message)
             event = self._event(user, "message.registered", now, message=message)
@@ -116,7 +114,7 @@ class Actions:
         A `sent_at` may take back too many opens for one transaction. If the call ends between two transactions, for
         example because the database is away, the message is changed already; the same call again takes back the rest.
         """
-        async with self._database.write() as tx:
+        async with self._users.write(user_id) as (tx, _):
             user, now = await self._begin(tx, user_id)
             columns = {
                 name: encode_or_none(value) if name in ("provider", "crm") else value for name, value in values.items()
@@ -131,8 +129,7 @@ class Actions:
             await tx.change(self._events.added([event]))
         await self._publish([event, *corrections], user, base_url)
         while len(corrections) == MOST_AT_ONCE:
-            async with self._database.write() as tx:
-                user = (await self._users.lock_owners(tx, [message_id]))[user_id]
+            async with self._users.write(user_id) as (tx, user):
                 corrections = await self._correct_unsent(tx, user, message_id, self._clock())
                 message = await self._messages.read(tx, message_id)
             await self._publish(corrections, user, base_url)
@@ -159,13 +156,12 @@ class Actions:
         before = await self._users.get(user_id)
         if before is not None and sequence <= before.seen_sequence:
             return
-        async with self._database.write() as tx:
-            user, now = await self._begin(tx, user_id)
-            if sequence >= user.sequence:
+        async with self._users.write(user_id) as (tx, user):
+            if sequence > user.sequence:
                 raise BeyondTheLog(sequence)
             if sequence <= user.seen_sequence:
-                await self._give_back(tx, user)
                 return
+            user, now = await self._begin(tx, user_id)
             await self._users.set(tx, user_id, seen_sequence=sequence)
             event = self._event(user, "notifications.seen", now, seen=sequence)
             await tx.change(self._events.added([event]))
@@ -176,8 +172,7 @@ class Actions:
         if not await self._messages.owned(user_id, message_id):
             raise NotFound(message_id)
         now = self._clock()
-        async with self._database.write() as tx:
-            user = (await self._users.lock_owners(tx, [message_id]))[user_id]
+        async with self._users.write(user_id) as (tx, user):
             await self._messages.add_viewing(tx, message_id, now)
             # A hit with a later time may be recorded already: another clock is ahead, or the lock took long.
             near = await self._opens.between(tx, message_id, now - VIEWING_MS, now + VIEWING_MS)
@@ -189,14 +184,8 @@ class Actions:
         await self._bus.publish([Revoked(key) for key in credentials])
 
     async def _begin(self, tx: Held, user_id: str) -> tuple[User, int]:
-        """Take the next sequence in the user's log, then the time: both have to be in the same order."""
-        user = await self._users.bump(tx, user_id)
-        # Read the clock only now: whatever held the lock until now came before.
-        return user, self._clock()
-
-    async def _give_back(self, tx: Held, user: User) -> None:
-        """Give back the sequence that `_begin` took: there will be no event, and the log must not have a gap."""
-        await tx.change(self._users.advanced({user.id: user.sequence - 1}))
+        """Take the next sequence in the user's log, and the time. As the user is locked, both have the same order."""
+        return await self._users.bump(tx, user_id), self._clock()
 
     async def _correct_unsent(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
         """Correct the opens from before the message was sent that were taken for people, at most `MOST_AT_ONCE`."""
@@ -235,7 +224,7 @@ class Actions:
         type_: EventType,
         change: Callable[[Held, User, int], Awaitable[User]],
     ) -> Settings:
-        async with self._database.write() as tx:
+        async with self._users.write(user_id) as (tx, _):
             user, now = await self._begin(tx, user_id)
             user = await change(tx, user, now)
             event = self._event(user, type_, now, settings=user.settings)

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from urllib.parse import urlsplit
 
+import asyncpg
+
 from hub.store.urls import sqlite_path
 from tests.factories import Store
 from tests.processes import eventually
@@ -50,6 +52,18 @@ class Lock:
             await asyncio.to_thread(self._postgres.terminate_sessions, name)
             yield
             await asyncio.to_thread(self._postgres.run, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+@asynccontextmanager
+async def locked(store: Store, user_id: str) -> AsyncIterator[None]:
+    """For as long as the block, a session that is not the hub's keeps a user's row locked, on PostgreSQL."""
+    other = await asyncpg.connect(store.url)
+    try:
+        await other.execute("BEGIN")
+        await other.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", user_id)
+        yield
+    finally:
+        await other.close()
 
 
 def _locks(holder: sqlite3.Connection) -> bool:

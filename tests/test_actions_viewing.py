@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from msgspec.structs import replace
@@ -216,13 +218,18 @@ async def test_later_sent_at_takes_back_many_opens_a_thousand_at_once(
 async def test_later_sent_at_that_was_cut_off_is_completed_when_it_is_set_again(
     store: Store, message: Message, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
-        raise DatabaseAway("it was told to be")
-
     await many_opens(store, message, tmp_path)
     later = {"sent_at": T0 + 10_000}
+
+    @asynccontextmanager
+    async def write_once(self: Users, user_id: str) -> AsyncIterator[tuple[Held, User]]:
+        cut.setattr(Users, "write", Mock(side_effect=DatabaseAway("it was told to be")))
+        async with write(self, user_id) as begun:
+            yield begun
+
+    write = Users.write
     with monkeypatch.context() as cut:
-        cut.setattr(Users, "lock_owners", away)
+        cut.setattr(Users, "write", write_once)
         with pytest.raises(DatabaseAway, match="told to be"):
             await store.actions.change_message(message.user_id, message.id, later, BASE_URL)
     assert (await store.reload(message)).opens == 1
@@ -237,13 +244,19 @@ async def test_later_sent_at_that_is_changed_meanwhile_takes_back_no_more(
 ) -> None:
     """Once another `sent_at` holds, the former one takes back no further opens."""
 
-    async def not_sent(self: Users, tx: Held, message_ids: Sequence[str]) -> dict[str, User]:
-        await tx.fetch("UPDATE messages SET sent_at = NULL")
-        return await lock_owners(self, tx, message_ids)
+    begun: list[str] = []
+
+    @asynccontextmanager
+    async def not_sent(self: Users, user_id: str) -> AsyncIterator[tuple[Held, User]]:
+        async with write(self, user_id) as (tx, user):
+            if begun:
+                await tx.fetch("UPDATE messages SET sent_at = NULL")
+            begun.append(user_id)
+            yield tx, user
 
     await many_opens(store, message, tmp_path)
-    lock_owners = Users.lock_owners
-    monkeypatch.setattr(Users, "lock_owners", not_sent)
+    write = Users.write
+    monkeypatch.setattr(Users, "write", not_sent)
     later = {"sent_at": T0 + 10_000}
     changed, _ = await store.actions.change_message(message.user_id, message.id, later, BASE_URL)
     assert (changed.sent_at, changed.opens) == (None, 1)

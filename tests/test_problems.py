@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from hub.api.problems import FieldError, Problem, invalid_fields, on_exception
+from hub.api.problems import FieldError, Problem, invalid_fields, on_database_away, on_exception
+from hub.store.away import DatabaseAway, RowLocked
 from tests.api import Hub, Sender, assert_problem
 
 
@@ -35,6 +36,21 @@ async def test_problem_of_a_defect_shows_nothing_of_the_inside() -> None:
     assert response.status_code == 500
     assert b"reader@example.com" not in bytes(response.body)
     assert json.loads(bytes(response.body))["type"] == "urn:glimpse:problem:internal"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DatabaseAway("server db.internal is down"), "The database cannot be reached now; try again in a moment."),
+        (RowLocked("of users"), "Another change holds up this one in the database; try again in a moment."),
+    ],
+)
+async def test_problem_of_the_database_says_whether_it_is_away_or_busy_and_when_to_ask_again(
+    error: DatabaseAway, said: str
+) -> None:
+    response = await on_database_away(None, error)  # type: ignore[arg-type]
+    assert (response.status_code, response.headers["retry-after"]) == (503, "2")
+    assert json.loads(bytes(response.body))["detail"] == said
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from hub.recorder import ROW_LOCKED
 from hub.store.probe import Probe
-from tests.absence import times
+from tests.absence import locked, times
 from tests.factories import T0, Stopwatch, Store, a_recorder, a_visit, audit, open_store
 from tests.processes import eventually
 
@@ -20,18 +18,6 @@ from tests.processes import eventually
 async def store(migrated_postgresql_url: str) -> AsyncIterator[Store]:
     async with open_store(migrated_postgresql_url) as store:
         yield store
-
-
-@asynccontextmanager
-async def locked(store: Store, user_id: str) -> AsyncIterator[None]:
-    """For as long as the block, a session that is not the hub's keeps a user's row locked."""
-    other = await asyncpg.connect(store.url)
-    try:
-        await other.execute("BEGIN")
-        await other.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", user_id)
-        yield
-    finally:
-        await other.close()
 
 
 async def test_hit_whose_users_row_is_locked_is_soon_in_the_spool_and_readyz_says_why(

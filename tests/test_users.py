@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from hub.model import Settings, User
+from hub.store.away import RowLocked
 from hub.store.users import EmailTaken
 from tests.factories import T0, Store, open_store, together
 
@@ -72,6 +73,41 @@ async def test_bump_and_set_of_nobody_raise(store: Store) -> None:
             await store.users.bump(tx, "nobody")
         with pytest.raises(LookupError):
             await store.users.set(tx, "nobody", name="Nobody")
+
+
+async def test_write_on_a_user_has_the_user_as_of_the_lock_and_keeps_others_waiting(store: Store) -> None:
+    user = await store.sender()
+
+    async def renamed() -> None:
+        async with store.users.write(user.id) as (tx, locked):
+            name = f"{locked.name}+"
+            await asyncio.sleep(0)
+            await store.users.set(tx, user.id, name=name)
+
+    await together(*(renamed() for _ in range(10)))
+    assert (await store.user(user.id)).name == user.name + 10 * "+"
+
+
+async def test_write_on_nobody_raises(store: Store) -> None:
+    with pytest.raises(LookupError):
+        async with store.users.write("nobody"):
+            pass
+
+
+async def test_write_on_a_user_does_not_repeat_a_block_that_finds_another_row_locked(store: Store) -> None:
+    user = await store.sender()
+    begun: list[str] = []
+
+    async def write() -> None:
+        async with store.users.write(user.id) as (tx, _):
+            begun.append(user.id)
+            await store.users.set(tx, user.id, name="Nobody's")
+            raise RowLocked("of another table")
+
+    with pytest.raises(RowLocked):
+        await write()
+    assert begun == [user.id]
+    assert (await store.user(user.id)).name == user.name
 
 
 async def test_owners_of_messages_are_locked_and_advanced(store: Store) -> None:

@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hub.store.away import RowLocked
+
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -113,6 +115,8 @@ async def on_problem(_request: Request, error: Exception) -> Response:
 async def on_database_away(_request: Request, error: Exception) -> Response:
     """Starlette's handler for a database that cannot answer now."""
     logger.warning("the database is away: %s", error)
+    if isinstance(error, RowLocked):
+        return unavailable("Another change holds up this one in the database; try again in a moment.").response()
     return unavailable("The database cannot be reached now; try again in a moment.").response()
 
 

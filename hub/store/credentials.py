@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from hub.model import DAY_MS, User, new_id
 from hub.store.database import Change, Database, DatabaseAway, Row
-from hub.store.users import columns, user_from
+from hub.store.users import Users, columns, user_from
 
 SESSION_MS = 30 * DAY_MS
 _USER = columns("u")
@@ -66,6 +66,7 @@ class Credentials:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._users = Users(database)
         self._uses: dict[tuple[str, str], int] = {}
 
     async def add_token(self, user_id: str, name: str, token_hash: str, at: int) -> TokenRow:
@@ -113,12 +114,8 @@ class Credentials:
 
         None if `password_hash` is not the user's any more: a new password ends a log-in that began with an older one.
         """
-        async with self._database.write() as tx:
-            if not await tx.fetch(
-                f"SELECT id FROM users WHERE id = $1 AND password_hash = $2 {self._database.sql.for_update}",
-                user_id,
-                password_hash,
-            ):
+        async with self._users.write(user_id) as (tx, _):
+            if not await tx.fetch("SELECT id FROM users WHERE id = $1 AND password_hash = $2", user_id, password_hash):
                 return None
             row = await tx.fetch_one(
                 "INSERT INTO sessions (id, user_id, hash, created_at, last_used_at, expires_at, device)"
@@ -170,7 +167,7 @@ class Credentials:
 
         Returns the ids of the sessions ended; None, with nothing changed, if `old_hash` is not the user's any more.
         """
-        async with self._database.write() as tx:
+        async with self._users.write(user_id) as (tx, _):
             if not await tx.fetch(
                 "UPDATE users SET password_hash = $3, name = coalesce($4, name)"
                 " WHERE id = $1 AND password_hash = $2 RETURNING id",

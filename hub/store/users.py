@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import msgspec
 
 from hub.model import Settings, User, new_id
-from hub.store.database import Change, Database, Held, Row
+from hub.store.away import RowLocked
+from hub.store.database import TURN_SECONDS, Change, Database, Held, Row
+
+LOOK_SECONDS = 0.05
+"""How often it is looked whether a user's row is still locked."""
 
 _ADVANCE = "UPDATE users SET sequence = r.column1 FROM ({rows}) AS r WHERE id = r.column2"
 
@@ -100,12 +106,40 @@ class Users:
         )
         return {row["id"]: row["sequence"] for row in rows}
 
+    @asynccontextmanager
+    async def write(self, user_id: str) -> AsyncIterator[tuple[Held, User]]:
+        """A write transaction that begins with the lock on a user's row, and the user as the row then is.
+
+        While another session of the database keeps the row, the writer is free for others; after TURN_SECONDS that is
+        `DatabaseAway`.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TURN_SECONDS
+        begun = False
+        while not begun:
+            try:
+                async with self._database.write() as tx:
+                    row = await tx.fetch_one(
+                        f"SELECT {_ALL} FROM users WHERE id = $1 {self._database.sql.for_update}", user_id
+                    )
+                    begun = True
+                    yield tx, user_from(_present(row, user_id))
+            except RowLocked:
+                locked = True
+                while locked:
+                    if begun or loop.time() > until:
+                        raise
+                    await asyncio.sleep(LOOK_SECONDS)
+                    locked = await self._is_locked(user_id)
+
+    async def _is_locked(self, user_id: str) -> bool:
+        sql = f"SELECT id FROM users WHERE id = $1 {self._database.sql.for_update} SKIP LOCKED"
+        return await self._database.find(sql, user_id) is None
+
     async def bump(self, tx: Held, user_id: str) -> User:
         """Take the next sequence in the user's log, and with it the lock on the user until the commit."""
         row = await tx.fetch_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {_ALL}", user_id)
-        if row is None:
-            raise LookupError(f"no user {user_id}")
-        return user_from(row)
+        return user_from(_present(row, user_id))
 
     async def lock_owners(self, tx: Held, message_ids: Iterable[str]) -> dict[str, User]:
         """Lock the owners of these messages until the commit, and return them by id.
@@ -132,13 +166,11 @@ class Users:
         """Set columns of one user, and return the user as it then is. The names become SQL as they are."""
         names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 2))
         row = await tx.fetch_one(f"UPDATE users SET {names} WHERE id = $1 RETURNING {_ALL}", user_id, *values.values())
-        if row is None:
-            raise LookupError(f"no user {user_id}")
-        return user_from(row)
+        return user_from(_present(row, user_id))
 
     async def rename(self, user_id: str, name: str) -> None:
         """Set the name by which a user is called."""
-        async with self._database.write() as tx:
+        async with self.write(user_id) as (tx, _):
             await self.set(tx, user_id, name=name)
 
     async def secret(self, name: str, fresh: str) -> str:
@@ -151,6 +183,12 @@ class Users:
         if row is None:
             raise LookupError(f"no secret {name}")
         return str(row["value"])
+
+
+def _present(row: Row | None, user_id: str) -> Row:
+    if row is None:
+        raise LookupError(f"no user {user_id}")
+    return row
 
 
 def user_from(row: Row) -> User:
