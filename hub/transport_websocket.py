@@ -26,7 +26,10 @@ CLOSE_SECONDS = 10.0
 """How long a client has to answer a close before its connection is cut."""
 
 REFUSED_SECONDS = 1.0
-"""How long the connection of a client that is refused, for a mistake or too many frames, is kept for it to read why."""
+"""How long a client that is refused, for a mistake or too many frames, has to read why and to end the connection."""
+
+DROPPED_BYTES = 8 * 1024 * 1024
+"""How much a client that is refused may send meanwhile; it is dropped."""
 
 
 class _Inbox:
@@ -64,13 +67,18 @@ class HubWebSocket(WebSocketsSansIOProtocol):
     _early = b""
     """What the peer said before it was let in: nothing, nearly always."""
 
+    _to_drop: int | None = None
+    """How many more bytes of a peer that is refused are dropped; None of any other."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.queue = _Inbox()  # type: ignore[assignment]
         self._allowance = Allowance(self.loop.time())
 
     def data_received(self, data: bytes) -> None:
-        if not self.handshake_initiated:
+        if self._to_drop is not None:
+            self._drop(data)
+        elif not self.handshake_initiated:
             super().data_received(data)
             if not self.handshake_initiated:
                 # uvicorn's HTTP parser took this head, this one refuses it: the answer is ready, but nobody sends it.
@@ -84,7 +92,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         else:
             # In pieces: otherwise the parser would read thousands of frames before one of them can be refused.
             for start in range(0, len(data), FRAMES_BYTES):
-                if self.transport.is_closing() or self.conn.parser_exc is not None:
+                if self.transport.is_closing() or self._to_drop is not None:
                     break
                 super().data_received(data[start : start + FRAMES_BYTES])
         if self.transport.is_closing() and self.close_timer is None:
@@ -98,7 +106,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
             self._refuse_more()
 
     def _refuse_more(self) -> None:
-        """Read nothing more of a peer that sends too many frames; tell it why where a close can be sent."""
+        """Take nothing more of a peer that sends too many frames; tell it why where a close can be sent."""
         if self.conn.state is not State.OPEN:
             self.transport.abort()
             return
@@ -109,7 +117,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """Write the close that a peer's mistake has caused, and tell the application of it; read nothing more."""
+        """Write the close that a peer's mistake has caused, and tell the application of it; take nothing more."""
         close = self.conn.close_sent
         if close is None or self.close_sent:
             self.transport.abort()
@@ -119,11 +127,21 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         self.scope["extensions"][TRANSPORT_EXTENSION]["closed"] = close.code
         self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
-        # Closing while the peer still sends would cause a reset, which can overtake the code.
-        if not self.read_paused:
-            self.transport.pause_reading()
-        self.read_paused = False
+        # Closing while the peer still sends would cause a reset, which can overtake the code. So only the way to the
+        # peer is closed (RFC 6455, 7.1.1), and what still comes is read, until the peer closes its own.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._to_drop = DROPPED_BYTES
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
         self.close_timer = self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
+
+    def _drop(self, data: bytes) -> None:
+        assert self._to_drop is not None
+        self._to_drop -= len(data)
+        if self._to_drop < 0:
+            self.transport.abort()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

@@ -229,21 +229,38 @@ async def test_what_comes_before_the_first_frame_too_many_is_used(monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", [PING, TEXT], ids=["ping", "text"])
-async def test_peer_that_said_too_much_is_heard_and_told_nothing_more(
+async def test_peer_that_said_too_much_is_heard_and_told_nothing_more_and_may_end_at_once(
     monkeypatch: pytest.MonkeyPatch, kind: int
 ) -> None:
-    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", 2 * PATIENCE_SECONDS)
     app = Listening()
-    async with running(app) as (_, port), client(port) as (reader, writer):
+    async with running(app) as (server, port), client(port) as (reader, writer):
         writer.write(HANDSHAKE)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(frame(kind, b"x" * 125) * 1000)
-        async for head, _payload in frames(reader):
-            if head == CLOSE:
-                break
+        heard = [head async for head, _payload in frames(reader)]
+        assert heard.index(CLOSE) == len(heard) - 1
         await eventually(lambda: app.ended)
-        assert not app.carrier.is_reading()
+        before = len(app.heard)
+        writer.write(frame(kind, b"x" * 125) * 1000)
         assert not app.write(b"late")
+        writer.write_eof()
+        await eventually(lambda: not server.server_state.connections)
+        assert len(app.heard) == before
+
+
+async def test_peer_that_is_refused_and_sends_on_for_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_websocket, "REFUSED_SECONDS", 2 * PATIENCE_SECONDS)
+    async with running(Listening()) as (server, port), client(port) as (reader, writer):
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(MISTAKES["not masked"][0])
+        assert [head async for head, _payload in frames(reader)] == [CLOSE]
+        writer.write(bytes(transport_websocket.DROPPED_BYTES))
+        await writer.drain()
+        assert server.server_state.connections
+        writer.write(b"x")
+        await eventually(lambda: not server.server_state.connections)
 
 
 MISTAKES = {
