@@ -171,9 +171,18 @@ class HubHttp(HttpToolsProtocol):
         self._end_head()
         # An answer that was ready in the midst of this head has started the keep-alive timer.
         self._unset_keepalive_if_required()
+        if self.parser.should_upgrade():
+            self._shorten_url()
         super().on_headers_complete()
         if cast(HubState, self.server_state).draining and self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def _shorten_url(self) -> None:
+        """Leave path and query of a whole address, which a client may send (RFC 6455, 4.1; RFC 9112, 3.2.2). uvicorn
+        does so by itself, but not for a WebSocket.
+        """
+        parts = httptools.parse_url(self.url)
+        self.url = (parts.path or b"/") + (b"" if parts.query is None else b"?" + parts.query)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle

@@ -132,6 +132,31 @@ WEBSOCKETS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"http://hub.example.com/api/v1/ws", "/api/v1/ws", b""),
+        (b"WS://hub.example.com:8000/api/v1/%77s?a=%2F&b", "/api/v1/ws", b"a=%2F&b"),
+        (b"http://hub.example.com", "/", b""),
+        (b"/a//b?", "/a//b", b""),
+    ],
+)
+async def test_address_of_a_handshake_may_be_whole(target: bytes, path: str, query: bytes) -> None:
+    app = Listening()
+    async with running(app) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(HANDSHAKE.replace(b"/", target, 1))
+        assert await status(reader) == b"101"
+        assert (app.scope["path"], app.scope["query_string"]) == (path, query)
+
+
+async def test_handshake_at_an_address_that_cannot_be_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(Listening()) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(HANDSHAKE.replace(b"/", b"http://hub.example.com:99999/", 1))
+        assert await status(reader) == b"400"
+        await gone(reader)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_handshake_while_draining_is_left_to_the_application() -> None:
     async with running(Listening()) as (server, port), client(port) as (reader, writer):
         assert isinstance(server.server_state, HubState)
