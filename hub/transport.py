@@ -124,6 +124,15 @@ class HubHttp(HttpToolsProtocol):
         head += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*head, b"", b""])
 
+    def _get_upgrade(self) -> bytes | None:
+        """What the request asks to speak. A header's lines are one list (RFC 9110, 5.3): uvicorn reads only one."""
+
+        def listed(header: bytes) -> list[bytes]:
+            lines = [value for name, value in self.headers if name == header]
+            return [item.strip().lower() for item in b",".join(lines).split(b",") if item.strip()]
+
+        return b", ".join(listed(b"upgrade")) if b"upgrade" in listed(b"connection") else None
+
     def _should_upgrade(self) -> bool:
         # uvicorn asks this in order to leave alone a request that httptools gives up. It is to leave each alone, until
         # `_feed` knows where its head ends.

@@ -63,11 +63,11 @@ async def test_body_of_a_request_for_another_protocol_is_read(body: bytes, size:
         H2C,
         b"Host: a\r\nConnection: upgrade\r\nUPGRADE: h2c\r\nupgrade: TLS/1.0, h2c\r\n",
         b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
-        b"Host: a\r\nConnection: Upgrade\r\nConnection: keep-alive\r\nUpgrade: websocket\r\n",
+        b"Host: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n",
         b"Host: a\r\nConnection: Upgrade\r\nUpgrade:\r\nUpgrade: \r\n",
         b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\nX-Empty:\r\nX-Long: " + b"x" * 20_000 + b"\r\n",
     ],
-    ids=["h2c", "several", "websocket and another", "two connections", "empty", "long"],
+    ids=["h2c", "several", "websocket and another", "another and websocket", "empty", "long"],
 )
 @pytest.mark.parametrize("apart", [True, False])
 async def test_body_of_a_request_for_another_protocol_is_no_second_request(upgrade: bytes, apart: bool) -> None:
@@ -128,8 +128,21 @@ WEBSOCKETS = {
     "no key": HANDSHAKE.replace(b"Sec-WebSocket-Key", b"X-Key"),
     "with a body": HANDSHAKE.replace(b"\r\nHost", b"\r\nContent-Length: %d\r\nHost" % len(SMUGGLED), 1),
     "posted": HANDSHAKE.replace(b"GET", b"POST").replace(b"\r\nHost", b"\r\nContent-Length: 55\r\nHost", 1),
+    "posted with two connections": HANDSHAKE.replace(b"GET", b"POST").replace(
+        b"\r\nHost", b"\r\nConnection: keep-alive\r\nContent-Length: 55\r\nHost", 1
+    ),
     "chunked": HANDSHAKE.replace(b"\r\nHost", b"\r\nTransfer-Encoding: chunked\r\nHost", 1),
 }
+
+
+@pytest.mark.parametrize("others", [[b"keep-alive"], [b"close, x", b"keep-alive"]])
+@pytest.mark.parametrize("first", [True, False])
+async def test_handshake_may_have_several_lines_about_its_connection(others: list[bytes], first: bool) -> None:
+    line, more = b"Connection: Upgrade\r\n", b"".join(b"Connection: %s\r\n" % other for other in others)
+    handshake = HANDSHAKE.replace(line, line + more if first else more + line)
+    async with running(Listening()) as (_, port), client(port) as (reader, writer), asyncio.timeout(PATIENCE_SECONDS):
+        writer.write(handshake)
+        assert await status(reader) == b"101"
 
 
 @pytest.mark.parametrize(
