@@ -160,6 +160,14 @@ async def test_authorization_header_goes_before_the_cookie(sender: Sender) -> No
     assert (await browser.get("/me")).status_code == 200
 
 
+@pytest.mark.parametrize("proxys", ["Basic dXNlcjpwYXNz", "Digest username=x", "Negotiate YII=", ""])
+async def test_cookie_counts_beside_what_the_browser_tells_a_proxy(hub: Hub, sender: Sender, proxys: str) -> None:
+    browser = await sender.log_in(authorization=proxys)
+    assert (await browser.get("/me")).status_code == 200
+    assert_problem(await browser.post("/messages/mute-all", headers={"origin": "https://evil.example"}), 403)
+    assert (await browser.post("/messages/mute-all", headers={"origin": hub.origin})).status_code == 200
+
+
 async def test_cookie_with_a_foreign_origin_may_read_but_change_nothing(hub: Hub, sender: Sender) -> None:
     browser = await sender.log_in()
     foreign = {"origin": "https://evil.example"}

@@ -55,6 +55,18 @@ async def test_cookie_with_our_origin_is_enough(hub: Hub, sender: Sender) -> Non
         assert (await socket.hear())["user"]["id"] == sender.id
 
 
+async def test_cookie_is_enough_beside_what_the_browser_tells_a_proxy(hub: Hub, sender: Sender) -> None:
+    browser = await sender.log_in()
+    headers = {"cookie": f"glimpse={browser.cookies['glimpse']}", "authorization": "Basic dXNlcjpwYXNz"}
+    async with hub.socket(origin=hub.origin, additional_headers=headers) as socket:
+        await socket.say(type="connect")
+        assert (await socket.hear())["user"]["id"] == sender.id
+    with pytest.raises(InvalidStatus) as refused:
+        async with hub.socket(origin="https://evil.example", additional_headers=headers):
+            pass
+    assert refused.value.response.status_code == 403
+
+
 async def test_secure_cookie_through_a_trusted_proxy_is_enough(hub: Hub, sender: Sender) -> None:
     browser = await sender.log_in(**{"x-forwarded-proto": "https"})
     headers = {"cookie": f"__Host-glimpse={browser.cookies['__Host-glimpse']}", "x-forwarded-proto": "https"}

@@ -59,7 +59,7 @@ class Auth:
 
     async def require(self, request: Request) -> Credential:
         """Who is asking. Raises a 401 or 403 `Problem`, and those of `read_bytes`."""
-        header = request.headers.get("authorization")
+        header = self._authorization(request)
         cookie = self._cookie(request)
         if request.method not in SAFE_METHODS and (header, cookie) != (None, None):
             # The client decides how long its body takes. A credential revoked meanwhile has to be refused.
@@ -108,7 +108,7 @@ class Auth:
 
         Raises a 403 `Problem` for a cookie with an Origin that is not ours, or without one.
         """
-        header = connection.headers.get("authorization")
+        header = self._authorization(connection)
         if header is not None:
             return await self.by_header(header), True
         cookie = self._cookie(connection)
@@ -158,6 +158,15 @@ class Auth:
 
     def _cookie_name(self, connection: HTTPConnection) -> str:
         return HTTPS_COOKIE if self._scheme(connection) == "https" else HTTP_COOKIE
+
+    def _authorization(self, connection: HTTPConnection) -> str | None:
+        """The `Authorization` header. Beside our cookie, one of another scheme is not for us: a browser that has logged
+        in to a proxy before the hub, by Basic for instance, sends that with every request.
+        """
+        header = connection.headers.get("authorization")
+        if header is None or header.lower().startswith("bearer") or self._cookie(connection) is None:
+            return header
+        return None
 
     def _cookie(self, connection: HTTPConnection) -> str | None:
         return connection.cookies.get(self._cookie_name(connection))
