@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api import running_hub
+from tests.api import assert_problem, running_hub
 
 ELSEWHERE = {"origin": "https://add-in.example.net"}
 
@@ -25,6 +25,17 @@ async def test_page_on_another_site_may_ask_for_any_call_with_a_token(
     # Not by a star: it would leave out Authorization (Fetch standard, "CORS non-wildcard request-header name").
     assert answer.headers["access-control-allow-headers"] == named
     assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["PUT", "patch", "QUERY"])
+async def test_preflight_for_a_method_that_the_api_has_not_is_a_problem(
+    tmp_path: Path, migrated_sqlite_url: str, method: str
+) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        asked = {"access-control-request-method": method}
+        answer = await hub.http.options("/api/v1/messages", headers=ELSEWHERE | asked)
+    assert_problem(answer, 400)
+    assert answer.headers["access-control-allow-methods"] == "GET, POST, PATCH, DELETE"
 
 
 async def test_page_on_another_site_reads_answers_to_a_token_and_nothing_else(

@@ -9,10 +9,21 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from hub.api.problems import Problem
 
 
 class _WithoutCookies(CORSMiddleware):
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        detail = f"{bytes(response.body).decode()}: a page of another site cannot ask for that."
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return Problem(response.status_code, "refused", detail, headers=headers).response()
+
     async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
         if "cookie" in request_headers:
             await self.app(scope, receive, send)
