@@ -26,6 +26,8 @@ from tests.processes import eventually
 
 Frame = dict[str, Any]
 
+NEVER_SECONDS = 1000.0
+
 
 @pytest.fixture
 async def strict_hub(tmp_path: Path, migrated_sqlite_url: str) -> AsyncIterator[Hub]:
@@ -148,6 +150,23 @@ async def test_server_goes_down_even_as_a_newcomers_time_is_up(tmp_path: Path, m
                 finally:
                     await hub.drain()
         assert await socket.closed() == 4001
+
+
+async def test_client_let_in_just_as_the_server_goes_down_is_not_waited_for(
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_token = Credentials.by_token
+    async with running_hub(tmp_path, migrated_sqlite_url, connect_seconds=NEVER_SECONDS) as hub:
+        token = (await hub.add_sender()).token
+
+        async def drained_meanwhile(*given: Any) -> Any:
+            credential = await by_token(*given)
+            await hub.drain()
+            return credential
+
+        monkeypatch.setattr(Credentials, "by_token", drained_meanwhile)
+        async with hub.socket(additional_headers={"authorization": f"Bearer {token}"}) as socket:
+            assert await socket.closed() == 4001
 
 
 async def test_client_that_never_reads_is_let_go_and_harms_nobody(strict_hub: Hub) -> None:

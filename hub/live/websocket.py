@@ -142,8 +142,10 @@ class Sockets:
         return connect
 
     async def _first_frame(self, socket: Socket) -> str | None:
+        # `go_down` may have passed while the client was being let in.
+        patience = 0 if self._connections.draining else self._config.connect_seconds
         try:
-            async with asyncio.timeout(self._config.connect_seconds) as deadline:
+            async with asyncio.timeout(patience) as deadline:
                 self._newcomers.add(deadline)
                 try:
                     return await socket.receive()
