@@ -85,3 +85,15 @@ async def test_channel_that_is_heard_no_more_has_no_link_and_none_is_missed(valk
         await backend.unsubscribe("dropped")
         await eventually(lambda: valkey.command("PUBLISH", "dropped", "x") == ":0", what="nobody listens to it")
         assert backend.up
+
+
+async def test_backend_that_is_told_again_and_again_to_renew_its_links_is_down_and_makes_each_once(
+    redis_url: str,
+) -> None:
+    async with backend_on(redis_url, "news") as backend:
+        for _ in range(5):
+            backend.renew()
+            assert not backend.up
+            await asyncio.sleep(0)
+        await eventually(lambda: backend.up)
+        assert backend.generation == 2
