@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from hub.live.redis_bus import Limits, RedisBackend
-from tests.processes import PATIENCE_SECONDS, eventually
+from tests.processes import PATIENCE_SECONDS, eventually, free_port
 from tests.servers import Valkey
-from tests.test_redis_bus import PATIENT
+from tests.test_redis_bus import PATIENT, beyond, through
+from tests.toxic import ToxicProxy
 
 pytestmark = pytest.mark.alone
 
@@ -97,3 +99,48 @@ async def test_backend_that_is_told_again_and_again_to_renew_its_links_is_down_a
             await asyncio.sleep(0)
         await eventually(lambda: backend.up)
         assert backend.generation == 2
+
+
+@pytest.mark.parametrize(("sound", "parts"), [(1000.0, [2, 4, 8, 10, 10]), (0.0, [1, 1, 1, 1, 1])])
+async def test_waits_between_tries_grow_unless_the_link_was_sound(
+    monkeypatch: pytest.MonkeyPatch, sound: float, parts: list[int]
+) -> None:
+    waits: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        waits.append((least, most))
+        return 0.0
+
+    monkeypatch.setattr("hub.live.redis_bus.random.uniform", uniform)
+    limits = replace(PATIENT, sound=sound, retry_least=1.0, retry_most=10.0, answer=0.0)
+    async with backend_on(f"redis://127.0.0.1:{free_port()}/0", limits=limits):
+        await eventually(lambda: len(waits) >= 5)
+    assert waits[:5] == [(0, part) for part in parts]
+
+
+async def test_server_that_accepts_and_says_nothing_is_given_up_for_another_try(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ToxicProxy("127.0.0.1", valkey.port) as proxy:
+        proxy.go_silent()
+        async with backend_on(through(proxy), limits=replace(PATIENT, connect=0.05)):
+            await eventually(lambda: proxy.accepted >= 3)
+    assert "is down, trying again: no answer in time" in caplog.text
+
+
+async def test_link_that_flaps_is_told_once_as_down_and_once_as_up_again(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hub.live.redis_bus.WARNING_SECONDS", 1000.0)
+    caplog.set_level("INFO", "hub.live.redis_bus")
+    async with ToxicProxy("127.0.0.1", valkey.port) as proxy, backend_on(through(proxy), "news") as backend:
+        proxy.refuse()
+        await eventually(lambda: caplog.text.count("is down, trying again") >= 2, what="listener and sender say so")
+        await proxy.listen()
+        await eventually(lambda: caplog.text.count("is up again") >= 2)
+        for _ in range(3):
+            links = backend.generation
+            proxy.reset()
+            await beyond(lambda: backend.generation, links)
+        assert [caplog.text.count(said) for said in ("is down, trying again", "is up again")] == [2, 2]
+    assert "HUB_REDIS_INSECURE_TLS" not in caplog.text
