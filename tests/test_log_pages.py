@@ -115,6 +115,22 @@ async def test_failure_that_nobody_waits_for_any_more_is_not_logged(caplog: pyte
     assert caplog.records == []
 
 
+async def test_page_whose_reading_is_cancelled_is_read_for_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    """The end of the event loop cancels every task."""
+    log, before = Log(), asyncio.all_tasks()
+    log.answers.clear()
+    pages = pages_of(log)
+    only = asyncio.create_task(pages.after(USER, 2, None))
+    await eventually(lambda: len(log.reads) == 1)
+    for each in asyncio.all_tasks() - before - {only}:
+        each.cancel()
+    await asyncio.wait([only])
+    log.answers.set()
+    assert len(await pages.after(USER, 2, None)) > 0
+    assert only.cancelled()
+    assert caplog.records == []
+
+
 async def test_page_is_kept_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.live.log_pages.SHARED_SECONDS", 0.01)
     log = Log()
