@@ -9,6 +9,7 @@ delivers nothing to the first channel on redis-py 8 and stays deaf after a resta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -299,11 +300,9 @@ class _Sender(_Supervised):
 
     async def _wait(self) -> None:
         """Wait for something to send, or for the link to have been quiet."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.quiet):
                 await self._wake.wait()
-        except TimeoutError:
-            return
         self._wake.clear()
 
     async def _send(self, connection: AbstractConnection, batch: deque[tuple[str, bytes]]) -> None:
