@@ -144,3 +144,41 @@ async def test_link_that_flaps_is_told_once_as_down_and_once_as_up_again(
             await beyond(lambda: backend.generation, links)
         assert [caplog.text.count(said) for said in ("is down, trying again", "is up again")] == [2, 2]
     assert "HUB_REDIS_INSECURE_TLS" not in caplog.text
+
+
+async def test_message_whose_link_broke_is_sent_again_as_soon_as_there_is_another(
+    valkey: Valkey, redis_url: str
+) -> None:
+    never_quiet = replace(PATIENT, quiet=1000.0, answer=5.0)
+    async with (
+        ToxicProxy("127.0.0.1", valkey.port) as proxy,
+        backend_on(redis_url, "news") as other,
+        backend_on(through(proxy), limits=never_quiet) as backend,
+    ):
+        await backend.publish("news", b"1")
+        assert await taken(other) == b"1"
+        proxy.reset()
+        await backend.publish("news", b"2")
+        while await taken(other) != b"2":
+            pass
+
+
+async def test_link_that_breaks_while_there_is_nothing_to_send_is_made_anew(valkey: Valkey) -> None:
+    async with ToxicProxy("127.0.0.1", valkey.port) as proxy, backend_on(through(proxy)):
+        await eventually(lambda: proxy.open == 1)
+        before = proxy.accepted
+        proxy.reset()
+        await beyond(lambda: proxy.accepted, before)
+
+
+async def test_messages_that_could_not_be_sent_count_as_waiting(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hub.live.redis_bus.random.uniform", lambda _least, _most: 1000.0)
+    valkey.command("ACL", "SETUSER", "reader", "on", ">pass", "~*", "&*", "+@all", "-publish")
+    limits = replace(PATIENT, outbound_bytes=100, answer=0.5)
+    async with backend_on(f"redis://reader:pass@127.0.0.1:{valkey.port}/0", limits=limits) as backend:
+        await backend.publish("news", b"x" * 60)
+        await eventually(lambda: "the sender of the bus is down" in caplog.text)
+        await backend.publish("news", b"y" * 60)
+        assert list(backend._sender._waiting) == [("news", b"")]
