@@ -228,8 +228,18 @@ async def test_event_source_is_given_an_empty_stream_where_others_are_refused(
         assert_problem(await sender.http.get("/stream"), 503)
         async with streamed(sender.http, {"accept": "text/event-stream"}) as stream:
             assert stream.response.headers["content-type"].startswith("text/event-stream")
+            assert stream.response.headers["cache-control"] == "no-store", "it is not for the next who comes"
             assert (await stream.block()).keys() == {"retry"}
             assert await stream.ended()
+
+
+@pytest.mark.parametrize(("token", "query", "status"), [("wrong", "", 401), ("", "?stream=everything", 422)])
+async def test_event_source_that_asks_for_what_it_cannot_have_is_refused(
+    sender: Sender, token: str, query: str, status: int
+) -> None:
+    """An empty stream would have it come back for ever."""
+    headers = {"accept": "text/event-stream"} | ({"authorization": f"Bearer {token}"} if token else {})
+    assert_problem(await sender.http.get(f"/stream{query}", headers=headers), status)
 
 
 async def away(*_: object) -> None:
