@@ -260,6 +260,19 @@ async def test_stream_that_is_revoked_ends_without_the_events_it_had_left(hub: H
     assert [each async for each in said] == []
 
 
+async def test_token_revoked_while_its_stream_begins_is_a_401(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(*_: object) -> None:
+        return None
+
+    with monkeypatch.context() as revoked:
+        revoked.setattr(Credentials, "reload", gone)
+        for _ in range(30):
+            assert_problem(await sender.http.get("/stream"), 401)
+    async with streamed(sender.http) as stream:
+        await sender.register()
+        await stream.event()
+
+
 async def test_stream_goes_on_after_the_signal_until_it_is_drained(
     tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +294,8 @@ async def test_head_of_a_stream_is_answered_and_holds_no_place(sender: Sender) -
     for _ in range(30):
         answer = await sender.http.head("/stream")
         assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
     async with streamed(sender.http) as stream:
         await sender.register()
         await stream.event()
