@@ -6,9 +6,15 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from hub.workers import SOUND_SECONDS, Supervisor
 from tests.processes import PATIENCE_SECONDS, wait_until
 from tests.served import FAILURE
 from tests.served_process import Start
@@ -59,3 +65,43 @@ def test_supervisor_that_fails_ends_its_workers_and_itself(start: Start) -> None
     assert server.process.wait(PATIENCE_SECONDS) == 1
     assert "RuntimeError: as if" in server.log.read_text()
     assert len(server.journal("stopped")) == 2
+
+
+def test_workers_that_die_young_are_replaced_ever_later_and_one_that_lived_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    clock.monotonic = lambda: clock.now
+
+    class Mortal:
+        """A worker that serves, until it is told to die."""
+
+        def __init__(self, _work: Any, *, first: bool) -> None:
+            self.first, self.began, self.ready, self.failure = first, clock.now, True, ""
+            self.process = SimpleNamespace(exitcode=None)
+            self.hear: Callable[[], None] = lambda: None
+            self.close: Callable[[], None] = lambda: None
+
+    monkeypatch.setattr("hub.workers.time", clock)
+    monkeypatch.setattr("hub.workers.random", SimpleNamespace(uniform=lambda _least, most: most))
+    monkeypatch.setattr("hub.workers.Worker", Mortal)
+    supervisor = Supervisor(1, lambda _report: 0, lambda: None, lambda: None)
+
+    def wait_after(life: float) -> float | None:
+        """For how long nobody is started after a worker has lived for `life`; then another is."""
+        supervisor._start_missing()
+        supervisor._look_after()
+        clock.now += life
+        worker: Any = supervisor._workers[0]
+        worker.process.exitcode = 1
+        supervisor._look_after()
+        wait = supervisor._pause() or 0.0
+        clock.now += wait * 0.99
+        supervisor._start_missing()
+        assert len(supervisor._workers) == (0 if wait else 1)
+        clock.now += wait
+        return wait
+
+    assert [wait_after(0) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert wait_after(SOUND_SECONDS) == 0
+    assert wait_after(0) == 1
