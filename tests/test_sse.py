@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus, _get_shutdown_state
 
+from hub.live import sse
 from hub.live.connections import MOST_REPLAYED
 from hub.live.sse import Streams
 from hub.store.credentials import Credentials
@@ -204,6 +206,27 @@ async def test_comment_comes_in_silence_and_the_stream_ends_by_itself(tmp_path: 
             assert (await stream.block())[""] == "heartbeat"
             assert await stream.ended()
         assert "glimpse_sockets 0.0" in (await hub.http.get("/metrics")).text
+
+
+async def test_comments_come_as_often_as_a_sockets_heartbeats(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[EventSourceResponse] = []
+
+    class Noted(sse._Stream):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **options)
+            begun.append(self)
+
+    monkeypatch.setattr(sse, "_Stream", Noted)
+    async with streamed(sender.http), sender.socket() as (_, connected):
+        assert [each.ping_interval for each in begun] == [connected["heartbeat"]]
+
+
+async def test_streams_that_began_together_end_at_different_times(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.live.sse.random.uniform", lambda _least, _most: 0.0)
+    async with streamed(sender.http) as stream:
+        assert await stream.ended(), "how long it lasts is a matter of chance"
 
 
 async def test_stream_ends_when_the_server_goes_down(tmp_path: Path, migrated_sqlite_url: str) -> None:
