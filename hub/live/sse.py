@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
-import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
@@ -82,7 +81,6 @@ class Streams:
             ping=round(self._config.heartbeat_seconds) or 1,
             ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
             send_timeout=self._config.send_seconds,
-            shutdown_event=anyio.Event(),
             shutdown_grace_period=GRACE_SECONDS,
         )
 
