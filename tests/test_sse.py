@@ -18,8 +18,10 @@ from sse_starlette.sse import AppStatus, _get_shutdown_state
 from hub.live import sse
 from hub.live.connections import MOST_REPLAYED
 from hub.live.sse import Streams
+from hub.model import User
 from hub.store.credentials import Credentials
 from hub.store.database import DatabaseAway
+from hub.store.users import Users
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
 from tests.processes import PATIENCE_SECONDS, eventually
 
@@ -281,6 +283,28 @@ async def test_stream_that_is_revoked_ends_without_the_events_it_had_left(hub: H
     assert (await anext(said)).startswith(b"id: 1\n")
     listener.close(4401, "revoked")
     assert [each async for each in said] == []
+
+
+async def test_database_away_for_a_moment_leaves_a_stream_open(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "RETRY_SECONDS", 0.01)
+    get, failures = Users.get, 0
+
+    async def away_at_first(users: Users, user_id: str) -> User | None:
+        nonlocal failures
+        if failures < 2:
+            failures += 1
+            raise DatabaseAway("gone")
+        return await get(users, user_id)
+
+    async with streamed(sender.http) as stream:
+        await stream.block()
+        monkeypatch.setattr(Users, "get", away_at_first)
+        hub.app.state.socket._connections.resync()
+        await eventually(lambda: failures == 2)
+        await sender.register()
+        assert (await stream.event())["event"] == "message.registered"
 
 
 async def test_token_revoked_while_its_stream_begins_is_a_401(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
