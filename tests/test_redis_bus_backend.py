@@ -182,3 +182,11 @@ async def test_messages_that_could_not_be_sent_count_as_waiting(
         await eventually(lambda: "the sender of the bus is down" in caplog.text)
         await backend.publish("news", b"y" * 60)
         assert list(backend._sender._waiting) == [("news", b"")]
+
+
+async def test_switch_for_tls_does_no_harm_where_there_is_none(redis_url: str) -> None:
+    backend = RedisBackend(redis_url, insecure_tls=True)
+    await backend.connect()
+    await backend.subscribe("news")
+    await eventually(lambda: backend.up)
+    await backend.disconnect()
