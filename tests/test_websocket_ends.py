@@ -84,10 +84,10 @@ async def left(hub: Hub, number: int) -> bool:
     return await gone(hub) >= number
 
 
-async def gone(hub: Hub) -> int:
-    """How many sockets were counted as left by their clients."""
+async def gone(hub: Hub, code: int = 1005) -> int:
+    """How many sockets were counted as closed with this code; 1005 stands for those left by their clients."""
     text = (await hub.http.get("/metrics")).text
-    found = re.search(r'^glimpse_socket_closes_total{code="1005"} (\d+)', text, re.M)
+    found = re.search(rf'^glimpse_socket_closes_total{{code="{code}"}} (\d+)', text, re.M)
     return int(found[1]) if found else 0
 
 
@@ -291,10 +291,24 @@ async def test_database_that_is_away_refuses_the_upgrade_for_now(
 async def test_database_that_goes_away_closes_with_1013(
     hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
+    before = await gone(hub, 1013)
     monkeypatch.setattr(Credentials, method, away)
     async with hub.socket() as socket:
         await socket.say(type="connect", token=sender.token)
         assert await socket.closed() == 1013
+    assert await gone(hub, 1013) == before + 1
+
+
+async def test_token_found_gone_once_its_socket_is_registered_is_closed_with_4401(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def revoked_meanwhile(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(Credentials, "reload", revoked_meanwhile)
+    async with hub.socket() as socket:
+        await socket.say(type="connect", token=sender.token)
+        assert await socket.closed() == 4401
 
 
 async def test_database_away_for_a_moment_is_an_error_frame_and_the_socket_stays(
