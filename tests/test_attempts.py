@@ -37,6 +37,18 @@ async def test_wait_ends_when_it_said_and_a_refused_attempt_does_not_lengthen_it
     assert await attempts.begin("a", 1) == 0
 
 
+async def test_nobody_waits_longer_because_the_clock_was_set_back() -> None:
+    clock = ManualClock()
+    attempts = LocalAttempts(clock)
+    assert await attempts.begin("a", 1) == 0
+    clock.at -= 3_600_000
+    assert await attempts.begin("a", 1) == WINDOW_SECONDS
+    clock.at += WINDOW_SECONDS * 1000 - 1
+    assert await attempts.begin("a", 1) == 1
+    clock.at += 1
+    assert await attempts.begin("a", 1) == 0
+
+
 async def test_success_clears_the_count_of_attempts() -> None:
     attempts = LocalAttempts(ManualClock())
     await attempts.begin("a", 1)

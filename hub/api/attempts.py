@@ -51,7 +51,8 @@ class LocalAttempts:
     async def begin(self, key: str, most: int) -> int:
         """As `Attempts.begin`."""
         now = self._clock()
-        recent = [at for at in self._made.pop(key, ()) if at > now - WINDOW_SECONDS * 1000]
+        # If the clock was set back, an attempt may be dated later than now. Nobody has to wait for that time to come.
+        recent = [min(at, now) for at in self._made.pop(key, ()) if at > now - WINDOW_SECONDS * 1000]
         # Put back last, so that a full memory drops the key that was not tried for longest.
         self._made[key] = recent
         if len(recent) >= most:
