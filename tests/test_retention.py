@@ -112,3 +112,9 @@ async def test_sweep_goes_on_beside_the_recorder(store: Store, tmp_path: Path) -
         assert not recorder.spooling
     await audit(store.database)
     assert (await store.reload(message)).hits == 80
+
+
+async def test_sweep_that_finds_nothing_over_does_not_wait_for_the_writer(store: Store) -> None:
+    """What is over is looked for in all of a table: hits would wait for that if it were the writer who looked."""
+    async with store.database.write(), asyncio.timeout(5):
+        assert await sweep_at(store, T0) == 0
