@@ -2,6 +2,10 @@
 
 Promise: `find` never raises and never says more than city, region and country. Works with DB-IP City
 Lite, GeoLite2 and GeoIP2, City or Country.
+
+The file is read through a mapping, so it has to be replaced by another, not written anew: if it is cut short while it
+is open, the system ends the process (SIGBUS). In memory it would take some 100 MB in each process, and a look fifteen
+times as long.
 """
 
 from __future__ import annotations
