@@ -221,6 +221,8 @@ class Publisher(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.broken: dict[str, int] = {}
         self.cut: set[str] = set()
+        self.headers: dict[str, str] = {}
+        """Sent with every answer, in place of its own."""
 
     def fetch(self, url: str) -> AbstractContextManager[Download]:
         host, port = str(self.server_address[0]), self.server_address[1]
@@ -234,7 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.server.files.get(self.path)
         status = self.server.broken.get(self.path, 200 if body is not None else 404)
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body or b"")))
+        for header in ({"Content-Length": str(len(body or b""))} | self.server.headers).items():
+            self.send_header(*header)
         self.end_headers()
         if body:
             self.wfile.write(body[: len(body) // 2] if self.path in self.server.cut else body)
@@ -340,6 +343,21 @@ def test_update_where_the_server_fails_or_has_nothing(tmp_path: Path, publisher:
     assert places.endswith("the server answered 503")
     publisher.broken = {}
     assert update(tmp_path, publisher.fetch, today=NOVEMBER)[1].endswith("is there; try again later")
+
+
+def test_update_sent_on_to_an_address_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    def sent_on(_url: str) -> AbstractContextManager[Download]:
+        # urllib asks for the new address within the same call, and leaves open what sent it there.
+        return fetch_url("http://[nowhere/")
+
+    problems = update(tmp_path, sent_on, today=NOVEMBER)
+    assert [problem.split(":")[0] for problem in problems] == ["apple-relay", "places"]
+
+
+def test_update_of_a_length_that_is_no_number_goes_without_it(tmp_path: Path, publisher: Publisher) -> None:
+    publisher.files = {RELAY_PATH: WHOLE_RELAY, PLACES_PATH: WHOLE_PLACES}
+    publisher.headers = {"Content-Length": "\xb2"}
+    assert update(tmp_path, publisher.fetch, today=NOVEMBER) == []
 
 
 def test_update_without_a_connection_says_so_in_one_line(tmp_path: Path) -> None:

@@ -73,8 +73,7 @@ def fetch_url(url: str) -> Iterator[Download]:
             raise NotThere(url) from None
         raise OSError(f"the server answered {error.code}") from None
     with closing(response):
-        length = response.headers.get("Content-Length", "")
-        yield Download(response, int(length) if length.isdigit() else None)
+        yield Download(response, response.length)
 
 
 def update(
@@ -144,7 +143,8 @@ def _explained(name: str, url: str) -> Iterator[None]:
         raise UpdateFailed(f"{name}: {url} could not be reached ({error.reason}); check the connection") from None
     except (BadList, BadDatabase, zlib.error) as error:
         raise UpdateFailed(f"{name}: what {url} sent cannot be used: {_first_line(error)}") from None
-    except (OSError, HTTPException) as error:
+    # A ValueError: the server sent us on to an address that cannot be read.
+    except (OSError, HTTPException, ValueError) as error:
         raise UpdateFailed(f"{name}: {url}: {_first_line(error)}") from None
 
 
