@@ -231,8 +231,12 @@ def _check_names(checks: Checks, provider: Provider | None, crm: Crm | None) -> 
 
 
 def _is_web_address(text: str) -> bool:
+    # urlsplit passes over line breaks anywhere, and blanks at the beginning.
+    if not text.isprintable() or text.startswith(" "):
+        return False
     try:
         parts = urlsplit(text)
+        _ = parts.port
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
