@@ -5,6 +5,7 @@ Asynchronous tests and fixtures run on asyncio and need no mark. With `CI=true` 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.workermanage import WorkerController
 
+from hub.logs import UVICORN_LOGGER
 from hub.model import Message
 from tests.factories import Store, open_store
 from tests.hub_process import Start
@@ -96,6 +98,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _find_chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """What a test, or a command that it runs in this process, sets about the log does not outlive it."""
+    loggers = [logging.getLogger(name) for name in ("", "hub", UVICORN_LOGGER)]
+    before = [(each, each.handlers[:], each.filters[:], each.level) for each in loggers]
+    yield
+    for logger, handlers, filters, level in before:
+        logger.handlers[:], logger.filters[:] = handlers, filters
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
