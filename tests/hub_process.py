@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias, TypeVar, cast
 
 from argon2 import PasswordHasher
+from msgspec.structs import replace
 
 from hub import accounts
-from hub.model import now
+from hub.model import new_id, now
 from hub.store.database import Database
+from hub.store.messages import Messages
 from hub.store.users import Users
 from tests.processes import PATIENCE_SECONDS, free_port, start_process, wait_until
 
@@ -146,6 +148,18 @@ class HubProcess:
     def create_token(self, email: str, name: str = "test") -> str:
         """A new API token of the account `email`, as from the command line."""
         return self._in_database(lambda database: accounts.create_token(database, email, name))
+
+    def copy_message(self, message_id: str, times: int) -> None:
+        """Add copies of a message, without events: to register as many as ten thousand would take most of a minute."""
+
+        async def copy(database: Database) -> None:
+            messages = Messages(database)
+            async with database.write(quick=True) as tx:
+                message = await messages.read(tx, message_id)
+                for _ in range(times):
+                    await messages.add(tx, replace(message, id=new_id()))
+
+        self._in_database(copy)
 
     def _in_database(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
         async def connected() -> T:
