@@ -72,7 +72,7 @@ class Credentials:
     async def add_token(self, user_id: str, name: str, token_hash: str, at: int) -> TokenRow:
         """Keep a new token's hash."""
         async with self._database.write() as tx:
-            row = await tx.fetch_one(
+            row = await tx.require_one(
                 "INSERT INTO tokens (id, user_id, name, hash, created_at) VALUES ($1, $2, $3, $4, $5)"
                 " RETURNING id, name, created_at, last_used_at",
                 new_id(),
@@ -81,7 +81,7 @@ class Credentials:
                 token_hash,
                 at,
             )
-        return _token(_present(row))
+        return _token(row)
 
     async def by_token(self, token_hash: str) -> Credential | None:
         """The token with this hash, and its user."""
@@ -117,7 +117,7 @@ class Credentials:
         async with self._users.write(user_id) as (tx, _):
             if not await tx.fetch("SELECT id FROM users WHERE id = $1 AND password_hash = $2", user_id, password_hash):
                 return None
-            row = await tx.fetch_one(
+            row = await tx.require_one(
                 "INSERT INTO sessions (id, user_id, hash, created_at, last_used_at, expires_at, device)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
                 new_id(),
@@ -128,7 +128,7 @@ class Credentials:
                 at + SESSION_MS,
                 device,
             )
-        return str(_present(row)["id"])
+        return str(row["id"])
 
     async def by_session(self, session_hash: str, at: int) -> Credential | None:
         """The session with this hash, and its user, unless it has expired."""
@@ -241,9 +241,3 @@ class Credentials:
 
 def _token(row: Row) -> TokenRow:
     return TokenRow(row["id"], row["name"], row["created_at"], row["last_used_at"])
-
-
-def _present(row: Row | None) -> Row:
-    if row is None:
-        raise RuntimeError("an INSERT returned nothing")
-    return row

@@ -92,6 +92,13 @@ class Held:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
+    async def require_one(self, sql: str, *args: Any) -> Row:
+        """The first row of a statement that has to return one. Raises LookupError if it returns none."""
+        row = await self.fetch_one(sql, *args)
+        if row is None:
+            raise LookupError(f"no row came of: {sql}")
+        return row
+
     async def change(self, *changes: Change) -> None:
         """Make changes that need not see each other's effects: on PostgreSQL they are one statement."""
         changes = tuple(change for change in changes if change.rows)

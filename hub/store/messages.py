@@ -161,9 +161,7 @@ class Messages:
 
     async def read(self, tx: Held, message_id: str) -> Message:
         """A message with its recipients, as it is inside the transaction."""
-        row = await tx.fetch_one(f"SELECT {columns('m')} FROM messages m WHERE m.id = $1", message_id)
-        if row is None:
-            raise LookupError(f"no message {message_id}")
+        row = await tx.require_one(f"SELECT {columns('m')} FROM messages m WHERE m.id = $1", message_id)
         rows = await tx.fetch(f"{RECIPIENTS} WHERE message_id = $1 ORDER BY position", message_id)
         return with_recipients(message_from(row), rows)
 

@@ -119,11 +119,11 @@ class Users:
         while not begun:
             try:
                 async with self._database.write() as tx:
-                    row = await tx.fetch_one(
+                    row = await tx.require_one(
                         f"SELECT {_ALL} FROM users WHERE id = $1 {self._database.sql.for_update}", user_id
                     )
                     begun = True
-                    yield tx, user_from(_present(row, user_id))
+                    yield tx, user_from(row)
             except RowLocked:
                 locked = True
                 while locked:
@@ -138,17 +138,16 @@ class Users:
 
     async def bump(self, tx: Held, user_id: str) -> User:
         """Take the next sequence in the user's log, and with it the lock on the user until the commit."""
-        row = await tx.fetch_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {_ALL}", user_id)
-        return user_from(_present(row, user_id))
+        row = await tx.require_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {_ALL}", user_id)
+        return user_from(row)
 
     async def lock_owners(self, tx: Held, message_ids: Iterable[str]) -> dict[str, User]:
         """Lock the owners of these messages until the commit, and return them by id.
 
         They are locked in id order, so that two processes never wait for each other in a circle.
         """
-        row = await tx.fetch_one(self._lock, json.dumps([{"message_id": id_} for id_ in message_ids]))
-        owners = _rows.decode(row["owners"]) if row else []
-        return {owner.id: user_of(owner) for owner in owners}
+        row = await tx.require_one(self._lock, json.dumps([{"message_id": id_} for id_ in message_ids]))
+        return {owner.id: user_of(owner) for owner in _rows.decode(row["owners"])}
 
     def unmoved(self, users: Iterable[User]) -> Change:
         """The query that finds those of these users who still are as they were read: see `Held.change_if`.
@@ -165,8 +164,8 @@ class Users:
     async def set(self, tx: Held, user_id: str, **values: Any) -> User:
         """Set columns of one user, and return the user as it then is. The names become SQL as they are."""
         names = ", ".join(f"{name} = ${place}" for place, name in enumerate(values, 2))
-        row = await tx.fetch_one(f"UPDATE users SET {names} WHERE id = $1 RETURNING {_ALL}", user_id, *values.values())
-        return user_from(_present(row, user_id))
+        sql = f"UPDATE users SET {names} WHERE id = $1 RETURNING {_ALL}"
+        return user_from(await tx.require_one(sql, user_id, *values.values()))
 
     async def rename(self, user_id: str, name: str) -> None:
         """Set the name by which a user is called."""
@@ -179,16 +178,8 @@ class Users:
             await tx.fetch(
                 "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, fresh
             )
-            row = await tx.fetch_one("SELECT value FROM secrets WHERE name = $1", name)
-        if row is None:
-            raise LookupError(f"no secret {name}")
+            row = await tx.require_one("SELECT value FROM secrets WHERE name = $1", name)
         return str(row["value"])
-
-
-def _present(row: Row | None, user_id: str) -> Row:
-    if row is None:
-        raise LookupError(f"no user {user_id}")
-    return row
 
 
 def user_from(row: Row) -> User:
