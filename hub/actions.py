@@ -168,16 +168,22 @@ class Actions:
         await self._publish([event], user)
 
     async def view(self, user_id: str, message_id: str) -> None:
-        """Note that the sender looks at this message now: hits close in time are the sender's. Raises `NotFound`."""
+        """Note that the sender looks at this message now: hits close in time are the sender's. Raises `NotFound`.
+
+        There may be too many for one transaction. If the call ends between two, the same call again takes back the rest
+        that is still close in time.
+        """
         if not await self._messages.owned(user_id, message_id):
             raise NotFound(message_id)
         now = self._clock()
         async with self._users.write(user_id) as (tx, user):
             await self._messages.add_viewing(tx, message_id, now)
-            # A hit with a later time may be recorded already: another clock is ahead, or the lock took long.
-            near = await self._opens.between(tx, message_id, now - VIEWING_MS, now + VIEWING_MS)
-            events = await self._correct(tx, user, near, Context(sent_at=None, viewings=(now,)), now)
-        await self._publish(events, user)
+            corrections = await self._correct_viewed(tx, user, message_id, now)
+        await self._publish(corrections, user)
+        while len(corrections) == MOST_AT_ONCE:
+            async with self._users.write(user_id) as (tx, user):
+                corrections = await self._correct_viewed(tx, user, message_id, now)
+            await self._publish(corrections, user)
 
     async def revoke(self, credentials: Sequence[str]) -> None:
         """Close the sockets and streams that were opened with these credentials, in every process."""
@@ -186,6 +192,12 @@ class Actions:
     async def _begin(self, tx: Held, user_id: str) -> tuple[User, int]:
         """Take the next sequence in the user's log, and the time. As the user is locked, both have the same order."""
         return await self._users.bump(tx, user_id), self._clock()
+
+    async def _correct_viewed(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
+        """Correct the opens close to a look at the message, at most `MOST_AT_ONCE`."""
+        # A hit with a later time may be recorded already: another clock is ahead, or the lock took long.
+        near = await self._opens.between(tx, message_id, now - VIEWING_MS, now + VIEWING_MS)
+        return await self._correct(tx, user, near, Context(sent_at=None, viewings=(now,)), now)
 
     async def _correct_unsent(self, tx: Held, user: User, message_id: str, now: int) -> list[Event]:
         """Correct the opens from before the message was sent that were taken for people, at most `MOST_AT_ONCE`."""

@@ -263,6 +263,21 @@ async def test_later_sent_at_that_is_changed_meanwhile_takes_back_no_more(
     await audit(store.database)
 
 
+async def test_viewing_takes_back_many_opens_a_thousand_at_once(store: Store, message: Message, tmp_path: Path) -> None:
+    await many_opens(store, message, tmp_path)
+    head = (await store.user(message.user_id)).sequence
+    told: list[int] = []
+    store.bus.on_publish = lambda items: told.append(len(items))
+    store.clock.forward(5000)
+    await store.actions.view(message.user_id, message.id)
+    assert told == [MOST_AT_ONCE, MOST_AT_ONCE, MOST_AT_ONCE, 3]
+    assert [notice.sequence for notice in store.bus.notices] == list(range(head + 1, head + 1 + sum(told)))
+    assert (await store.reload(message)).opens == 0
+    rows = await store.database.fetch("SELECT verdict, count(*) AS number FROM opens GROUP BY verdict")
+    assert {row["verdict"]: row["number"] for row in rows} == {"self": 3 * MOST_AT_ONCE + 3}
+    await audit(store.database)
+
+
 async def test_viewing_again_changes_nothing_more(store: Store, message: Message, tmp_path: Path) -> None:
     async with a_recorder(store, tmp_path) as recorder:
         await recorder.record(a_visit(message))
