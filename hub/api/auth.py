@@ -190,6 +190,9 @@ class Auth:
 
 
 def _origin(text: str) -> tuple[str, str, int] | None:
+    # An origin is a scheme, a host and a port, and nothing else (RFC 6454, 6.2).
+    if any(c in text for c in "@?#"):
+        return None
     try:
         parts = urlsplit(text)
         port = parts.port or DEFAULT_PORTS.get(parts.scheme)
