@@ -193,7 +193,8 @@ async def test_stream_with_a_wrong_query_is_a_422(sender: Sender, query: Told, h
 async def test_stream_over_the_limit_of_a_user_is_a_429(tmp_path: Path, migrated_sqlite_url: str) -> None:
     async with running_hub(tmp_path, migrated_sqlite_url, max_sockets_per_user=1) as hub:
         sender = await hub.add_sender()
-        async with sender.socket():
+        # A socket takes no stream's place, nor a stream a socket's.
+        async with streamed(sender.http), sender.socket():
             answer = await sender.http.get("/stream")
             assert_problem(answer, 429)
             assert int(answer.headers["retry-after"]) > 0

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from hub.live.close_codes import CloseCode
-from hub.live.listener import Listener
+from hub.live.listener import Kind, Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.live.notices import Item, Notice, Revoked, runs
 from hub.model import Clock, Stream, User
@@ -75,7 +75,7 @@ class Connections:
         clock: Clock,
         on_delivered: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """A user may have `max_per_user` listeners, and `max_bytes` of live events waiting for each.
+        """A user may have `max_per_user` listeners of each kind, and `max_bytes` of live events waiting for each.
 
         `on_delivered` is told, for each live event, the seconds from its commit until its listeners here had it.
         """
@@ -107,14 +107,14 @@ class Connections:
         return sum(listener.queued_bytes for listener in self._all())
 
     async def join(
-        self, credential: Credential, stream: Stream, after: int | None, base_url: str
+        self, credential: Credential, stream: Stream, after: int | None, base_url: str, kind: Kind
     ) -> tuple[Listener, User, bool]:
         """A listener for whoever showed a credential, which stands where they left off; its user as they are now; and
         what `start` returns.
 
         Raises `TooManyListeners`, `CredentialGone` or `DatabaseAway`, with nothing registered.
         """
-        listener = self.add(credential.user.id, stream, credential.key, base_url)
+        listener = self.add(credential.user.id, stream, credential.key, base_url, kind)
         try:
             # Read again now that the listener is registered: it may be revoked meanwhile, and the log's head has moved.
             current = await self._credentials.reload(credential, self._clock())
@@ -125,16 +125,18 @@ class Connections:
             self.remove(listener)
             raise
 
-    def add(self, user_id: str, stream: Stream, credential: str, base_url: str | None = None) -> Listener:
+    def add(
+        self, user_id: str, stream: Stream, credential: str, base_url: str | None = None, kind: Kind = "socket"
+    ) -> Listener:
         """Register a listener before its log is read, so that nothing falls between. Raises TooManyListeners.
 
         `base_url` is the hub's address as the client sees it: pixel addresses in its log begin with it.
         """
         listeners = self._by_user.get(user_id, set())
-        if len(listeners) >= self._max_per_user:
+        if sum(listener.kind == kind for listener in listeners) >= self._max_per_user:
             raise TooManyListeners(user_id)
         self._by_user[user_id] = listeners
-        listener = Listener(user_id, stream, credential, self._max_bytes, base_url)
+        listener = Listener(user_id, stream, credential, self._max_bytes, base_url, kind)
         listeners.add(listener)
         if self.draining:
             listener.close(CloseCode.GOING_DOWN, "the server is going down")

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from hub import policy
 from hub.live.close_codes import CloseCode
@@ -18,6 +19,9 @@ from hub.live.notices import Notice, Run
 from hub.model import Stream
 
 MOST_HELD = 1000
+
+Kind = Literal["socket", "stream"]
+"""What a listener is: a WebSocket, or a stream of server-sent events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,20 @@ class Listener:
     # There may be ten thousand.
     __slots__ = (
         *("_bytes", "_held", "_live_bytes", "_max_bytes", "_queue", "_waiter", "base_url", "behind", "closing"),
-        *("credential", "on_work", "position", "stream", "user_id", "write"),
+        *("credential", "kind", "on_work", "position", "stream", "user_id", "write"),
     )
 
     def __init__(
-        self, user_id: str, stream: Stream, credential: str, max_bytes: int, base_url: str | None = None
+        self,
+        user_id: str,
+        stream: Stream,
+        credential: str,
+        max_bytes: int,
+        base_url: str | None = None,
+        kind: Kind = "socket",
     ) -> None:
         self.user_id = user_id
+        self.kind = kind
         self.stream = stream
         self.credential = credential
         self.base_url = base_url

@@ -68,7 +68,7 @@ class Streams:
             return Response(media_type="text/event-stream", headers=HEADERS)
         try:
             base_url = self._auth.base_url(request)
-            listener, user, recovered = await self._connections.join(credential, stream, after, base_url)
+            listener, user, recovered = await self._connections.join(credential, stream, after, base_url, "stream")
         except TooManyListeners:
             raise Problem(
                 429, "too-many-streams", "This user has too many streams open.", headers={"retry-after": "10"}

@@ -121,7 +121,7 @@ class Sockets:
             raise CloseSocket(CloseCode.NOT_AUTHENTICATED, "no valid token, and no session")
         try:
             listener, user, recovered = await self._connections.join(
-                credential, connect.stream, connect.after, base_url
+                credential, connect.stream, connect.after, base_url, "socket"
             )
         except TooManyListeners:
             raise CloseSocket(CloseCode.TOO_MANY_SOCKETS, "this user has too many sockets open") from None
