@@ -2,6 +2,8 @@
 
 Promise: an error is one line on stderr that says what to do, with exit status 2 for bad usage and 1 for a
 failure; never a traceback. On stdout there is nothing but what a program may want to read.
+
+What not every command needs is imported where it is needed: it takes most of a short command's time.
 """
 
 from __future__ import annotations
@@ -17,37 +19,21 @@ import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-from rich.table import Table
 
-from hub import demo as demonstration
-from hub.accounts import AccountError, add_user, create_token
-from hub.api.asked import MOST_ADDRESS, MOST_NAME, is_mail_address, is_name
-from hub.api.auth import TOKEN_PREFIX, new_secret
-from hub.api.passwords import password_problem
-from hub.app import create_app
 from hub.config import Config, ConfigError
-from hub.listening import address
-from hub.live.redis_bus import RedisBackend
 from hub.logs import configure_logging
 from hub.model import DAY_MS, now
 from hub.output import put
-from hub.preparation import prepare
-from hub.server import serve as run_server
 from hub.signals import interrupting
-from hub.spool import Spool
-from hub.store.database import Database, DatabaseAway, require_folder
-from hub.store.migrate import migrate as run_migrations
-from hub.store.remedies import why_not_opened
+from hub.store.away import DatabaseAway
 from hub.store.urls import sqlite_path, without_password
 from hub.tracking.datasets import Datasets, make_folder
-from hub.tracking.datasets_update import update
-from hub.tracking.explain import NoSuchHit
-from hub.tracking.explain import explain as explain_hit
+
+if TYPE_CHECKING:
+    from hub.store.database import Database
 
 T = TypeVar("T")
 
@@ -81,6 +67,11 @@ def serve(host: str, port: int | None, workers: int | None) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="The port; default: PORT, then 8000.")
 def demo(host: str, port: int | None) -> None:
     """Serve on a throw-away database, with a demo sender and a live trickle of opens."""
+    from hub.api.auth import TOKEN_PREFIX, new_secret
+    from hub.demo import Terminal
+    from hub.listening import address
+    from hub.preparation import prepare
+
     port = _config().port if port is None else port
     if not port:
         raise ConfigError("PORT is 0: the demo needs one from 1 to 65535, there or in --port")
@@ -95,7 +86,7 @@ def demo(host: str, port: int | None) -> None:
         password, token = new_secret()[:12], new_secret(TOKEN_PREFIX)
         asyncio.run(prepare(config))
         asyncio.run(_with_database(config, lambda database: _demo_account(database, password, token)))
-        terminal = demonstration.Terminal(address(host, port), password, token)
+        terminal = Terminal(address(host, port), password, token)
         with terminal.shown() as serving:
             _serve(config, host, serving)
 
@@ -103,6 +94,8 @@ def demo(host: str, port: int | None) -> None:
 @cli.command()
 def migrate() -> None:
     """Bring the database to the current schema."""
+    from hub.store.migrate import migrate as run_migrations
+
     config = _config()
     revision = asyncio.run(run_migrations(config.database_url))
     click.echo(f"{without_password(config.database_url)} is at revision {revision}")
@@ -120,6 +113,11 @@ def user() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> None:
     """Make an account for EMAIL."""
+    from hub.accounts import add_user
+    from hub.api.asked import MOST_ADDRESS, is_mail_address
+    from hub.api.passwords import password_problem
+    from hub.preparation import prepare
+
     if not is_mail_address(email) or len(email) > MOST_ADDRESS:
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     _check_name(name)
@@ -147,6 +145,10 @@ def token() -> None:
 @click.option("--name", required=True, help="What the token is for.")
 def new_token(email: str, name: str) -> None:
     """Print a new API token of EMAIL's. It is shown this once."""
+    from hub.accounts import create_token
+    from hub.preparation import prepare
+    from hub.store.database import require_folder
+
     if not email.isprintable():
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     _check_name(name)
@@ -155,7 +157,7 @@ def new_token(email: str, name: str) -> None:
     if config.embedded and not Path(sqlite_path(config.database_url)).exists():
         # Making the file would lead to the same answer, and leave behind the database of a hub that nobody runs.
         nobody = f"there is no account for {email}, for there is no file {sqlite_path(config.database_url)[:160]!r}"
-        raise AccountError(f"{nobody}: go to the hub's folder, set DATABASE_URL, or make one with `glimpse user add`")
+        raise Failure(f"{nobody}: go to the hub's folder, set DATABASE_URL, or make one with `glimpse user add`")
     asyncio.run(prepare(config))
     click.echo(asyncio.run(_with_database(config, lambda database: create_token(database, email, name))))
 
@@ -168,6 +170,9 @@ def new_token(email: str, name: str) -> None:
 @click.option("--after-send", type=float, metavar="SECONDS", help="Time since the message was sent.")
 def explain(user_agent: str, ip: str, method: str, headers: tuple[str, ...], after_send: float | None) -> None:
     """Print the verdict on a hit, as JSON."""
+    from hub.tracking.explain import NoSuchHit
+    from hub.tracking.explain import explain as explain_hit
+
     config = _config()
     try:
         verdict = explain_hit(
@@ -191,6 +196,11 @@ def data() -> None:
 @data.command("update")
 def update_data() -> None:
     """Fetch the data sets from their publishers."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from hub.tracking.datasets_update import update
+
     config = _config()
     make_folder(config.data_dir)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
@@ -234,7 +244,7 @@ def main() -> None:
     except DatabaseAway as error:
         known = "DATABASE_URL" in str(error)
         _end(str(error) if known else f"the database that DATABASE_URL names cannot be used: {error}", 1)
-    except (ConfigError, AccountError, OSError) as error:
+    except (ConfigError, OSError) as error:
         _end(str(error), 1)
     except Exception as error:
         logger.debug("a command failed", exc_info=True)
@@ -271,6 +281,13 @@ def _serve(config: Config, host: str, serving: Callable[[], None] = lambda: None
 
 
 def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
+    from hub.app import create_app
+    from hub.live.redis_bus import RedisBackend
+    from hub.server import serve as run_server
+    from hub.spool import Spool
+    from hub.store.database import require_folder
+    from hub.store.remedies import why_not_opened
+
     # Mistakes that can be known beforehand are reported before anything is made or migrated.
     require_folder(config.database_url)
     if config.redis_url is not None:
@@ -288,20 +305,30 @@ def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
 
 
 async def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    from hub.accounts import AccountError
+    from hub.store.database import Database
+
     database = Database(config.database_url)
     await database.connect()
     try:
         return await work(database)
+    except AccountError as error:
+        raise Failure(str(error)) from None
     finally:
         await database.disconnect()
 
 
 async def _demo_account(database: Database, password: str, token: str) -> None:
-    await add_user(database, demonstration.EMAIL, "Demo Sender", "user", password)
-    await create_token(database, demonstration.EMAIL, "the demo's own", token)
+    from hub.accounts import add_user, create_token
+    from hub.demo import EMAIL
+
+    await add_user(database, EMAIL, "Demo Sender", "user", password)
+    await create_token(database, EMAIL, "the demo's own", token)
 
 
 def _check_name(name: str) -> None:
+    from hub.api.asked import MOST_NAME, is_name
+
     if not is_name(name):
         raise click.UsageError(f"--name needs 1 to {MOST_NAME} printable characters")
 
@@ -334,6 +361,9 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _print_status(config: Config) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("data set", "state", "age", "entries", "file")
     for status in Datasets.load(config.data_dir, config.geoip_db).status():
         state = "not there" if not status.present else status.problem or "in use"

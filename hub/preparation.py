@@ -17,7 +17,7 @@ from pathlib import Path
 from hub.api.auth import new_secret
 from hub.config import Config, ConfigError
 from hub.store.database import Database, DatabaseAway
-from hub.store.migrate import head, migrate, revision
+from hub.store.revision import NEEDED, revision
 from hub.store.users import Users
 from hub.tracking.token import Keys
 
@@ -35,10 +35,14 @@ async def prepare(config: Config) -> None:
 
     Raises `DatabaseAway`, or `ConfigError` for a database that somebody has to migrate.
     """
-    if config.embedded:
-        await migrate(config.database_url)
-    elif await revision(config.database_url) != head():
+    if await revision(config.database_url) == NEEDED:
+        return
+    if not config.embedded:
         raise ConfigError("the database that DATABASE_URL names is not current: run `glimpse migrate` first")
+    # Only here, because most starts do without: see `store.revision`.
+    from hub.store.migrate import migrate
+
+    await migrate(config.database_url)
 
 
 class Preparation:

@@ -238,7 +238,7 @@ def test_defect_is_one_line_too(command: Command, monkeypatch: pytest.MonkeyPatc
     def fails(*_: object, **__: object) -> None:
         raise KeyError("first\nsecond")
 
-    monkeypatch.setattr("hub.commands.explain_hit", fails)
+    monkeypatch.setattr("hub.tracking.explain.explain", fails)
     done = command("explain", "--user-agent", "x", "--ip", "192.0.2.1")
     assert_refused(done, 1, "KeyError", "HUB_LOG_LEVEL=debug")
 

@@ -19,9 +19,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from hub.config import ConfigError
+from hub.config import Config, ConfigError
+from hub.preparation import prepare
 from hub.store.database import Database, DatabaseAway
-from hub.store.migrate import head, migrate, revision
+from hub.store.migrate import head, migrate
+from hub.store.revision import revision
 from hub.store.schema import compared, metadata
 from hub.store.urls import async_engine_url, sqlite_path
 from tests.factories import open_store, seeded
@@ -229,14 +231,19 @@ async def test_embedded_database_has_a_write_ahead_log_once_it_was_opened(sqlite
     engine.dispose()
 
 
+async def test_older_file_is_migrated_at_the_start(sqlite_url: str) -> None:
+    await migrate_to(sqlite_url, "0003")
+    await prepare(Config(database_url=sqlite_url))
+    assert await revision(sqlite_url) == head()
+
+
 async def test_database_that_cannot_be_reached_is_away(tmp_path: Path) -> None:
     for url in (
         f"postgresql://postgres@127.0.0.1:{free_port()}/hub",
         f"sqlite:///{tmp_path / 'missing' / 'hub.db'}",
     ):
-        for ask in (migrate, revision):
-            with pytest.raises(DatabaseAway):
-                await ask(url)
+        with pytest.raises(DatabaseAway):
+            await migrate(url)
 
 
 async def test_schema_of_a_newer_version_is_refused_in_one_line(database_url: str) -> None:

@@ -16,7 +16,8 @@ from hub.config import Config, ConfigError
 from hub.preparation import KEY_FILE, Preparation, prepare
 from hub.server import END_SECONDS
 from hub.store.database import Database, DatabaseAway
-from hub.store.migrate import head, migrate, revision
+from hub.store.migrate import head, migrate
+from hub.store.revision import revision
 from hub.store.urls import sqlite_path
 from hub.store.users import Users
 from hub.tracking.token import BadToken, Keys

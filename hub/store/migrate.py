@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
@@ -33,10 +32,8 @@ from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments,
 ADVISORY_LOCK = 0x676C696D70736502
 """The key of the lock that migrating processes share on PostgreSQL: "glimpse" in ASCII, and a byte of 2."""
 
-
 MIGRATING_SECONDS = 3600.0
-READING_SECONDS = 120.0
-"""How long each may take. PostgreSQL needs a minute to index a million messages for the search."""
+"""How long it may take. PostgreSQL needs a minute to index a million messages for the search."""
 
 INTERRUPT_SECONDS = 0.05
 """How often SQLite is told to interrupt its statement: one that begins right after that does not hear it."""
@@ -63,32 +60,23 @@ async def migrate(url: str) -> str:
             _require_search(connection, url)
         return head()
 
-    return await _run(url, upgrade, MIGRATING_SECONDS)
-
-
-async def revision(url: str) -> str | None:
-    """The revision the database at `url` is at, or None if it is empty. Raises `DatabaseAway`."""
-
-    def current(connection: Connection) -> str | None:
-        return MigrationContext.configure(connection).get_current_revision()
-
-    return await _run(url, current, READING_SECONDS)
+    return await _run(url, upgrade)
 
 
 def head() -> str:
-    """The revision this code needs."""
+    """The newest revision in `migrations/`."""
     found = ScriptDirectory.from_config(_alembic_config()).get_current_head()
     if found is None:
         raise RuntimeError("the package has no migrations: install it again")
     return found
 
 
-async def _run(url: str, work: Callable[[Connection], T], seconds: float) -> T:
+async def _run(url: str, work: Callable[[Connection], T]) -> T:
     """Run `work` in a transaction. Raises `DatabaseAway`, and `ConfigError` for a schema that is not ours."""
     require_folder(url)
     engine = _engine(url)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(MIGRATING_SECONDS):
             return await _in_transaction(engine, work)
     except CommandError:
         raise ConfigError(

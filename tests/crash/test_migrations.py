@@ -6,7 +6,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from hub.store.migrate import head, revision
+from hub.store.migrate import head
+from hub.store.revision import revision
 from tests.factories import Store
 from tests.faults import FaultyHub
 from tests.ledger import a_ledger, asking
