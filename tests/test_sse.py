@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -347,48 +346,3 @@ async def test_head_of_a_stream_is_answered_and_holds_no_place(sender: Sender) -
     async with streamed(sender.http) as stream:
         await sender.register()
         await stream.event()
-
-
-async def test_client_that_is_gone_before_its_stream_begins_holds_no_place(hub: Hub, sender: Sender) -> None:
-    request = f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.token}\r\n\r\n"
-    for number in range(30):
-        _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
-        writer.write(request.encode())
-        for _ in range(number):
-            await asyncio.sleep(0)
-        writer.transport.abort()
-    await eventually(lambda: has_room(sender), what="room for a stream")
-
-
-async def test_client_that_never_reads_is_let_go_without_an_error(
-    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = {"send_seconds": 0.5, "max_queue_bytes": 1 << 18}
-    async with running_hub(tmp_path, migrated_sqlite_url, **settings) as hub:
-        sender = await hub.add_sender()
-        message = await sender.register(*(f"r{n}@example.com" for n in range(500)), pixels="per_recipient")
-        narrow = sockets.socket()
-        narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-        narrow.connect(("127.0.0.1", hub.port))
-        with narrow:
-            path = "/api/v1/stream?stream=history"
-            narrow.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.token}\r\n\r\n".encode())
-            await eventually(lambda: has_streams(hub, 1))
-            for number in range(40):
-                await sender.patch(f"/messages/{message['id']}", muted=bool(number % 2))
-            await eventually(lambda: has_streams(hub, 0), what="the client that does not read is let go")
-            await eventually(lambda: not waiting_bytes(hub), what="nothing waits for it any more")
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-def waiting_bytes(hub: Hub) -> int:
-    return sum(each.transport.get_write_buffer_size() for each in hub.server.server_state.connections)
-
-
-async def has_streams(hub: Hub, count: int) -> bool:
-    return f"glimpse_sockets {count}.0\n" in (await hub.http.get("/metrics")).text
-
-
-async def has_room(sender: Sender) -> bool:
-    async with sender.http.stream("GET", "/stream") as response:
-        return response.status_code == 200

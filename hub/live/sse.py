@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
@@ -77,6 +79,7 @@ class Streams:
             raise Problem(401, "unauthenticated", "The credential was revoked.") from None
         return _Stream(
             self._events(listener, after, recovered, user.sequence),
+            partial(self._connections.remove, listener),
             headers=HEADERS,
             ping=round(self._config.heartbeat_seconds) or 1,
             ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
@@ -86,35 +89,40 @@ class Streams:
 
     async def _events(self, listener: Listener, after: int | None, recovered: bool, head: int) -> AsyncIterator[bytes]:
         ends = asyncio.get_running_loop().time() + self._config.stream_seconds * random.uniform(0.9, 1.1)
-        try:
-            # Without an id, an `EventSource` that has had no event could not come back to what it missed meanwhile.
-            begins = b"id: %d\n" % head if after is None else b""
-            yield begins + RETRY
-            if not recovered:
-                yield b'id: %d\nevent: reset\ndata: {"sequence":%d}\n\n' % (head, head)
-            while (left := ends - asyncio.get_running_loop().time()) > 0:
-                await listener.wait(left)
+        # Without an id, an `EventSource` that has had no event could not come back to what it missed meanwhile.
+        begins = b"id: %d\n" % head if after is None else b""
+        yield begins + RETRY
+        if not recovered:
+            yield b'id: %d\nevent: reset\ndata: {"sequence":%d}\n\n' % (head, head)
+        while (left := ends - asyncio.get_running_loop().time()) > 0:
+            await listener.wait(left)
+            if listener.closing is not None:
+                return
+            if listener.behind:
+                try:
+                    await self._connections.catch_up(listener)
+                except DatabaseAway:
+                    await asyncio.sleep(RETRY_SECONDS)
+            for notice in listener.take():
                 if listener.closing is not None:
                     return
-                if listener.behind:
-                    try:
-                        await self._connections.catch_up(listener)
-                    except DatabaseAway:
-                        await asyncio.sleep(RETRY_SECONDS)
-                for notice in listener.take():
-                    if listener.closing is not None:
-                        return
-                    yield notice.sse
-        finally:
-            self._connections.remove(listener)
+                yield notice.sse
 
 
 class _Stream(EventSourceResponse):
-    """A stream that cuts off a client that does not read it, as a WebSocket does."""
+    """A stream that cuts off a client that does not read it, as a WebSocket does. `over` is called once it is over."""
+
+    def __init__(self, content: AsyncIterator[bytes], over: Callable[[], None], **options: Any) -> None:
+        super().__init__(content, **options)
+        self._over = over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                # Not left to the content, which never begins if the client has not even read an earlier answer.
+                self._over()
         except SendTimeoutError:
             drop(scope)
             # Wait until the server knows that the client is gone, or it would complain of an answer without an end.
