@@ -6,14 +6,14 @@ import asyncio
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from hub.store.away import is_away
-from hub.store.database import READERS, Change, Database, DatabaseAway, Held
+from hub.store.database import READERS, Change, Database, DatabaseAway, Held, Row
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
 from tests.notes import WAYS, Add, a_database, add, add_at_once, numbers
@@ -134,6 +134,31 @@ async def test_held_connections_are_few_and_are_all_closed(sqlite_url: str) -> N
     await together(*(numbers(database) for _ in range(200)))
     assert threading.active_count() - before <= 1 + READERS, "one thread for each held connection"
     await database.disconnect()
+    await eventually(lambda: threading.active_count() == before)
+
+
+async def test_read_that_nobody_waits_for_at_the_end_leaves_no_thread(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that is left would keep the process from ending."""
+    before = threading.active_count()
+    fetch, begun, may_go_on = Held.fetch, asyncio.Event(), asyncio.Event()
+
+    async def slow(self: Held, sql: str, *args: object) -> Sequence[Row]:
+        if sql == "SELECT 1":
+            begun.set()
+            await may_go_on.wait()
+        return await fetch(self, sql, *args)
+
+    monkeypatch.setattr(Held, "fetch", slow)
+    database = Database(sqlite_url)
+    await database.connect()
+    reading = asyncio.create_task(database.fetch("SELECT 1"))
+    await begun.wait()
+    ending = asyncio.create_task(database.disconnect())
+    await eventually(lambda: ending.done() or database._shared.turn.locked())
+    may_go_on.set()
+    await together(reading, ending)
     await eventually(lambda: threading.active_count() == before)
 
 

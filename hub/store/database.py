@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ class _Readers:
     """
 
     def __init__(self, number: int, *, by_keys: bool) -> None:
+        self.number = number
         self.by_keys = by_keys
         self.turn = asyncio.Semaphore(number)
         self.idle: list[Held] = []
@@ -120,6 +121,13 @@ class Database:
             self._checkpointing.cancel()
             await asyncio.wait([self._checkpointing], timeout=3)
             self._checkpointing = None
+        # A page of a log is read to its end even if all who wanted it have left. On SQLite the thread of a connection
+        # that nobody closes would keep the process from ending.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(3), AsyncExitStack() as turns:
+                for readers in (self._shared, self._reserved):
+                    for _ in range(readers.number):
+                        await turns.enter_async_context(readers.turn)
         # On SQLite the last connection closed puts the write-ahead log into the file; one that was cut off would not.
         if self._closing:
             await asyncio.wait(self._closing, timeout=3)
