@@ -114,7 +114,8 @@ class Pipeline:
         self._to_read.set()
 
     async def _read_ahead(self, read: Read) -> None:
-        while not self._is_over:
+        # Even after the stop a hit may come as long as others are kept, and then it has to be read for.
+        while not self._is_over or self._keeping is not None:
             self._reading = self._take() if self._is_worth_reading() else []
             if not self._reading:
                 self._to_read.clear()

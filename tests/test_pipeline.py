@@ -20,7 +20,7 @@ from hub.model import Hit, Message, Settings, User, new_id
 from hub.pipeline import BATCH, ENOUGH, Pipeline
 from hub.store.database import DatabaseAway
 from tests.factories import T0, a_hit
-from tests.processes import eventually
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.samples import a_message
 
 USER = User("user", "sender@example.com", "A Sender", "user", Settings(), 10, 0)
@@ -243,3 +243,20 @@ async def test_stop_ends_the_pipeline_when_nothing_waits_any_more() -> None:
     async with world.running():
         world.put(*hits)
     assert len(world.answered) == 500
+
+
+async def test_hit_that_comes_after_the_stop_while_the_last_are_kept_does_not_hold_up_the_end() -> None:
+    world = World(messages(2))
+    first, late = (a_hit(message) for message in world.about)
+    world.keep_gate.clear()
+    running = asyncio.create_task(world.pipeline.run())
+    world.put(first)
+    await eventually(lambda: world.keeping)
+    world.pipeline.stop()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    world.put(late)
+    world.keep_gate.set()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await running
+    assert world.answered == [first, late]
