@@ -311,6 +311,23 @@ async def test_transactions_see_what_others_commit_whatever_the_servers_default(
     assert row["transaction_isolation"] == "read committed"
 
 
+@pytest.mark.parametrize(
+    ("of_the_server", "in_force"), [("off", "on"), ("on", "on"), ("local", "local"), ("remote_apply", "remote_apply")]
+)
+async def test_commit_is_on_the_disk_before_it_is_confirmed_whatever_the_server_thinks_enough(
+    postgresql_url: str, postgres: Postgres, of_the_server: str, in_force: str
+) -> None:
+    """A server that crashes forgets what it did not wait for. Where it waits for a standby as well is its owner's."""
+    name = urlsplit(postgresql_url).path[1:]
+    await asyncio.to_thread(postgres.run, f"ALTER DATABASE {name} SET synchronous_commit = {of_the_server}")
+    database = Database(postgresql_url)
+    await database.connect()
+    async with database.write() as tx:
+        [row] = await tx.fetch("SHOW synchronous_commit")
+    await database.disconnect()
+    assert row["synchronous_commit"] == in_force
+
+
 @pytest.mark.parametrize("error", [asyncpg.SerializationError, asyncpg.DeadlockDetectedError])
 async def test_transaction_that_lost_to_another_is_away(remote: Database, error: type[Exception]) -> None:
     """The transaction may be tried again. If the error counted as about what was asked, its hits would be put aside."""

@@ -197,6 +197,11 @@ class Held:
             await self.fetch(f"SET idle_in_transaction_session_timeout = {round(LOCKED_SECONDS * 1000)}")
             # A statement that waited for a lock has to read what others have committed meanwhile.
             await self.fetch("SET default_transaction_isolation = 'read committed'")
+            # Such a server forgets in a crash what it has confirmed: hits were answered for it, and sequences told.
+            await self.fetch(
+                "SELECT set_config('synchronous_commit', 'on', false)"
+                " WHERE current_setting('synchronous_commit') = 'off'"
+            )
             if by_keys:
                 # There is one writer: while it waits for one user's row, nobody else's hits are committed.
                 await self.fetch(f"SET lock_timeout = {round(BUSY_SECONDS * 1000)}")
