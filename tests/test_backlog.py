@@ -203,6 +203,9 @@ async def test_memory_takes_so_many_hits_and_the_log_counts_the_rest_once_in_a_w
     assert [each.message for each in caplog.records if each.levelno == logging.CRITICAL] == [
         f"the spool cannot be written ({FULL}): 4 hits are in memory only, and 2 found no room there"
     ]
+    desk.backlog._warnings.forget()
+    await desk.backlog.add(hits(1))
+    assert "4 hits are in memory only, and 5 found no room there" in caplog.messages[-1]
     assert await desk.commit(1) == put[:1]
     await desk.backlog.add(put[8:])
     assert await desk.commit_all() == [*put[1:4], put[8]]

@@ -9,6 +9,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,7 +23,7 @@ from hub.store.urls import sqlite_path
 from hub.store.users import Users
 from hub.tracking.token import BadToken, Keys
 from tests.processes import PATIENCE_SECONDS, eventually, free_port, wait_until
-from tests.servers import HubProcess
+from tests.servers import HubProcess, Postgres
 
 SECRET = "a secret of sixteen or more"
 ID = "0" * 26
@@ -60,6 +61,15 @@ async def test_prepare_leaves_the_migration_of_a_shared_database_to_its_owner(po
     with pytest.raises(ConfigError, match="glimpse migrate"):
         await prepare(Config(database_url=postgresql_url))
     assert await revision(postgresql_url) is None
+
+
+async def test_prepare_refuses_a_shared_database_with_the_schema_of_another_release(
+    migrated_postgresql_url: str, postgres: Postgres
+) -> None:
+    name = urlsplit(migrated_postgresql_url).path[1:]
+    await asyncio.to_thread(postgres.run, "UPDATE alembic_version SET version_num = 'another'", name)
+    with pytest.raises(ConfigError, match="glimpse migrate"):
+        await prepare(Config(database_url=migrated_postgresql_url))
 
 
 async def test_prepare_accepts_a_shared_database_that_is_migrated(migrated_postgresql_url: str) -> None:

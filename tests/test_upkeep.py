@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ from hub.spool import Spool
 from hub.store.database import DatabaseAway
 from hub.store.retention import Retention
 from hub.tracking.datasets import Datasets
-from hub.upkeep import Upkeep
+from hub.upkeep import BUS_SECONDS, Upkeep
 from tests.factories import Store, a_hit, a_recorder, open_store
 from tests.processes import eventually
 
@@ -31,8 +32,10 @@ class Checked:
         self.failure: Callable[[], Exception] | None = None
         self.changed = False
         self.checkers: set[str] = set()
+        self.graces: set[float] = set()
 
-    async def check(self, _grace: float = 0) -> bool:
+    async def check(self, grace: float = 0) -> bool:
+        self.graces.add(grace)
         self.checkers.add(cast("asyncio.Task[None]", asyncio.current_task()).get_name())
         return self.reload_if_changed()
 
@@ -64,11 +67,22 @@ def log_check_seconds() -> float:
 
 
 @pytest.fixture
+def uses_seconds() -> float:
+    """How often the uses of credentials are written down."""
+    return 3600.0
+
+
+@pytest.fixture
 async def kept(
-    migrated_sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_check_seconds: float
+    migrated_sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log_check_seconds: float,
+    uses_seconds: float,
 ) -> AsyncIterator[Kept]:
-    for name in ("DATASETS", "ADOPT", "BUS_DOWN"):
+    for name in ("DATASETS", "ADOPT", "BUS_DOWN", "MACHINE"):
         monkeypatch.setattr(f"hub.upkeep.{name}_SECONDS", 0.005)
+    monkeypatch.setattr("hub.upkeep.USES_SECONDS", uses_seconds)
     connections, datasets, bus = Checked(), Checked(), Link()
     async with open_store(migrated_sqlite_url) as store, a_recorder(store, tmp_path / "spool") as recorder:
         upkeep = Upkeep(
@@ -85,8 +99,7 @@ async def kept(
         yield Kept(store, upkeep, connections, datasets, bus)
 
 
-async def test_use_of_a_credential_is_written_down_by_the_end(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub.upkeep.USES_SECONDS", 60)
+async def test_use_of_a_credential_is_written_down_by_the_end(kept: Kept) -> None:
     credentials, user = kept.store.credentials, await kept.store.sender()
     await credentials.add_token(user.id, "laptop", "hash", 0)
     async with kept.upkeep:
@@ -100,7 +113,6 @@ async def test_use_of_a_credential_is_written_down_by_the_end(kept: Kept, monkey
 
 async def test_end_does_not_wait_long_to_write_down_what_was_used(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """The recorder is stopped after the upkeep, and a hub that is to end is given only some seconds for all of it."""
-    monkeypatch.setattr("hub.upkeep.USES_SECONDS", 60)
     monkeypatch.setattr("hub.upkeep.LAST_USES_SECONDS", 0.05)
     credentials, user = kept.store.credentials, await kept.store.sender()
     await credentials.add_token(user.id, "laptop", "hash", 0)
@@ -127,6 +139,38 @@ async def test_every_task_has_its_turns(kept: Kept, tmp_path: Path, caplog: pyte
         await eventually(lambda: _log_is_empty(kept.store))
         await eventually(lambda: "rows whose time was over were deleted" in caplog.text)
     assert "data sets were loaded anew" in caplog.text
+    assert not re.search(r"\b0 rows", caplog.text), "a sweep that finds nothing is not worth a line"
+
+
+@pytest.mark.parametrize("uses_seconds", [0.005])
+async def test_use_of_a_credential_is_written_down_at_its_turn(kept: Kept) -> None:
+    credentials, user = kept.store.credentials, await kept.store.sender()
+    await credentials.add_token(user.id, "laptop", "hash", 0)
+    credential = await credentials.by_token("hash")
+    assert credential is not None
+    async with kept.upkeep:
+        credentials.note_use(credential, 7)
+        await eventually(lambda: _was_used(kept.store, 7))
+
+
+async def _was_used(store: Store, at: int) -> bool:
+    return [row["last_used_at"] for row in await store.database.fetch("SELECT last_used_at FROM tokens")] == [at]
+
+
+async def test_database_that_is_away_at_the_end_does_not_keep_the_rest_from_ending(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> None:
+        raise DatabaseAway("gone")
+
+    async with kept.upkeep:
+        monkeypatch.setattr(kept.store.credentials, "keep_uses", away)
+
+
+async def test_clock_that_is_set_back_is_told(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    async with kept.upkeep:
+        kept.store.clock.forward(-3_600_000)
+        await eventually(lambda: "the clock was set back by 3600 s" in caplog.text)
 
 
 async def _hits(store: Store, number: int) -> bool:
@@ -163,6 +207,13 @@ async def test_log_is_checked_sooner_while_the_bus_is_down(kept: Kept) -> None:
         assert kept.connections.turns == 0
         kept.bus.up = False
         await eventually(lambda: kept.connections.turns > 2)
+    assert kept.connections.graces == {0}, "there is no bus that could still bring an event"
+
+
+async def test_log_is_compared_once_a_bus_that_is_up_had_time_to_bring_its_events(kept: Kept) -> None:
+    async with kept.upkeep:
+        await eventually(lambda: kept.connections.turns > 2)
+    assert kept.connections.graces == {BUS_SECONDS}
 
 
 STANDING_IN = "the check of the log while the bus is down"
@@ -180,16 +231,22 @@ async def test_bus_that_missed_events_is_told_of_once_and_not_relied_on(
     assert caplog.text.count(MISSED) == 1
 
 
-@pytest.mark.parametrize("up", [True, False], ids=["and is whole again", "and is down"])
+@pytest.mark.parametrize(
+    ("before", "up", "links"),
+    [(True, True, 1), (True, False, 0), (False, True, 0)],
+    ids=["and is whole again", "and is down", "before and is up again"],
+)
 async def test_bus_that_was_cut_meanwhile_is_not_said_to_have_missed_events(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, up: bool
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, before: bool, up: bool, links: int
 ) -> None:
     async def cut(_grace: float = 0) -> bool:
-        kept.bus.up, kept.bus.generation = up, kept.bus.generation + up
-        return kept.connections.reload_if_changed()
+        kept.bus.up, kept.bus.generation = up, kept.bus.generation + links
+        missed = kept.connections.reload_if_changed()
+        asyncio.get_running_loop().call_soon(setattr, kept.bus, "up", before)
+        return missed
 
     monkeypatch.setattr(kept.connections, "check", cut)
-    kept.connections.changed = True
+    kept.bus.up, kept.connections.changed = before, True
     async with kept.upkeep:
         await eventually(lambda: kept.connections.turns > 3)
     assert MISSED not in caplog.text
