@@ -96,7 +96,11 @@ class Site:
     async def waits(self, _: Request) -> Response:
         """Answer once the drain has begun."""
         self.note("waiting")
-        await self.held(HOLD_ANSWERS)
+        try:
+            await self.held(HOLD_ANSWERS)
+        except asyncio.CancelledError:
+            self.note("cut-off")
+            raise
         return PlainTextResponse("answered")
 
     async def stream(self, _: Request) -> Response:
