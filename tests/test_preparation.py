@@ -156,6 +156,24 @@ async def test_start_during_an_outage_waits_for_a_schema_that_its_owner_has_yet_
         await eventually(lambda: opened(database))
 
 
+async def test_start_is_tried_again_after_a_failure_that_nobody_foresaw(
+    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [DatabaseAway("as if"), ValueError("a mistake")]
+
+    async def failing(config: Config) -> None:
+        if failures:
+            raise failures.pop(0)
+        await prepare(config)
+
+    monkeypatch.setattr("hub.preparation.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("hub.preparation.prepare", failing)
+    async with preparing(migrated_sqlite_url, tmp_path, SECRET) as (preparation, database):
+        await preparation.keys()
+        await eventually(lambda: opened(database))
+    assert "the database could not be prepared" in caplog.messages
+
+
 async def test_start_with_a_slow_database_is_not_taken_for_an_outage(
     tmp_path: Path, postgresql_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
