@@ -153,7 +153,11 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
       shell.mark(name);
       view.enter(route);
       scrollTo(0, scrolled.get(name) ?? 0);
-      if (current) shell.main.focus({ preventScroll: true });
+      if (current) {
+        shell.main.focus({ preventScroll: true });
+        // The tap came before the view.
+        attention.alive();
+      }
       current = name;
     } else {
       view.enter(route);

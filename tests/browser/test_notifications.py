@@ -144,6 +144,18 @@ def test_an_open_that_could_not_be_read_is_not_seen(desks: Desks, sender: Sender
     expect(page).to_have_title("Activity · Glimpse")
 
 
+def test_a_user_who_goes_to_the_feed_has_seen_it_whatever_comes_next(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    page = desks.open(sender, "/settings")
+    for _ in ("the feed is made", "the feed is there"):
+        sender.hit(message)
+        expect(page).to_have_title("(1) Settings · Glimpse")
+        page.get_by_role("link", name="Activity").click()
+        expect(page).to_have_title("Activity · Glimpse")
+        page.get_by_role("link", name="Settings").click()
+    wait_until(lambda: sender.get("/me")["unseen"] == 0)
+
+
 def test_a_user_who_is_there_while_the_feed_is_read_has_seen_it(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
     page = desks.open(sender, "/settings")

@@ -32,6 +32,7 @@ export function createAttention(channel) {
   return {
     /** Whether somebody was there in the last `milliseconds`. @param {number} milliseconds */
     within: (milliseconds) => Date.now() - last < milliseconds,
+    alive,
     /** @param {() => void} listener called at every sign of life in this tab */
     onAlive: (listener) => void listeners.add(listener),
     stop: () => ended.abort(),
