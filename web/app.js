@@ -108,9 +108,11 @@ function startApp(root) {
         onSignedOut: signedOut,
         onStranger: startOver,
       });
+      const hadFocus = root.contains(document.activeElement);
       fill(root, desk.element);
       goOn();
       desk.show(router.current());
+      if (hadFocus) root.querySelector("main")?.focus();
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return retry.stop();
       showFailure(/** @type {Error} */ (error));

@@ -245,6 +245,20 @@ def test_a_heading_and_the_number_in_it_are_two_words(desks: Desks, sender: Send
     expect(page.get_by_role("heading", name="Recipients 1", exact=True)).to_be_visible()
 
 
+def test_the_focus_goes_on_from_the_log_in_to_what_is_shown(desks: Desks, sender: Sender) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.goto("/messages")
+    log_in_by_hand(page, sender)
+    live(page)
+    expect(page.get_by_role("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("main").get_by_role("link", name="Add tracking", exact=True)).to_be_focused()
+    page.reload()
+    live(page)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+
+
 def test_toasts_are_shown_after_a_session_that_ended_in_a_dialog(desks: Desks, sender: Sender) -> None:
     page = desks.open(sender, "/settings")
     page.keyboard.press("?")
