@@ -274,8 +274,8 @@ export const texts = {
     subject: "Subject",
     subjectHint: "So that you know it again",
     to: "To",
-    toHint: "One or more addresses, with commas between them",
-    badSubject: "A subject has up to 500 characters.",
+    toHint: "Addresses, with commas",
+    badSubject: "A subject has up to 1,000 characters.",
     /** @param {string} most */
     badTo: (most) => `The hub does not take one of these. A mail has up to ${most} recipients, each with an address as name@example.com.`,
     create: "Make the snippet",

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from hub.api.messages import MOST_SUBJECT
 from tests.browser.conftest import AN_HOUR_MS, CLOCK_OFF, Desks, log_in
 from tests.browser.people import CURL, LONG_AGO, LYON, THUNDERBIRD, Sender, assert_just_sent
 
@@ -202,6 +203,17 @@ def test_recipients_are_taken_as_mail_programs_write_them(desks: Desks, sender: 
         expect(page.get_by_role("button", name="I have sent it")).to_be_visible()
         made = sender.get("/messages")["items"][0]["recipients"]
         assert [(recipient["address"], recipient["name"]) for recipient in made] == recipients
+
+
+def test_a_subject_may_be_as_long_as_the_hub_takes(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try")
+    expect(page.get_by_label("Subject")).to_have_attribute("maxlength", str(MOST_SUBJECT))
+
+
+def test_what_to_write_is_shown_whole_on_the_narrowest_screen(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/try", size=(320, 640))
+    hidden = "(field) => { field.value = field.placeholder; return field.scrollHeight - field.clientHeight; }"
+    assert page.get_by_role("textbox", name="To", exact=True).evaluate(hidden) <= 0
 
 
 def test_a_field_that_the_hub_refuses_says_so_beside_it(desks: Desks, sender: Sender) -> None:

@@ -46,7 +46,7 @@ export function createAdd(desk) {
   /** @type {Map<string, Open>} the message's opens that count, of which the first is shown */
   const counted = new Map();
 
-  const subject = h("input", { id: "add-subject", required: true, maxlength: "500", placeholder: say.subjectHint, autocomplete: "off" });
+  const subject = h("input", { id: "add-subject", required: true, maxlength: "1000", placeholder: say.subjectHint, autocomplete: "off" });
   const to = h("textarea", { id: "add-to", required: true, rows: "2", placeholder: say.toHint, autocomplete: "off", inputmode: "email", autocapitalize: "off", spellcheck: "false" });
   const subjectField = createField(say.subject, subject);
   const toField = createField(say.to, to);
