@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, SCREENSHOTS, Desks, live, log_in, popups
+from tests.browser.conftest import DESKTOP, PHONE, Desks, live, log_in, popups
+from tests.browser.looks import faults, wider_than_the_screen
 from tests.browser.people import CURL, IPHONE, LYON, PASSWORD, Sender
 from tests.browser.test_orders import on_its_way, wait
 from tests.processes import wait_until
 
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SMALLEST = (320, 640)
 """WCAG 2.2, 1.4.10: nothing scrolls sideways at 320 CSS pixels."""
 MOST_BYTES = 122_000
-AXE = files("axe_playwright_python") / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def furnish(sender: Sender) -> str:
@@ -106,49 +105,20 @@ VIEWS: dict[str, Callable[[Page, str], None]] = {
 }
 
 
-def settled(page: Page) -> None:
-    """Wait until nothing moves any more: a colour that is still changing has no contrast to be judged."""
-    page.evaluate("() => Promise.all(document.getAnimations().map((moving) => moving.finished.catch(() => {})))")
-
-
-def axe_violations(page: Page) -> list[Any]:
-    """What axe finds, as (rule, what is wrong, where)."""
-    page.evaluate(AXE.read_text())
-    found: list[Any] = page.evaluate(
-        """async (runOnly) => (await axe.run(document, { runOnly })).violations
-            .map(({ id, help, nodes }) => [id, help, nodes.map((node) => [node.target, node.failureSummary])])""",
-        RULES,
-    )
-    return found
-
-
-def wider_than_the_screen(page: Page) -> list[str]:
-    found: list[str] = page.evaluate("""() => {
-        const wide = (root) => root.scrollWidth > root.clientWidth + 1;
-        return [document.documentElement, ...document.querySelectorAll("dialog[open], .history-content")]
-            .filter(wide).map((element) => element.className || element.tagName);
-    }""")
-    return found
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_every_view_is_accessible_and_fits_its_screen(desks: Desks, sender: Sender, size: str, scheme: str) -> None:
+def test_every_view_is_accessible_and_fits_its_screen(desks: Desks, sender: Sender, size: str) -> None:
     contract = furnish(sender)
-    context = desks.context(sender.hub, size=SIZES[size], color_scheme=scheme, reduced_motion="reduce")
+    context = desks.context(sender.hub, size=SIZES[size], reduced_motion="reduce")
     log_in(context, sender)
     page = context.new_page()
-    SCREENSHOTS.mkdir(exist_ok=True)
-    problems: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
     for name, go in VIEWS.items():
         go(page, contract)
-        settled(page)
-        page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png")
-        if violations := axe_violations(page):
-            problems[name] = violations
-        if wide := wider_than_the_screen(page):
-            problems[f"{name}, sideways"] = wide
-    assert not problems, problems
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            picture = f"{name}-{size}-{scheme}"
+            found[picture] = faults(page, picture)
+    assert {picture: wrong for picture, wrong in found.items() if wrong} == {}
 
 
 def test_nothing_scrolls_sideways_on_the_narrowest_screen(desks: Desks, sender: Sender) -> None:

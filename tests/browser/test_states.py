@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, SCREENSHOTS, Desks, live, log_in
+from tests.browser.conftest import DESKTOP, PHONE, Desks, live, log_in
+from tests.browser.looks import faults, wider_than_the_screen
 from tests.browser.people import IPHONE, Sender
 from tests.browser.test_add import make_snippet
-from tests.browser.test_craft import axe_violations, settled, wider_than_the_screen
 
 TABS = 24
 """How often Tab is pressed: past the navigation and some way into the view."""
@@ -103,17 +103,11 @@ def test_every_state_is_accessible_and_fits_its_screen(
     context.add_init_script("Notification.permission = 'default';")
     log_in(context, sender)
     page = context.new_page()
-    SCREENSHOTS.mkdir(exist_ok=True)
-    problems: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
     for name, reach in STATES.items():
         reach(page, sender)
-        settled(page)
-        page.screenshot(path=SCREENSHOTS / f"{name}-{'phone' if size == PHONE else 'desktop'}-{scheme}.png")
-        if violations := axe_violations(page):
-            problems[name] = violations
-        if wide := wider_than_the_screen(page):
-            problems[f"{name}, sideways"] = wide
-    assert not problems, problems
+        found[name] = faults(page, f"{name}-{'phone' if size == PHONE else 'desktop'}-{scheme}")
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
 @pytest.mark.parametrize("path", ["/activity", "/messages", "/settings", "/history"])
