@@ -35,7 +35,8 @@ function startApp(root) {
   });
 
   tabs.addEventListener("message", ({ data }) => {
-    if (!desk || data.user === user) return;
+    if (!desk) return void (data.user && begin());
+    if (data.user === user) return;
     if (data.user) startOver();
     else signedOut();
   });
@@ -45,7 +46,7 @@ function startApp(root) {
     if (data?.go && !desk) history.replaceState(history.state, "", data.go);
   });
 
-  /** The session is another user's now: what is shown is not theirs, and what is done would be in their name. */
+  /** The session is another user's now: what is shown is not theirs, but what is done would be. */
   function startOver() {
     desk?.close();
     desk = undefined;
@@ -71,7 +72,7 @@ function startApp(root) {
     login.focus();
   }
 
-  /** Go from the log-in to where the user was or wanted to go, even after a reload, but not to where another user was. */
+  /** Go from the log-in to where this user was or wanted to go, even after a reload. */
   function goOn() {
     if (location.pathname !== "/login") return;
     const { wanted, user: whose, ...state } = history.state ?? {};

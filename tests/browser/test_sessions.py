@@ -121,6 +121,20 @@ def test_somebody_elses_log_in_is_known_to_all_tabs_at_once(desks: Desks, sender
         assert account.get("/me")["settings"]["muted_all_at"] is None, "what was meant for one is done for nobody"
 
 
+def test_a_log_in_is_known_to_a_tab_that_waits_for_one(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    page, waiting = context.new_page(), context.new_page()
+    waiting.goto("/messages")
+    page.goto("/")
+    for each in (waiting, page):
+        expect(each.get_by_label("Email")).to_be_visible()
+    log_in_by_hand(page, sender)
+    live(page)
+    live(waiting)
+    expect(waiting).to_have_url(re.compile("/messages$"))
+    expect(page).to_have_url(re.compile("/activity$"))
+
+
 def test_a_log_out_is_known_to_a_tab_that_is_not_connected(desks: Desks, sender: Sender) -> None:
     page, line = logged_in(desks, sender)
     other = desks.tab(page.context, "/messages")
