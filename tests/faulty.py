@@ -29,6 +29,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.operations import Operations
 
 import hub.app
+from hub import preparation
 from hub.batch import Batch
 from hub.commits import Commits
 from hub.live.bus import Bus
@@ -273,6 +274,7 @@ def more_migrations(folder: str) -> None:
         return both
 
     migrate._alembic_config = config
+    vars(preparation)["NEEDED"] = migrate.head()
 
 
 def main() -> None:

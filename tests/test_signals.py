@@ -17,7 +17,7 @@ import importlib.abc, os, sys
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "hub.app":
+        if name == "{module}":
             os.kill(os.getpid(), {signal})
 
 sys.meta_path.insert(0, Finder())
@@ -40,6 +40,10 @@ main()
 """
 
 
+def importing(module: str) -> str:
+    return WHILE_IMPORTING.replace("{module}", module)
+
+
 def run(tmp_path: Path, program: str, how: signal.Signals, *arguments: str) -> subprocess.CompletedProcess[str]:
     hub = HubProcess(tmp_path, f"sqlite:///{tmp_path}/hub.db")
     return subprocess.run(
@@ -54,12 +58,17 @@ def run(tmp_path: Path, program: str, how: signal.Signals, *arguments: str) -> s
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("program", [WHILE_IMPORTING, BEFORE_THE_LOOP], ids=["importing", "before the loop"])
+@pytest.mark.parametrize(
+    "program",
+    [importing("hub.commands"), importing("hub.app"), BEFORE_THE_LOOP],
+    ids=["importing commands", "importing the hub", "before the loop"],
+)
 def test_signal_during_a_start_ends_it_without_a_word(tmp_path: Path, program: str, how: signal.Signals) -> None:
     done = run(tmp_path, program, how, "serve", "--port", "0")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_signal_before_another_command_has_begun_is_no_success(tmp_path: Path) -> None:
-    done = run(tmp_path, WHILE_IMPORTING, signal.SIGINT, "migrate")
-    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
+@pytest.mark.parametrize(("module", "said"), [("hub.commands", ""), ("hub.store.migrate", "glimpse: stopped")])
+def test_signal_before_another_command_has_begun_is_no_success(tmp_path: Path, module: str, said: str) -> None:
+    done = run(tmp_path, importing(module), signal.SIGINT, "migrate")
+    assert (done.returncode, done.stderr.strip()) == (128 + signal.SIGINT, said)
