@@ -48,7 +48,10 @@ class Failure(click.ClickException):
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Glimpse: a real-time notification hub for email opens. Its settings are in the environment."""
+    """Glimpse: a real-time notification hub for email opens.
+
+    Its settings are variables of the environment, DATABASE_URL first: docs/deploy.md names them all.
+    """
 
 
 @cli.command()
