@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from hub import policy
 from hub.live.close_codes import CloseCode
@@ -20,7 +20,7 @@ from hub.model import Stream
 
 MOST_HELD = 1000
 
-Kind = Literal["socket", "stream"]
+Kind: TypeAlias = Literal["socket", "stream"]
 """What a listener is: a WebSocket, or a stream of server-sent events."""
 
 
