@@ -1,10 +1,16 @@
-"""The check of the log: a listener that lacks events reads them there, and the check says whether there was one."""
+"""The check of the log: a listener that lacks events reads them there, and the check says whether there was one.
+
+Neither minds a database that is away.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from hub.live.close_codes import CloseCode
+from hub.store.database import DatabaseAway
 from tests.test_connections import Desk, Log, a_notice
 
 
@@ -57,3 +63,25 @@ async def test_check_of_a_database_that_is_away_does_nothing() -> None:
     desk.log.is_away = True
     assert not await desk.connections.check()
     assert not listener.behind
+
+
+async def test_listener_that_is_behind_waits_a_while_for_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.live.connections.RETRY_SECONDS", 0.01)
+    desk = Desk(Log(head=3))
+    listener = await desk.started()
+    listener.fall_behind()
+    desk.log.head = 4
+
+    async def away(_user_id: str) -> None:
+        raise DatabaseAway("gone")
+
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(desk.log, "get", away)
+        await desk.connections.catch_up(listener)
+    assert loop.time() >= began + 0.01
+    assert listener.behind
+    assert await desk.all_sent(listener) == [4]

@@ -288,7 +288,7 @@ async def test_stream_that_is_revoked_ends_without_the_events_it_had_left(hub: H
 async def test_database_away_for_a_moment_leaves_a_stream_open(
     hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("hub.live.connections.RETRY_SECONDS", 0.01)
     get, failures = Users.get, 0
 
     async def away_at_first(users: Users, user_id: str) -> User | None:

@@ -33,6 +33,9 @@ PAGES_A_TURN = 2
 DRAIN_STEPS = 50
 """In how many steps listeners are closed at the end. If there are fewer, they are closed one by one, in less time."""
 
+RETRY_SECONDS = 1.0
+"""How long a listener waits before it reads the log again after the database was found away."""
+
 LOG_WENT_BACK = "the log went back behind what you have: come back"
 """The database is an older copy, restored or failed over to. Its next events have sequences that were used before."""
 
@@ -159,17 +162,22 @@ class Connections:
         return after is None or after == head
 
     async def catch_up(self, listener: Listener) -> None:
-        """Read the log for a listener that is behind, a page at a time. Raises `DatabaseAway`."""
+        """Read the next page of the log for a listener that is behind; if the database is away, only wait a while."""
         await self._turns.passed()
+        try:
+            await self._read_on(listener)
+        except DatabaseAway:
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read_on(self, listener: Listener) -> None:
         # While a listener is behind, only this moves its position.
         user = await self._users.get(listener.user_id)
         if user is None:
             listener.close(CloseCode.NOT_AUTHENTICATED, "the account is gone")
-            return
-        if listener.position > user.sequence:
+        elif listener.position > user.sequence:
             listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
-            return
-        self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
+        else:
+            self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
 
     def _replay(self, listener: Listener, user: User, page: Sequence[Notice]) -> None:
         listener.replay(page)

@@ -17,11 +17,7 @@ from hub.live.extension import drop, extension
 from hub.live.frames import Heartbeat
 from hub.live.listener import Listener
 from hub.live.notices import text_frame
-from hub.store.database import DatabaseAway
 from hub.wire import encode
-
-RETRY_SECONDS = 1.0
-"""How long a listener waits before it reads the log again after the database was found away."""
 
 GONE = (WebSocketDisconnect, RuntimeError, OSError)
 """What Starlette raises for a send to a client that has left, depending on when that was noticed."""
@@ -144,10 +140,7 @@ class Writer:
             if listener.closing is not None:
                 raise CloseSocket(listener.closing.code, listener.closing.reason)
             if listener.behind:
-                try:
-                    await self._connections.catch_up(listener)
-                except DatabaseAway:
-                    await asyncio.sleep(RETRY_SECONDS)
+                await self._connections.catch_up(listener)
             for notice in listener.take():
                 if listener.closing is not None:
                     break

@@ -25,7 +25,6 @@ from hub.config import Config
 from hub.live.connections import Connections, CredentialGone, TooManyListeners
 from hub.live.extension import drop
 from hub.live.listener import Listener
-from hub.live.socket import RETRY_SECONDS
 from hub.model import MOST_NUMBER, Stream
 from hub.store.database import DatabaseAway
 
@@ -99,10 +98,7 @@ class Streams:
             if listener.closing is not None:
                 return
             if listener.behind:
-                try:
-                    await self._connections.catch_up(listener)
-                except DatabaseAway:
-                    await asyncio.sleep(RETRY_SECONDS)
+                await self._connections.catch_up(listener)
             for notice in listener.take():
                 if listener.closing is not None:
                     return
