@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from hub.actions import Actions
 from hub.api import asyncapi, openapi
 from hub.api.asked import refuse_too_much
-from hub.api.attempts import Attempts, LocalAttempts, SharedAttempts
+from hub.api.attempts import Attempts, LocalAttempts
 from hub.api.auth import Auth
 from hub.api.cors import CALLS_FROM_ELSEWHERE
 from hub.api.documents import Document
@@ -38,7 +38,6 @@ from hub.front import Front
 from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.live.log_pages import LogPages
-from hub.live.redis_bus import RedisBackend, connection_options
 from hub.live.sse import Streams
 from hub.live.websocket import Sockets, refuse_without_upgrade
 from hub.model import now
@@ -60,6 +59,9 @@ from hub.tracking.token import Keys
 from hub.tracking.visit import TrustedProxies
 from hub.upkeep import Upkeep
 from hub.wire import Renderer
+
+if TYPE_CHECKING:
+    from hub.live.redis_bus import RedisBackend
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -257,6 +259,9 @@ def _resource(path: str, **methods: Endpoint) -> Route:
 def _redis(config: Config) -> RedisBackend | None:
     if config.redis_url is None:
         return None
+    # Imported here, because what speaks to Redis takes a tenth of the time of all imports.
+    from hub.live.redis_bus import RedisBackend
+
     return RedisBackend(config.redis_url, insecure_tls=config.redis_insecure_tls)
 
 
@@ -264,9 +269,8 @@ def _attempts(config: Config, keys: Keys, stack: AsyncExitStack) -> Attempts:
     local = LocalAttempts(now)
     if config.redis_url is None:
         return local
-    options = connection_options(config.redis_url, config.redis_insecure_tls)
-    # A pool that waits: a guess has to be counted even when every connection is taken.
-    pool = BlockingConnectionPool.from_url(config.redis_url, max_connections=4, timeout=None, **options)
-    redis = Redis.from_pool(pool)
-    stack.push_async_callback(redis.aclose)
-    return SharedAttempts(redis, local, keys.pseudonym)
+    from hub.api.shared_attempts import SharedAttempts
+
+    shared = SharedAttempts(config.redis_url, config.redis_insecure_tls, local, keys.pseudonym)
+    stack.push_async_callback(shared.close)
+    return shared

@@ -285,7 +285,6 @@ def _serve(config: Config, host: str, serving: Callable[[], None] = lambda: None
 
 def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
     from hub.app import create_app
-    from hub.live.redis_bus import RedisBackend
     from hub.server import serve as run_server
     from hub.spool import Spool
     from hub.store.database import require_folder
@@ -294,6 +293,8 @@ def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
     # Mistakes that can be known beforehand are reported before anything is made or migrated.
     require_folder(config.database_url)
     if config.redis_url is not None:
+        from hub.live.redis_bus import RedisBackend
+
         RedisBackend(config.redis_url)
     try:
         Spool(config.spool_dir).make_folder()

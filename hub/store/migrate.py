@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from hub.config import ConfigError
 from hub.store.away import DatabaseAway, is_away
 from hub.store.database import require_folder
-from hub.store.schema import VIRTUAL
+from hub.store.search import VIRTUAL
 from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments, without_password
 
 ADVISORY_LOCK = 0x676C696D70736502

@@ -15,7 +15,7 @@ import asyncpg
 import databases
 
 from hub.store.away import DatabaseAway, is_away
-from hub.store.schema import VIRTUAL
+from hub.store.search import VIRTUAL
 from hub.store.urls import driver_options, driver_url, sqlite_path
 
 NEEDED = "0004"

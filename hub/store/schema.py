@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Text
 
+from hub.store.search import VIRTUAL
+
 metadata = sa.MetaData()
 
 # Bytewise order on PostgreSQL too: ids sort by time, and a locale's order costs several times as much.
@@ -118,9 +120,6 @@ message_trigrams = sa.Table(
     ),
 )
 """On PostgreSQL only. Not a column of `messages`: every open counted on a message might write its trigrams anew."""
-
-VIRTUAL = "message_search"
-"""The virtual table on SQLite; the names of the tables that it keeps its rows in begin with its own."""
 
 recipients = sa.Table(
     "recipients",

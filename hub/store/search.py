@@ -16,7 +16,9 @@ from typing import Any
 from unicodedata import normalize
 
 from hub.store.database import Database, Row
-from hub.store.schema import VIRTUAL
+
+VIRTUAL = "message_search"
+"""The virtual table on SQLite; the names of the tables that it keeps its rows in begin with its own."""
 
 NEWEST = (500, 5_000)
 """How many of the newest messages are looked through before the index is asked."""
