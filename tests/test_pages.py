@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
-from hub.api.pages import PAGES, web_directory
+from hub.api.pages import PAGES, PagesApi, web_directory
+from hub.api.problems import Problem, on_problem
 from tests.api import Hub, assert_problem
 
 WEB = web_directory()
@@ -46,9 +50,8 @@ async def test_file_is_served_as_what_it_is(hub: Hub, path: str) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     assert ("content-security-policy" in answer.headers) == path.endswith((".html", ".svg"))
     expected = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
-    expected |= {".ts": "text/plain"}
-    if path.endswith(tuple(expected)):
-        assert answer.headers["content-type"].partition(";")[0] == expected[Path(path).suffix]
+    expected |= {".ts": "text/plain", ".png": "image/png", ".webmanifest": "application/manifest+json"}
+    assert answer.headers["content-type"].partition(";")[0] == expected[Path(path).suffix]
 
 
 @pytest.mark.parametrize("page", ["index.html", "docs.html"])
@@ -73,10 +76,47 @@ async def test_answer_that_is_large_is_compressed(hub: Hub, path: str) -> None:
     assert answer.content == plain.content
 
 
-async def test_file_is_not_sent_again_while_it_is_the_same(hub: Hub) -> None:
-    first = await hub.http.get("/static/client.js")
-    again = await hub.http.get("/static/client.js", headers={"if-none-match": first.headers["etag"]})
+@pytest.mark.parametrize("path", ["/activity", "/docs", "/sw.js", "/favicon.ico", "/static/client.js"])
+@pytest.mark.parametrize("form", ["{}", '"another", {}', "W/{}"])
+async def test_file_is_not_sent_again_while_it_is_the_same(hub: Hub, path: str, form: str) -> None:
+    first = await hub.http.get(path)
+    asked = form.format(first.headers["etag"].removeprefix("W/"))
+    again = await hub.http.get(path, headers={"if-none-match": asked})
     assert (again.status_code, again.content) == (304, b"")
+    for name in ("etag", "cache-control", "content-security-policy", "vary"):
+        assert again.headers.get(name) == first.headers.get(name)
+    other = await hub.http.get(path, headers={"if-none-match": '"another"'})
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+async def test_file_that_was_changed_is_sent_as_it_is_now(tmp_path: Path) -> None:
+    """Whoever works on the dashboard need not start the hub anew."""
+    file = tmp_path / "client.js"
+    file.write_text("old")
+    app = Starlette(routes=PagesApi(tmp_path).routes(), exception_handlers={Problem: on_problem})
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://hub") as http:
+        old = await http.get("/static/client.js")
+        file.write_text("new")
+        os.utime(file, (1, 1))
+        new = await http.get("/static/client.js", headers={"if-none-match": old.headers["etag"]})
+        assert (old.text, new.text) == ("old", "new")
+        file.unlink()
+        assert (await http.get("/static/client.js")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/activity", "/static/client.js"])
+async def test_head_of_a_file_says_how_long_it_is_and_sends_nothing(hub: Hub, path: str) -> None:
+    there = await hub.http.get(path)
+    answer = await hub.http.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    for name in ("content-type", "content-length", "etag", "cache-control", "vary"):
+        assert answer.headers[name] == there.headers[name]
+
+
+@pytest.mark.parametrize("path", ["/activity", "/static/client.js"])
+async def test_file_takes_nothing(hub: Hub, path: str) -> None:
+    assert_problem(await hub.http.post(path, content=b"x"), 405)
 
 
 async def test_service_worker_is_at_the_root_and_so_reaches_every_page(hub: Hub) -> None:
