@@ -27,9 +27,10 @@ find_python() {
     return 1
 }
 
-# ensure_venv [EXTRA]: installs what pyproject.toml needs, with its EXTRA ("test") if given, at the pinned versions.
+# ensure_venv [EXTRA]: installs what pyproject.toml needs, with its EXTRA ("fast", or else "test", which has that too), at
+# the pinned versions.
 ensure_venv() {
-    local extra=${1:-} stamp=$venv/.glimpse-installed wanted installed="" python
+    local extra=${1:-fast} stamp=$venv/.glimpse-installed wanted installed="" python
     wanted=$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)
     if [ -x "$venv/bin/python" ] && [ -f "$stamp" ]; then
         installed=$(<"$stamp")
@@ -44,7 +45,7 @@ ensure_venv() {
     say "installing what is needed into .venv; this takes a minute, and is done once"
     rm -f "$stamp"
     (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint constraints.txt --editable ".${extra:+[$extra]}") ||
+        --constraint constraints.txt --editable ".[$extra]") ||
         fail "pip could not install the dependencies: see above, and run this again"
     printf '%s\n' "$wanted $extra" >"$stamp"
 }

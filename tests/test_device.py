@@ -6,11 +6,15 @@ import subprocess
 import sys
 
 import pytest
+import ua_parser
 from hypothesis import given
 from hypothesis import strategies as st
+from ua_parser import BasicResolver, Parser, load_builtins, load_lazy_builtins
+from ua_parser.regex import Resolver as RegexResolver
 
 from hub.model import Device
 from hub.tracking.device import CACHED_USER_AGENTS, NAME, _read, read_device
+from tests.test_corpus import HITS
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -152,3 +156,19 @@ def test_engine_has_read_its_rules_once_it_is_prepared() -> None:
     )
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert said.split() == ["False", "True"]
+
+
+def test_device_is_the_same_with_either_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled one cannot be had for every machine."""
+    engines = (BasicResolver(load_builtins()), RegexResolver(load_lazy_builtins()))
+    devices = []
+    for engine in engines:
+        monkeypatch.setattr(ua_parser, "parser", Parser(engine))
+        _read.cache_clear()
+        devices.append([read_device(hit.user_agent) for hit in HITS])
+    assert devices[0] == devices[1]
+    assert len(set(devices[0])) > 20
+
+
+def test_engine_that_is_used_is_the_fast_one_where_it_is_installed() -> None:
+    assert ua_parser.BestAvailableResolver is RegexResolver

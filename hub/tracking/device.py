@@ -75,7 +75,8 @@ class _Parsed(UserAgent):  # type: ignore[misc]
     """A User-Agent as `user_agents` tells it, parsed by the fastest engine that is installed.
 
     `user_agents` 2.2 itself asks ua-parser's old interface, which always takes the slow one: 0.8 ms for a
-    new User-Agent, where the compiled engine (ua-parser-rs) takes 25 us (bench/classify.py, 2026-11).
+    new User-Agent, where the compiled engine (ua-parser-rs, in the extra `fast`) takes 25 us (bench/classify.py,
+    2026-11).
     """
 
     def __init__(self, user_agent: str) -> None:
