@@ -6,11 +6,9 @@ import asyncio
 import json
 import os
 import re
-import resource
-import select
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,12 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.config import Config, ConfigError
-from hub.listening import address
 from hub.server import ANSWER_SECONDS, serve
 from tests import served
 from tests.processes import PATIENCE_SECONDS, eventually, free_port, wait_until
 from tests.served_process import Served, Start
-from tests.servers import HubProcess
 
 
 async def sockets(server: Served, count: int) -> list[ClientConnection]:
@@ -268,24 +264,6 @@ def make_nothing(_: Config) -> None:
     raise AssertionError("not to be made")
 
 
-@pytest.mark.parametrize(
-    ("host", "reason"),
-    [
-        ("127.0.0.1", "glimpse: port {port} is in use: stop what uses it, or give another with --port\n"),
-        ("192.0.2.1", "glimpse: '192.0.2.1' is no address of this machine: give one that is with --host\n"),
-        ("no such host", "glimpse: 'no such host' is no address of this machine: give one that is with --host\n"),
-        ("ü..x", "glimpse: 'ü..x' is no address of this machine: give one that is with --host\n"),
-    ],
-)
-def test_address_that_cannot_be_listened_on_is_told_in_one_line(
-    host: str, reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert serve(make_nothing, Config(port=port), host=host) == 1  # type: ignore[arg-type]
-    assert capsys.readouterr() == ("", reason.format(port=port))
-
-
 def test_several_workers_on_an_in_process_bus_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^2 processes \(--workers or WEB_CONCURRENCY\) need REDIS_URL"):
         serve(make_nothing, Config(port=0, workers=2), host="127.0.0.1")  # type: ignore[arg-type]
@@ -322,34 +300,3 @@ def test_port_is_free_as_soon_as_the_supervisor_is_killed(start: Start) -> None:
     successor = start(port=port).wait_ready()
     assert successor.port == port
     assert not server.journal("stopped")
-
-
-@pytest.mark.parametrize(
-    ("host", "found_at"),
-    [
-        *(("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://[::1]:8000")),
-        *(("::1", "http://[::1]:8000"), ("192.0.2.7", "http://192.0.2.7:8000"), ("localhost", "http://localhost:8000")),
-    ],
-)
-def test_address_is_one_at_which_the_machine_itself_finds_the_hub(host: str, found_at: str) -> None:
-    assert address(host, 8000) == found_at
-
-
-def test_clients_that_come_all_at_once_find_room_in_the_queue(
-    start_hub: Callable[..., HubProcess], migrated_sqlite_url: str
-) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    number = min(3000, int(Path("/proc/sys/net/core/somaxconn").read_text()), hard - 200)
-    hub = start_hub(migrated_sqlite_url)
-    assert hub.process is not None
-    with ExitStack() as clients:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number + 200), hard))
-        clients.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        hub.process.send_signal(signal.SIGSTOP)
-        waiting = select.poll()
-        for _ in range(number):
-            client = clients.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(("127.0.0.1", hub.port))
-            waiting.register(client, select.POLLOUT)
-        wait_until(lambda: len(waiting.poll(0)) == number, what=f"room for {number} clients")
