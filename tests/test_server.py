@@ -64,7 +64,7 @@ async def test_signal_ends_everything_in_order(start: Start, workers: int, how: 
     sockets_held.touch()
     answers_held.touch()
     async with (
-        httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client,
+        httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False) as client,
         client.stream("GET", server.url("/stream")) as stream,
     ):
         events = stream.aiter_text()
@@ -88,7 +88,7 @@ async def test_signal_ends_everything_in_order(start: Start, workers: int, how: 
 
 async def goes_down(server: Served) -> bool:
     """Whether it says that it goes down, asked on a new connection, which any worker may answer, and answers last."""
-    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False) as client:
         answer = await client.get(server.url("/readyz"))
         return answer.status_code == 503 and answer.headers.get("connection") == "close"
 
@@ -201,7 +201,7 @@ async def test_log_has_no_secret_no_address_no_query(start: Start) -> None:
     websocket_url = server.url("/ws?token=s3cr3t").replace("http", "ws")
     async with connect(websocket_url, additional_headers=secrets) as websocket:
         await websocket.send('{"token":"s3cr3t"}')
-    async with httpx.AsyncClient(headers=secrets, timeout=PATIENCE_SECONDS) as client:
+    async with httpx.AsyncClient(headers=secrets, timeout=PATIENCE_SECONDS, verify=False) as client:
         assert (await client.get(server.url("/pid?token=s3cr3t"))).status_code == 200
         assert (await client.get(server.url("/boom?token=s3cr3t"))).status_code == 500
     with socket.create_connection(("127.0.0.1", server.port)) as garbage:
@@ -244,7 +244,7 @@ def test_announcement_that_cannot_be_written_does_not_hinder_the_start(start: St
         return len(server.journal("started")) == workers and not refuses(port)
 
     wait_until(serves)
-    assert httpx.get(f"http://127.0.0.1:{port}/pid", timeout=PATIENCE_SECONDS).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/pid", timeout=PATIENCE_SECONDS, verify=False).status_code == 200
     server.process.terminate()
     assert server.process.wait(PATIENCE_SECONDS) == 0
     assert "Traceback" not in server.log.read_text()
@@ -277,7 +277,7 @@ def test_worker_that_dies_is_replaced(start: Start) -> None:
     assert server.journal("started")[2] not in (str(first), str(second))
     os.kill(second, signal.SIGKILL)
     wait_until(lambda: len(server.journal("started")) == 4)
-    assert httpx.get(server.url("/pid"), timeout=PATIENCE_SECONDS).text in server.journal("started")[2:]
+    assert httpx.get(server.url("/pid"), timeout=PATIENCE_SECONDS, verify=False).text in server.journal("started")[2:]
     assert "a worker is lost" in server.log.read_text()
     server.process.terminate()
     assert server.process.wait(PATIENCE_SECONDS) == 0

@@ -104,7 +104,7 @@ class Sender:
         """Have a pixel asked for by a new client in `network`, or from `address`."""
         client = address or f"{network}.{next(self.hosts)}"
         headers = {"user-agent": user_agent, "x-forwarded-for": client}
-        httpx.get(message["pixels"][pixel]["url"], headers=headers).raise_for_status()
+        httpx.get(message["pixels"][pixel]["url"], headers=headers, verify=False).raise_for_status()
 
     def hit_by_gmail(self, message: Mapping[str, Any], pixel: int = 0) -> None:
         """Have a pixel asked for by Gmail's image proxy."""
@@ -121,10 +121,9 @@ def new_sender(hub: HubProcess, name: str = "A Sender", email: str | None = None
     """A new account on `hub`, with an API token; without an `email` it gets an unused one."""
     email = email or f"sender-{secrets.token_hex(4)}@example.com"
     hub.add_user(email, name, PASSWORD)
-    base_url = f"{hub.base_url}/api/v1"
-    with httpx.Client(base_url=base_url, headers={"origin": hub.base_url}, timeout=20) as browser:
-        browser.post("/session", json={"email": email, "password": PASSWORD}).raise_for_status()
-        token: str = browser.post("/tokens", json={"name": "Mail plugin"}).raise_for_status().json()["token"]
-        browser.delete("/session").raise_for_status()
-    api = httpx.Client(base_url=base_url, headers={"authorization": f"Bearer {token}"}, timeout=20)
+    token = hub.create_token(email, "Mail plugin")
+    # Loading the certificate authorities would take as long as all else here.
+    api = httpx.Client(
+        base_url=f"{hub.base_url}/api/v1", headers={"authorization": f"Bearer {token}"}, timeout=20, verify=False
+    )
     return Sender(hub, email, name, token, api)
