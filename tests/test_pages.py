@@ -76,6 +76,26 @@ async def test_answer_that_is_large_is_compressed(hub: Hub, path: str) -> None:
     assert answer.content == plain.content
 
 
+@pytest.mark.parametrize(
+    ("said", "encoding"),
+    [
+        *(("gzip", "gzip"), ("br, GZip;q=0.5", "gzip"), ("gzip; q=1.0, *;q=0", "gzip"), ("gzip;q=0.001", "gzip")),
+        *(("gzip;q=0", None), ("deflate, gzip ; Q=0.000", None), ("gzippy", None), ("", None)),
+    ],
+)
+async def test_file_is_compressed_only_for_a_client_that_takes_that(hub: Hub, said: str, encoding: str | None) -> None:
+    answer = await hub.http.get("/static/client.js", headers={"accept-encoding": said})
+    assert answer.headers.get("content-encoding") == encoding
+    assert answer.headers["vary"] == "Accept-Encoding"
+
+
+async def test_file_that_is_known_by_any_tag_or_by_one_in_a_second_line_is_not_sent(hub: Hub) -> None:
+    tag = (await hub.http.get("/static/client.js")).headers["etag"]
+    anything = await hub.http.get("/static/client.js", headers={"if-none-match": "*"})
+    second = await hub.http.get("/static/client.js", headers=[("if-none-match", '"another"'), ("if-none-match", tag)])
+    assert (anything.status_code, second.status_code) == (304, 304)
+
+
 @pytest.mark.parametrize("path", ["/activity", "/docs", "/sw.js", "/favicon.ico", "/static/client.js"])
 @pytest.mark.parametrize("form", ["{}", '"another", {}', "W/{}"])
 async def test_file_is_not_sent_again_while_it_is_the_same(hub: Hub, path: str, form: str) -> None:

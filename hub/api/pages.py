@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +53,9 @@ TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 """By a file's ending. Going by what systems say, `client.d.ts` would be a video, or a file of translations."""
+
+GZIP = re.compile(r"gzip(\s*;\s*q=(?!0(\.0*)?$).*)?", re.IGNORECASE)
+"""What says in `Accept-Encoding` that a client takes gzip; with `q=0` it says that it does not."""
 
 PAGES = ("/", "/login", "/activity", "/messages", "/messages/{id}", "/settings", "/try")
 
@@ -122,11 +126,16 @@ def _answer(request: Request, path: Path, headers: Mapping[str, str]) -> Respons
     headers = {**headers, "etag": content.etag}
     if content.compressed is not None:
         headers["vary"] = "Accept-Encoding"
-    known = request.headers.get("if-none-match", "")
-    if content.etag.removeprefix("W/") in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+    known = [tag.removeprefix("W/") for tag in _listed(request, "if-none-match")]
+    if known == ["*"] or content.etag.removeprefix("W/") in known:
         return Response(status_code=304, headers=headers)
     body = content.plain
-    if content.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+    if content.compressed is not None and any(map(GZIP.fullmatch, _listed(request, "accept-encoding"))):
         body, headers["content-encoding"] = content.compressed, "gzip"
     # Not `media_type`, to which Starlette would add a character set, for the manifest and the icon as well.
     return Response(body, headers=headers | {"content-type": TYPES[path.suffix]})
+
+
+def _listed(request: Request, name: str) -> list[str]:
+    """The items of a header that is a list, which may be in several lines."""
+    return [item.strip() for item in ",".join(request.headers.getlist(name)).split(",")]
