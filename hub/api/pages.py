@@ -110,7 +110,10 @@ class _Content(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=256)
 def _read(path: Path, _changed_at: int) -> _Content:
-    """The content of a file as it has been since `_changed_at`, which makes whoever works on the dashboard see it."""
+    """The content of a file as it has been since `_changed_at`: whoever works on the dashboard sees each change.
+
+    Only a new file needs a new start.
+    """
     plain = path.read_bytes()
     compressed = gzip.compress(plain, mtime=0)
     # Weak, because it stands for both.

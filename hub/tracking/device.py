@@ -31,9 +31,11 @@ def _without_old_rules() -> Iterator[None]:
     rules = ModuleType("ua_parser_builtins.regexes")
     vars(rules).update(USER_AGENT_PARSERS=(), OS_PARSERS=(), DEVICE_PARSERS=())
     there = sys.modules.setdefault(rules.__name__, rules)
-    yield
-    if there is rules:
-        del sys.modules[rules.__name__]
+    try:
+        yield
+    finally:
+        if there is rules:
+            del sys.modules[rules.__name__]
 
 
 with _without_old_rules():
