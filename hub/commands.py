@@ -50,7 +50,7 @@ class Failure(click.ClickException):
 def cli() -> None:
     """Glimpse: a real-time notification hub for email opens.
 
-    Its settings are variables of the environment, DATABASE_URL first: docs/deploy.md names them all.
+    Its settings are variables of the environment, DATABASE_URL first: docs/protocol.md names them all.
     """
 
 
@@ -368,7 +368,8 @@ def _print_status(config: Config) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("data set", "state", "age", "entries", "file")
+    table = Table("data set", "state", "age", "entries")
+    table.add_column("file", overflow="fold")  # Cut off, a name would not say where the file is.
     for status in Datasets.load(config.data_dir, config.geoip_db).status():
         state = "not there" if not status.present else status.problem or "in use"
         age = "" if status.at is None else f"{max(0, now() - status.at) // DAY_MS} days"

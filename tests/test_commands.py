@@ -375,6 +375,13 @@ def test_explain_needs_no_database(command: Command) -> None:
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "bot")
 
 
+def test_data_status_shows_the_whole_name_of_a_file(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / ("a-long-name-of-a-folder-" * 4)
+    done = command("data", "status", HUB_DATA_DIR=str(folder))
+    names = "".join(line.split("│")[-2].strip() for line in done.stdout.splitlines() if line.startswith("│"))
+    assert str(folder / "dbip-city-lite.mmdb") in names
+
+
 def test_data_status_says_what_is_not_there(command: Command) -> None:
     done = command("data", "status")
     assert (done.returncode, done.stderr) == (0, "")

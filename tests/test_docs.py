@@ -147,6 +147,12 @@ def test_commands_are_those_of_the_command_line() -> None:
     assert names == set(commands(cli))
 
 
+def test_help_names_the_document_that_has_every_setting() -> None:
+    assert cli.help is not None
+    [document] = re.findall(r"docs/[a-z]+\.md", cli.help)
+    assert section((ROOT / document).read_text(), "Environment") == section(PROTOCOL, "Environment")
+
+
 @pytest.mark.parametrize(("name", "command"), [(name, name.split()) for name in commands(cli)])
 def test_options_are_those_of_the_command_line(name: str, command: list[str]) -> None:
     group: click.Command = cli
@@ -194,6 +200,13 @@ def test_metrics_are_documented(hub: HubProcess) -> None:
     assert ticked(first_cells(section(DEPLOY, "Watching it"))) == {
         name for name in families if not name.endswith("_created")
     }
+
+
+def test_readme_token_is_there_for_the_programs_that_are_started() -> None:
+    [line] = re.findall(r"^    (.*TOKEN=.*)$", README, re.MULTILINE)
+    stand_in = line.replace(".venv/bin/glimpse", "echo glimpse_x")
+    shell = subprocess.run(["sh", "-c", f"{stand_in}\nprintenv TOKEN"], capture_output=True, text=True, check=False)
+    assert shell.stdout.startswith("glimpse_x")
 
 
 async def test_readme_examples_register_and_hear_of_an_open(hub: HubProcess, tmp_path: Path) -> None:
