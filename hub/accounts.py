@@ -20,7 +20,7 @@ async def add_user(database: Database, email: str, name: str, role: str, passwor
     try:
         await Users(database).add(email, name, role, await passwords.hash(password), now())
     except EmailTaken:
-        raise AccountError(f"there is an account for {email} already") from None
+        raise AccountError(f"there is an account for {email} already: log in to it, or give another address") from None
     finally:
         passwords.close()
 
