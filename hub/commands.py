@@ -9,7 +9,6 @@ What not every command needs is imported where it is needed: it takes most of a 
 from __future__ import annotations
 
 import asyncio
-import getpass
 import ipaddress
 import json
 import logging
@@ -109,33 +108,43 @@ def user() -> None:
     """Senders' accounts."""
 
 
+_password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
 @user.command("add")
 @click.argument("email")
 @click.option("--name", required=True, help="What the sender is called.")
 @click.option("--admin", is_flag=True, help="May read /metrics from anywhere.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@_password_stdin
 def add_account(email: str, name: str, admin: bool, password_stdin: bool) -> None:
     """Make an account for EMAIL."""
     from hub.accounts import add_user
     from hub.api.asked import MOST_ADDRESS, is_mail_address
-    from hub.api.passwords import password_problem
+    from hub.new_password import read_new_password
     from hub.preparation import prepare
 
     if not is_mail_address(email) or len(email) > MOST_ADDRESS:
         raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     _check_name(name)
-    try:
-        password = _read_password() if password_stdin else _ask_password()
-        password.encode()
-    except UnicodeError:
-        raise click.UsageError("the password is not in UTF-8") from None
-    if problem := password_problem(password):
-        raise click.UsageError(f"the password {problem}")
+    password = read_new_password(password_stdin)
     config = _config()
     role = "admin" if admin else "user"
     asyncio.run(prepare(config))
     asyncio.run(_with_database(config, lambda database: add_user(database, email, name, role, password)))
     click.echo(f"{email} can log in now, to the hub on {without_password(config.database_url)}")
+
+
+@user.command("password")
+@click.argument("email")
+@_password_stdin
+def change_password(email: str, password_stdin: bool) -> None:
+    """Give EMAIL's account a new password, and end its sessions."""
+    from hub.accounts import set_password
+    from hub.new_password import read_new_password
+
+    password = read_new_password(password_stdin)
+    _for_account(email, lambda database: set_password(database, email, password))
+    click.echo(f"{email} can log in with the new password now; sessions of the old one are over")
 
 
 @cli.group()
@@ -149,20 +158,9 @@ def token() -> None:
 def new_token(email: str, name: str) -> None:
     """Print a new API token of EMAIL's. It is shown this once."""
     from hub.accounts import create_token
-    from hub.preparation import prepare
-    from hub.store.database import require_folder
 
-    if not email.isprintable():
-        raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
     _check_name(name)
-    config = _config()
-    require_folder(config.database_url)
-    if config.embedded and not Path(sqlite_path(config.database_url)).exists():
-        # Making the file would lead to the same answer, and leave behind the database of a hub that nobody runs.
-        nobody = f"there is no account for {email}, for there is no file {sqlite_path(config.database_url)[:160]!r}"
-        raise Failure(f"{nobody}: go to the hub's folder, set DATABASE_URL, or make one with `glimpse user add`")
-    asyncio.run(prepare(config))
-    click.echo(asyncio.run(_with_database(config, lambda database: create_token(database, email, name))))
+    click.echo(_for_account(email, lambda database: create_token(database, email, name)))
 
 
 @cli.command()
@@ -308,6 +306,23 @@ def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
     return run_server(create_app, config, host=host, serving=serving)
 
 
+def _for_account(email: str, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """Do `work` on the database that the account of `email` is in. A file that is not there is not made."""
+    from hub.preparation import prepare
+    from hub.store.database import require_folder
+
+    if not email.isprintable():
+        raise click.UsageError(f"{email[:80]!r} is not a mail address like name@example.com")
+    config = _config()
+    require_folder(config.database_url)
+    if config.embedded and not Path(sqlite_path(config.database_url)).exists():
+        # Making it would lead to the same answer, and leave behind the database of a hub that nobody runs.
+        nobody = f"there is no account for {email}, for there is no file {sqlite_path(config.database_url)[:160]!r}"
+        raise Failure(f"{nobody}: go to the hub's folder, set DATABASE_URL, or make one with `glimpse user add`")
+    asyncio.run(prepare(config))
+    return asyncio.run(_with_database(config, work))
+
+
 async def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     from hub.accounts import AccountError
     from hub.store.database import Database
@@ -335,19 +350,6 @@ def _check_name(name: str) -> None:
 
     if not is_name(name):
         raise click.UsageError(f"--name needs 1 to {MOST_NAME} printable characters")
-
-
-def _read_password() -> str:
-    return "" if sys.stdin is None else sys.stdin.readline().rstrip("\r\n")
-
-
-def _ask_password() -> str:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask on: give the password with --password-stdin")
-    password = getpass.getpass("Password: ")
-    if password != getpass.getpass("Once more: "):
-        raise click.UsageError("the two passwords differ")
-    return password
 
 
 def _address(text: str) -> str:

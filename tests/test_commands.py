@@ -114,8 +114,8 @@ def test_account_and_token_made_by_commands_work_over_the_api(hub: HubProcess) -
         (["user", "add", "a@example.com", "--name", "", "--password-stdin"], PASSWORD, ["--name"]),
         (["user", "add", "a@example.com", "--name", "x\ny", "--password-stdin"], PASSWORD, ["--name"]),
         (["user", "add", "a@example.com", "--name", "N", "--password-stdin"], "short\n", ["password", "8"]),
-        (["user", "add", "a@example.com", "--name", "N", "--password-stdin"], "", ["password"]),
-        (["user", "add", "a@example.com", "--name", "N"], PASSWORD, ["--password-stdin"]),
+        (["user", "password", "a@example.com"], PASSWORD, ["--password-stdin"]),
+        (["user", "password", "\udcff", "--password-stdin"], PASSWORD, ["mail address"]),
         (["token", "create", "a@example.com"], "", ["--name"]),
         (["token", "create", "a@example.com", "--name", " "], "", ["--name"]),
         (["nothing"], "", ["nothing"]),
@@ -133,11 +133,10 @@ def test_account_and_token_made_by_commands_work_over_the_api(hub: HubProcess) -
         (["explain", "--user-agent", "x", "--ip", "192.0.2.1", "--header", "a b: c"], "", ["--header", "a b"]),
         ([], "", ["say what to do: data, demo, explain, migrate, serve, token, user", "glimpse --help"]),
         (["data"], "", ["say what to do: status, update", "glimpse data --help"]),
-        (["user"], "", ["say what to do: add", "glimpse user --help"]),
+        (["user"], "", ["say what to do: add, password", "glimpse user --help"]),
         (["token"], "", ["say what to do: create", "glimpse token --help"]),
         (["data", "nothing"], "", ["nothing", "glimpse data --help"]),
         (["user", "add", "\udcff@example.com", "--name", "N", "--password-stdin"], PASSWORD, ["mail address"]),
-        (["user", "add", "a@example.com", "--name", "N", "--password-stdin"], "passw\udcffrd", ["UTF-8"]),
         (["token", "create", "\udcff", "--name", "N"], "", ["mail address"]),
         (["user", "add", "\x1b[31m@", "--name", "N", "--password-stdin"], PASSWORD, ["mail address"]),
     ],
@@ -159,14 +158,22 @@ def test_account_that_is_there_already_is_a_failure(command: Command) -> None:
     more = ["--name", "Sender", "--password-stdin"]
     assert command("user", "add", "sender@example.com", *more, typed=PASSWORD).returncode == 0
     again = command("user", "add", "SENDER@example.com", *more, typed=PASSWORD)
-    assert_refused(again, 1, "SENDER@example.com", "already")
+    assert_refused(again, 1, "SENDER@example.com", "already", "user password")
 
 
-def test_token_for_nobody_is_a_failure(command: Command) -> None:
-    make = ("token", "create", "nobody@example.com", "--name", "x")
-    assert_refused(command(*make), 1, "nobody@example.com", "no file", "user add")
+def test_password_that_was_forgotten_is_replaced(command: Command) -> None:
+    more = ("--name", "Sender", "--password-stdin")
+    assert command("user", "add", "sender@example.com", *more, typed=PASSWORD).returncode == 0
+    done = command("user", "password", "Sender@example.com", "--password-stdin", typed="another password\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "Sender@example.com can log in with the new password now; sessions of the old one are over\n"
+
+
+@pytest.mark.parametrize("act", [("token", "create", "--name", "x"), ("user", "password", "--password-stdin")])
+def test_account_that_is_not_there_is_a_failure(command: Command, act: tuple[str, ...]) -> None:
+    assert_refused(command(*act, "nobody@example.com", typed=PASSWORD), 1, "nobody@example.com", "no file", "user add")
     assert command("migrate").returncode == 0
-    assert_refused(command(*make), 1, "nobody@example.com", "user add")
+    assert_refused(command(*act, "nobody@example.com", typed=PASSWORD), 1, "nobody@example.com", "user add")
 
 
 def test_token_where_there_is_no_database_makes_none(command: Command, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hub.app", "hub.front", "hub.preparation"),
     (
         *("hub.server", "hub.listening", "hub.last_resort", "hub.transport", "hub.transport_websocket", "hub.workers"),
-        *("hub.demo", "hub.accounts"),
+        *("hub.demo", "hub.accounts", "hub.new_password"),
     ),
     ("hub.commands",),
     ("hub.__main__",),
