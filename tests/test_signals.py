@@ -13,7 +13,10 @@ from tests.hub_process import HubProcess
 from tests.processes import PATIENCE_SECONDS
 
 WHILE_IMPORTING = """
-import importlib.abc, os, sys
+import importlib.abc, os, signal, sys
+
+# As at a terminal: where the tests run in the background, it may be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
