@@ -16,14 +16,11 @@ class AccountError(ValueError):
 
 async def add_user(database: Database, email: str, name: str, role: str, password: str) -> None:
     """Make an account; `role` is "user" or "admin". Raises `AccountError` if there is one for `email` already."""
-    passwords = Passwords()
     try:
-        await Users(database).add(email, name, role, await passwords.hash(password), now())
+        await Users(database).add(email, name, role, await _hash(password), now())
     except EmailTaken:
         remedy = "give another address, or give that account a new password with `glimpse user password`"
         raise AccountError(f"there is an account for {email} already: {remedy}") from None
-    finally:
-        passwords.close()
 
 
 async def set_password(database: Database, email: str, password: str) -> None:
@@ -33,12 +30,7 @@ async def set_password(database: Database, email: str, password: str) -> None:
     account for `email`, or its password was just changed by another.
     """
     user, old = await _account(database, email)
-    passwords = Passwords()
-    try:
-        new = await passwords.hash(password)
-    finally:
-        passwords.close()
-    if await Credentials(database).replace_password(user.id, old, new, keep_session=None) is None:
+    if await Credentials(database).replace_password(user.id, old, await _hash(password), keep_session=None) is None:
         raise AccountError(f"somebody else just changed the password of {email}: try again")
 
 
@@ -48,6 +40,14 @@ async def create_token(database: Database, email: str, name: str, token: str | N
     token = token or new_secret(TOKEN_PREFIX)
     await Credentials(database).add_token(user.id, name, secret_hash(token), now())
     return token
+
+
+async def _hash(password: str) -> str:
+    passwords = Passwords()
+    try:
+        return await passwords.hash(password)
+    finally:
+        passwords.close()
 
 
 async def _account(database: Database, email: str) -> tuple[User, str]:
