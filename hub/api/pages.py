@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from hub.api.problems import nowhere
+from hub.tracking.visit import listed
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -129,16 +130,12 @@ def _answer(request: Request, path: Path, headers: Mapping[str, str]) -> Respons
     headers = {**headers, "etag": content.etag}
     if content.compressed is not None:
         headers["vary"] = "Accept-Encoding"
-    known = [tag.removeprefix("W/") for tag in _listed(request, "if-none-match")]
+    known = [tag.removeprefix("W/") for tag in listed(request.scope["headers"], b"if-none-match")]
     if known == ["*"] or content.etag.removeprefix("W/") in known:
         return Response(status_code=304, headers=headers)
     body = content.plain
-    if content.compressed is not None and any(map(GZIP.fullmatch, _listed(request, "accept-encoding"))):
+    accepted = listed(request.scope["headers"], b"accept-encoding")
+    if content.compressed is not None and any(map(GZIP.fullmatch, accepted)):
         body, headers["content-encoding"] = content.compressed, "gzip"
     # Not `media_type`, to which Starlette would add a character set, for the manifest and the icon as well.
     return Response(body, headers=headers | {"content-type": TYPES[path.suffix]})
-
-
-def _listed(request: Request, name: str) -> list[str]:
-    """The items of a header that is a list, which may be in several lines."""
-    return [item.strip() for item in ",".join(request.headers.getlist(name)).split(",")]

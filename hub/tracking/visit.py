@@ -95,7 +95,7 @@ def forwarded_proto(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -
     """ "http" or "https": how the client spoke to the outermost trusted proxy, or else to us."""
     own = "https" if scope.get("scheme") in ("https", "wss") else "http"
     hops = _walk(scope, trusted_proxies)[1]
-    said = _listed(scope["headers"], b"x-forwarded-proto")
+    said = listed(scope["headers"], b"x-forwarded-proto")
     if not hops or not said:
         return own
     # Proxies that append leave one word each; what lies further left is the client's own claim.
@@ -110,7 +110,7 @@ def _walk(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> tuple[st
     if client and not trusted_proxies.trust(address):
         return address, 0
     hops = 1
-    for entry in reversed(_listed(scope["headers"], b"x-forwarded-for")):
+    for entry in reversed(listed(scope["headers"], b"x-forwarded-for")):
         hop = parse_address(entry)
         if hop is None or hops > MOST_HOPS:
             return address, hops
@@ -121,7 +121,7 @@ def _walk(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> tuple[st
     return address, hops
 
 
-def _listed(headers: Headers, name: bytes) -> list[str]:
+def listed(headers: Headers, name: bytes) -> list[str]:
     """The comma-separated values of a header, over all its lines, from left to right, without empty ones (RFC 9110,
     5.6.1.2).
     """
