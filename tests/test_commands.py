@@ -277,7 +277,7 @@ def test_several_processes_on_an_in_process_bus_are_refused(command: Command) ->
 def test_database_that_cannot_be_reached_is_a_failure_that_says_so(command: Command) -> None:
     secret = "very-secret-password"
     url = f"postgres://hub:{secret}@127.0.0.1:{free_port()}/hub"
-    for arguments in (["migrate"], ["serve"], ["token", "create", "a@example.com", "--name", "x"]):
+    for arguments in (["migrate"], ["serve", "--port", "0"], ["token", "create", "a@example.com", "--name", "x"]):
         done = command(*arguments, DATABASE_URL=url)
         assert_refused(done, 1, "DATABASE_URL", "start the server")
         assert secret not in done.stderr
