@@ -254,7 +254,7 @@ def _file(name: str, text: str | None) -> Path | None:
     if path.is_dir():
         raise ConfigError(f"{name} is {text[:120]!r}: that is a folder; name the file in it")
     if not path.is_file():
-        raise ConfigError(f"{name} is {text[:120]!r}: there is no such file")
+        raise ConfigError(f"{name} is {text[:120]!r}: there is no such file; name one that is there, or leave it out")
     return path
 
 

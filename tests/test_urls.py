@@ -70,6 +70,7 @@ def test_address_for_a_driver_has_no_query(url: str, driver: str, engine: str) -
         ("?target_session_attrs=read-write", {"target_session_attrs": "read-write"}),
         ("?options=-csearch_path%3Dhub", {"server_settings": {"options": "-csearch_path=hub"}}),
         ("?channel_binding=require&pgbouncer=true", {}),
+        ("?sslmode=prefer&sslsni=0&sslcompression=0", {"ssl": "prefer"}),
         ("?sslmode=require&application_name=hub", {"ssl": "require"}),
     ],
 )
@@ -101,8 +102,10 @@ def test_certificate_is_verified_against_the_given_authority(tmp_path: Path, mod
         ("sslmode=verify-full&sslrootcert=/nowhere/at/all.pem", "sslrootcert='/nowhere/at/all.pem'"),
         (f"sslmode=verify-ca&sslrootcert={__file__}", "sslrootcert="),
         ("port=many", "port='many'"),
-        ("sslcert=client.pem&sslkey=client.key", "sslcert"),
-        ("hostaddr=192.0.2.1", "hostaddr"),
+        ("sslcert=client.pem&sslkey=client.key", "'sslcert'"),
+        ("hostaddr=192.0.2.1", "'hostaddr'"),
+        ("sslmod=verify-full", "'sslmod'"),
+        ("sslmode=verify-full&sslcrl=revoked.pem", "'sslcrl'"),
     ],
 )
 def test_query_that_cannot_be_used_is_refused_by_name(query: str, named: str) -> None:

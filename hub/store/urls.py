@@ -21,6 +21,9 @@ NAMES = {
 """The parameters of libpq that asyncpg takes as they are, each with asyncpg's name for it."""
 UNUSABLE = ("hostaddr", "passfile", "service", "sslcert", "sslkey")
 """If these were ignored, another server would be asked, or as somebody else: so they are refused."""
+SSL = ("ssl", "sslmode", "sslrootcert", "sslcompression", "sslsni")
+"""What may be said of the encryption; the last two have no bearing on who can read along. Any other name that begins
+so, like `sslcrl` or a misspelt `sslmod`, is refused: ignored, it would leave the connection less safe than asked."""
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 10.0
 """How long until a silent server is given up. TCP alone would wait for hours, and so would whoever holds the writer; a
@@ -66,13 +69,14 @@ def connect_arguments(url: str) -> dict[str, Any]:
     Hosted databases present certificates of their own making, so `require` encrypts without verifying, unless
     `sslrootcert` names what to verify by, as in libpq (its "Parameter Key Words", sslmode, 2026-11); `verify-ca` and
     `verify-full` verify.
-    Other parameters are left out. Raises `ConfigError` for a value that cannot be used, and for what is in `UNUSABLE`.
+    Other parameters are left out. Raises `ConfigError` for a value that cannot be used, for what is in `UNUSABLE`, and
+    for what is not in `SSL` but sounds so.
     """
     query = dict(parse_qsl(urlsplit(url).query))
     arguments: dict[str, Any] = {NAMES[name]: value for name, value in query.items() if name in NAMES}
-    for name in UNUSABLE:
-        if name in query:
-            raise ConfigError(f"DATABASE_URL has {name}, which the hub cannot use: leave it out")
+    for name in query:
+        if name in UNUSABLE or (name.startswith("ssl") and name not in SSL):
+            raise ConfigError(f"DATABASE_URL has {name[:40]!r}, which the hub cannot use: leave it out")
     if "port" in query:
         if not query["port"].isdecimal():
             raise ConfigError(f"DATABASE_URL has port={query['port'][:40]!r}: make it a number")
