@@ -23,6 +23,9 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 POLL_SECONDS = 0.01
+POLL_SHARE = 0.05
+"""A condition is asked again after POLL_SECONDS or, if that is longer, after this share of the time already waited:
+what takes half a minute must not keep a core busy with questions."""
 
 PATIENCE_SECONDS = 60.0
 """How long to wait for what comes soon if nothing is wrong: a machine that runs the tests may be ten times slower."""
@@ -71,12 +74,19 @@ def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS, wh
 
     Raises AssertionError, naming `what`, if that takes longer than `seconds`.
     """
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not (result := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or inspect.getsource(condition).strip()}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(_pause(began, seconds, what or condition))
     return result
+
+
+def _pause(began: float, seconds: float, what: str | Callable[[], Any]) -> float:
+    """How long to wait before the condition `what` is asked again. Raises AssertionError after `seconds`."""
+    waited = time.monotonic() - began
+    if waited > seconds:
+        words = what if isinstance(what, str) else inspect.getsource(what).strip()
+        raise AssertionError(f"not within {seconds} s: {words}")
+    return max(POLL_SECONDS, waited * POLL_SHARE)
 
 
 @overload
@@ -85,15 +95,13 @@ async def eventually(condition: Callable[[], Awaitable[T]], seconds: float = ...
 async def eventually(condition: Callable[[], T], seconds: float = ..., what: str = ...) -> T: ...
 async def eventually(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, what: str = "") -> Any:
     """`wait_until` for asynchronous tests; `condition` may be a coroutine function."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         answer = condition()
         result = await answer if inspect.isawaitable(answer) else answer
         if result:
             return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or inspect.getsource(condition).strip()}")
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(_pause(began, seconds, what or condition))
 
 
 def start_process(
