@@ -7,16 +7,19 @@ stops, it is undone in the opposite order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
+from starlette.types import ExceptionHandler
 
 from hub.actions import Actions
 from hub.api import asyncapi, openapi
@@ -65,6 +68,13 @@ if TYPE_CHECKING:
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+HANDLERS: Mapping[Any, ExceptionHandler] = {
+    Problem: on_problem,
+    DatabaseAway: on_database_away,
+    HTTPException: on_http_exception,
+}
+"""What answers an error that is no defect of ours."""
+
 
 def create_app(config: Config) -> Starlette:
     """The application for a configuration; nothing is opened before its lifespan begins."""
@@ -78,12 +88,7 @@ def create_app(config: Config) -> Starlette:
 
     app = Front(
         lifespan=lifespan,
-        exception_handlers={
-            Problem: on_problem,
-            DatabaseAway: on_database_away,
-            HTTPException: on_http_exception,
-            Exception: on_exception,
-        },
+        exception_handlers={**HANDLERS, Exception: on_exception},
     )
     # Behind a proxy that ends the https, a redirect that adds or drops a slash would lead to http.
     app.router.redirect_slashes = False
@@ -216,7 +221,8 @@ def _join(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack) 
                 ],
                 redirect_slashes=False,
             ),
-            middleware=[CALLS_FROM_ELSEWHERE],
+            # What this router itself refuses is answered within, or the answer would lack the header that shows it.
+            middleware=[CALLS_FROM_ELSEWHERE, Middleware(ExceptionMiddleware, handlers=HANDLERS)],
         ),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),

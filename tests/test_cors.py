@@ -47,6 +47,11 @@ async def test_page_on_another_site_reads_answers_to_a_token_and_nothing_else(
         assert (mine.status_code, mine.headers["access-control-allow-origin"]) == (200, "*")
         nobody = await hub.http.get("/api/v1/me", headers=ELSEWHERE)
         assert (nobody.status_code, nobody.headers["access-control-allow-origin"]) == (401, "*")
+        for method, path, status in (("GET", "/nothing", 404), ("PUT", "/me", 405)):
+            # Without the header the page would hear of a failed network only, and not what is wrong.
+            refused = await sender.http.request(method, path, headers=ELSEWHERE)
+            assert_problem(refused, status)
+            assert refused.headers["access-control-allow-origin"] == "*", path
         for path in ("/metrics", "/readyz", "/healthz", "/"):
             answer = await hub.http.get(path, headers=ELSEWHERE)
             assert "access-control-allow-origin" not in answer.headers, path
