@@ -19,7 +19,7 @@ NAMES = {
     "dbname": "database",
 }
 """The parameters of libpq that asyncpg takes as they are, each with asyncpg's name for it."""
-UNUSABLE = ("hostaddr", "passfile", "service", "sslcert", "sslkey")
+UNUSABLE = ("hostaddr", "passfile", "service")
 """If these were ignored, another server would be asked, or as somebody else: so they are refused."""
 SSL = ("ssl", "sslmode", "sslrootcert", "sslcompression", "sslsni")
 """What may be said of the encryption; the last two have no bearing on who can read along. Any other name that begins
