@@ -173,15 +173,15 @@ def test_a_user_who_is_there_as_an_open_comes_has_seen_it(desks: Desks, sender: 
     context = desks.context(sender.hub)
     context.add_init_script("""
         const frame = requestAnimationFrame;
-        requestAnimationFrame = (run) => frame((at) => {
-            if (window.moves-- > 0) dispatchEvent(new PointerEvent("pointermove"));
-            run(at);
-        });
+        requestAnimationFrame = (run) => {
+            // Between the arrival of what is to be drawn and its drawing.
+            queueMicrotask(() => document.querySelector(".open") || dispatchEvent(new PointerEvent("pointermove")));
+            return frame(run);
+        };
     """)
     log_in(context, sender)
     page = desks.tab(context)
     expect(page.get_by_role("heading", name="No opens yet")).to_be_visible()
-    page.evaluate("() => { window.moves = 1; }")
     sender.hit(sender.register())
     expect(page.locator(".open")).to_have_count(1)
     expect(page).to_have_title("Activity · Glimpse")
