@@ -14,7 +14,9 @@ from hub.api.attempts import WINDOW_SECONDS
 from hub.api.passwords import Passwords
 from hub.api.session import ACCOUNT_ATTEMPTS, ADDRESS_ATTEMPTS
 from hub.model import new_id
+from hub.store.away import DatabaseAway
 from hub.store.credentials import SESSION_MS
+from hub.store.users import Users
 from tests.api import PASSWORD, Hub, Sender, assert_problem, running_hub
 
 TOO_LONG = "x" * 300
@@ -133,6 +135,24 @@ async def test_login_is_limited_for_an_address_over_all_accounts_together(quiet_
     sender = await quiet_hub.add_sender()
     elsewhere = await log_in(quiet_hub, sender.email, PASSWORD, x_forwarded_for="2001:db8:1:3::1")
     assert elsewhere.status_code == 200
+
+
+async def test_password_that_could_not_be_looked_up_was_no_attempt(
+    quiet_hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = await quiet_hub.add_sender()
+    change = {"password": {"current": PASSWORD, "new": "another long password"}}
+
+    async def away(_users: Users, _email: str) -> None:
+        raise DatabaseAway("as if")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Users, "by_email", away)
+        for _ in range(max(ACCOUNT_ATTEMPTS, ADDRESS_ATTEMPTS)):
+            assert_problem(await log_in(quiet_hub, sender.email, PASSWORD), 503)
+            assert_problem(await sender.http.patch("/me", json=change), 503)
+    assert (await log_in(quiet_hub, sender.email, PASSWORD)).status_code == 200
+    assert (await sender.http.patch("/me", json=change)).status_code == 200
 
 
 async def test_login_with_a_password_that_is_changed_meanwhile_is_a_401(

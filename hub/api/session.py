@@ -68,6 +68,8 @@ class SessionApi:
         """`POST /session`."""
         self._auth.check_origin(request)
         body = await read_body(request, LoginBody)
+        # Looked up before anything is counted: while the database is away no password is tried.
+        found = None if "\0" in body.email else await self._users.by_email(body.email)
         account = f"account:{body.email.lower()[:MOST_ADDRESS]}"
         address = f"address:{_site(client_address(request.scope, self._trusted_proxies))}"
         # The address comes first: attempts that are refused because of it must not use up what the account allows.
@@ -75,7 +77,6 @@ class SessionApi:
         wait = wait or await self._attempts.begin(account, ACCOUNT_ATTEMPTS)
         if wait:
             raise too_many_attempts(wait)
-        found = None if "\0" in body.email else await self._users.by_email(body.email)
         if not await self._passwords.verify(found[1] if found else None, body.password) or found is None:
             raise _wrong_password()
         await self._attempts.succeeded(account)

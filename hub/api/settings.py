@@ -201,11 +201,12 @@ class AccountApi:
         return Response(status_code=204)
 
     async def _change_password(self, credential: Credential, body: PasswordBody, name: str | None) -> None:
+        # Looked up before the attempt is counted, as in `SessionApi.log_in`.
+        found = await self._users.by_email(credential.user.email)
         # Counted apart from log-ins: only somebody who is logged in can use this up.
         key = f"password:{credential.user.id}"
         if wait := await self._attempts.begin(key, ACCOUNT_ATTEMPTS):
             raise too_many_attempts(wait)
-        found = await self._users.by_email(credential.user.email)
         if found is None or not await self._passwords.verify(found[1], body.current):
             raise _not_the_current()
         await self._attempts.succeeded(key)
