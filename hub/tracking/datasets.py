@@ -196,7 +196,7 @@ class Datasets:
         if self._seen() == before.seen:
             return False
         self._loaded = self._read(before)
-        return self._loaded.relay is not before.relay or self._loaded.places is not before.places
+        return self._loaded.relay != before.relay or self._loaded.places is not before.places
 
     def _seen(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in (self._relay_path, self._places_path))
