@@ -140,8 +140,9 @@ class Supervisor:
     def _look_after(self) -> str | None:
         """Take in what happened. Returns the reason if the first start has failed."""
         for worker in list(self._workers):
-            worker.hear()
+            # The status first: a worker says why before it ends, so all that one which has ended said is heard.
             status = worker.process.exitcode
+            worker.hear()
             if not self._served and (worker.failure or status is not None):
                 return worker.failure or f"A worker ended at its start with status {status}"
             if worker.failure and worker.first:

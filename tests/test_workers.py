@@ -105,3 +105,25 @@ def test_workers_that_die_young_are_replaced_ever_later_and_one_that_lived_at_on
     assert [wait_after(0) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
     assert wait_after(SOUND_SECONDS) == 0
     assert wait_after(0) == 1
+
+
+def test_reason_of_a_worker_that_ends_while_it_is_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hasty:
+        """A worker that reports why it cannot serve, and ends, just before the supervisor asks for its status."""
+
+        def __init__(self, _work: Any, *, first: bool) -> None:
+            self.first, self.ready, self.failure, self.reported = first, False, "", ""
+            self.process = self
+
+        @property
+        def exitcode(self) -> int:
+            self.reported = "the reason"
+            return 1
+
+        def hear(self) -> None:
+            self.failure = self.reported
+
+    monkeypatch.setattr("hub.workers.Worker", Hasty)
+    supervisor = Supervisor(1, lambda _report: 0, lambda: None, lambda: None)
+    supervisor._start_missing()
+    assert supervisor._look_after() == "the reason"
