@@ -186,6 +186,21 @@ def test_reload_takes_up_what_changed_and_only_then(tmp_path: Path) -> None:
     assert data.reload_if_changed() is False
 
 
+def test_reload_keeps_what_was_loaded_when_nobody_can_look_into_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / RELAY_FILE).write_text(RELAY, encoding="utf-8")
+    write_mmdb(folder / PLACES_FILE, {"81.2.69.0/24": LONDON})
+    data = Datasets.load(folder, None)
+    folder.rename(tmp_path / "elsewhere")
+    # A link to itself is closed for root as well.
+    folder.symlink_to(folder)
+    assert data.reload_if_changed() is False
+    assert data.owner("172.224.226.5") == "apple_relay"
+    assert data.place("81.2.69.160").city == "London"
+    assert all(status.present and status.problem for status in data.status())
+
+
 def test_reload_keeps_what_was_loaded_when_a_file_breaks(tmp_path: Path) -> None:
     (tmp_path / RELAY_FILE).write_text(RELAY, encoding="utf-8")
     write_mmdb(tmp_path / PLACES_FILE, {"81.2.69.0/24": LONDON})

@@ -284,6 +284,8 @@ def _read_relay(path: Path) -> tuple[list[Block], Status]:
 
 
 def _read_places(path: Path) -> tuple[Places | None, Status]:
+    if reason := out_of_reach(path):
+        return None, Status(PLACES, path, present=True, problem=reason)
     if not path.exists():
         return None, Status(PLACES, path, present=False)
     try:
