@@ -29,6 +29,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from hub.config import out_of_reach
 from hub.model import Hit, new_id
 
 logger = logging.getLogger(__name__)
@@ -83,8 +84,10 @@ class Spool:
     @property
     def depth(self) -> int:
         """How many hits wait here, of those that this process has written or taken."""
-        # Another process may have taken what this one wrote, and be done with it.
-        self._waiting = {segment: hits for segment, hits in self._waiting.items() if segment.exists()}
+        # Another process may have taken what this one wrote, and be done with it. In a folder that is closed all wait.
+        gone = [segment for segment in self._waiting if not (out_of_reach(segment) or segment.exists())]
+        for segment in gone:
+            del self._waiting[segment]
         return sum(self._waiting.values())
 
     def pending(self) -> bool:

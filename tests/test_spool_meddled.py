@@ -142,3 +142,18 @@ async def test_segment_whose_damaged_line_cannot_be_put_aside_stays(
     assert segments(tmp_path) == [segment]
     assert not spool.pending()
     assert "cannot be removed" in caplog.text
+
+
+async def test_hits_still_wait_though_nobody_can_look_into_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    spool, put = Spool(folder), hits(2)
+    await spool.append(put)
+    folder.rename(tmp_path / "elsewhere")
+    # A link to itself is closed for root as well.
+    folder.symlink_to(folder)
+    assert spool.depth == 2
+    folder.unlink()
+    (tmp_path / "elsewhere").rename(folder)
+    assert spool.depth == 2
+    assert await drain(spool) == put
+    assert spool.depth == 0
