@@ -66,6 +66,12 @@ def test_base_url_is_the_configured_one_or_the_askers(
     assert an_auth(public_url).base_url(a_request(**headers)) == expected
 
 
+def test_base_url_of_a_hub_on_ipv6_has_brackets_though_its_asker_names_no_host() -> None:
+    request = a_request("::1")
+    request.scope["server"] = ("::1", 8000)
+    assert an_auth().base_url(request) == "http://[::1]:8000"
+
+
 def test_forwarded_proto_is_believed_of_trusted_proxies_only() -> None:
     request = a_request(client="203.0.113.9", host="hub.example.com", x_forwarded_proto="https")
     assert an_auth().base_url(request) == "http://hub.example.com"

@@ -144,8 +144,8 @@ class Auth:
             return self._public_url
         host = connection.headers.get("host", "")
         if not host or any(c in host for c in "\"'<>\\/@?# \t"):
-            server = connection.scope.get("server") or ("localhost", 80)
-            host = f"{server[0]}:{server[1]}"
+            name, port = connection.scope.get("server") or ("localhost", 80)
+            host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
         return f"{self._scheme(connection)}://{host}"
 
     def _scheme(self, connection: HTTPConnection) -> str:
