@@ -16,6 +16,7 @@ from hub.api.session import ACCOUNT_ATTEMPTS, ADDRESS_ATTEMPTS
 from hub.model import new_id
 from hub.store.away import DatabaseAway
 from hub.store.credentials import SESSION_MS
+from hub.store.events import Events
 from hub.store.users import Users
 from tests.api import PASSWORD, Hub, Sender, assert_problem, running_hub
 
@@ -153,6 +154,16 @@ async def test_password_that_could_not_be_looked_up_was_no_attempt(
             assert_problem(await sender.http.patch("/me", json=change), 503)
     assert (await log_in(quiet_hub, sender.email, PASSWORD)).status_code == 200
     assert (await sender.http.patch("/me", json=change)).status_code == 200
+
+
+async def test_login_that_fails_leaves_no_session(hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_events: Events, *_: object) -> None:
+        raise DatabaseAway("as if")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Events, "unseen", away)
+        assert_problem(await log_in(hub, sender.email, PASSWORD), 503)
+    assert (await sender.get("/sessions"))["items"] == []
 
 
 async def test_login_with_a_password_that_is_changed_meanwhile_is_a_401(

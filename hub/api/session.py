@@ -86,9 +86,10 @@ class SessionApi:
         secret = new_secret()
         device = read_device(request.headers.get("user-agent", ""))
         label = " on ".join(filter(None, (device.client, device.os))) or None
+        # Before the session is kept: if this fails, the browser does not get one, and nobody else would end it.
+        response = await me_answer(self._events, user)
         if not await self._credentials.add_session(user.id, password_hash, secret_hash(secret), label, self._clock()):
             raise _wrong_password()
-        response = await me_answer(self._events, user)
         self._auth.set_cookie(request, response, secret)
         return response
 
