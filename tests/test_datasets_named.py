@@ -24,13 +24,17 @@ def test_users_own_city_database_that_cannot_be_used_is_refused_by_its_variable(
         Datasets.load(tmp_path, own)
 
 
-def test_users_own_city_database_that_breaks_later_leaves_what_was_loaded(tmp_path: Path) -> None:
+def test_users_own_city_database_that_breaks_later_leaves_what_was_loaded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     own = write_mmdb(tmp_path / "own.mmdb", {"81.2.69.0/24": LONDON}, "GeoIP2-City")
     data = Datasets.load(tmp_path, own)
     own.unlink()
     own.write_bytes(b"broken")
     assert data.reload_if_changed() is False
     assert data.place("81.2.69.160").city == "London"
+    # Not to remove it: a hub whose HUB_GEOIP_DB is not there does not start.
+    assert caplog.messages == [f"{own} is not used: it is not a database in the .mmdb format; put another in its place"]
 
 
 @pytest.mark.parametrize("folder", ["file", "file/data", "dangling"])

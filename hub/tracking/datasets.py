@@ -153,6 +153,7 @@ class Datasets:
 
     def __init__(self, data_dir: Path, geoip_db: Path | None) -> None:
         self._relay_path = data_dir / RELAY_FILE
+        self._geoip_db = geoip_db
         self._places_path = geoip_db or data_dir / PLACES_FILE
         self._loaded = self._read(None)
 
@@ -207,7 +208,10 @@ class Datasets:
         places, places_status = _read_places(self._places_path)
         for status in (relay_status, places_status):
             if status.problem:
-                logger.warning("%s is not used: %s; run glimpse data update, or remove it", status.path, status.problem)
+                # What an operator has named is not fetched, and has to be there at the next start.
+                own = status.path == self._geoip_db
+                remedy = "put another in its place" if own else "run glimpse data update, or remove it"
+                logger.warning("%s is not used: %s; %s", status.path, status.problem, remedy)
         if before is not None:
             relay = before.relay if relay_status.problem else relay
             places = before.places if places_status.problem else places
