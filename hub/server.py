@@ -49,10 +49,12 @@ the lifespan's included, may take."""
 FRAME_BYTES = 64 * 1024
 PING_SECONDS = 25.0
 PONG_SECONDS = 20.0
-"""A peer that is gone is dropped after both together: within a minute, and before a router's 55 s of silence."""
+"""A peer that is gone is dropped after both together: within a minute, and before Heroku's router ends a connection on
+which nothing was sent for 55 s (devcenter.heroku.com, Request Timeout, 2026-11)."""
 
 KEEP_ALIVE_SECONDS = 95
-"""More than the 90 s for which a router keeps an idle connection, so that the router never sends into a closing one."""
+"""More than the 90 s for which Heroku's router keeps an idle connection (devcenter.heroku.com, HTTP Routing, 2026-11).
+So the router never sends into a closing one."""
 
 TICK_SECONDS = 0.05
 

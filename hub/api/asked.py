@@ -26,7 +26,7 @@ DRAINED_BYTES = 16 * 1024 * 1024
 """How much of a body that is too long is read all the same, because a client that is still sending hears no answer."""
 
 BODY_SECONDS = 30.0
-"""How long a body may take: as long as a router gives a request."""
+"""How long a body may take: as long as Heroku's router gives the answer (see `store.urls`)."""
 
 TURN_SECONDS = 0.005
 """How long the event loop works on one answer before it does something else."""

@@ -26,8 +26,8 @@ SSL = ("ssl", "sslmode", "sslrootcert", "sslcompression", "sslsni")
 so, like `sslcrl` or a misspelt `sslmod`, is refused: ignored, it would leave the connection less safe than asked."""
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 10.0
-"""How long until a silent server is given up. TCP alone would wait for hours, and so would whoever holds the writer; a
-router waits 30 s for an answer."""
+"""How long until a silent server is given up. TCP alone would wait for hours, and so would whoever holds the writer;
+Heroku's router waits 30 s for an answer (devcenter.heroku.com, Request Timeout, 2026-11)."""
 
 
 def driver_url(url: str) -> str:
