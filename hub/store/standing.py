@@ -72,7 +72,10 @@ class Standings:
         return Known(
             {row.id: users.user_of(row) for row in _users.decode(row["users"])},
             {message.id: message for message in _messages.decode(row["messages"])},
-            {(id_, at): Recipient(address, name) for id_, at, address, name in _recipients.decode(row["recipients"])},
+            {
+                (id_, position): Recipient(address, name)
+                for id_, position, address, name in _recipients.decode(row["recipients"])
+            },
             {(id_, position, client): at for id_, position, client, at in _seen.decode(row["seen"])},
         )
 
