@@ -57,7 +57,7 @@ def document() -> dict[str, Any]:
                 "title": "The socket",
                 "description": "Text frames of the subprotocol glimpse.v1, one JSON object each. Credentials are the "
                 "session's cookie with the hub's own Origin, an Authorization header, or the token in the first "
-                "frame. Close codes from 4400 on say not to come back without a change: "
+                "frame. Close codes, of which those from 4400 on say not to come back without a change: "
                 + "; ".join(f"{code} {code.meaning}" for code in CloseCode)
                 + ".",
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names.values()},
