@@ -23,6 +23,9 @@ from hub.tracking.snippet import PREFIX, SUFFIX
 USABLE_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 """The ids that Heroku's router sends and other proxies may. Any other is replaced, so that nothing odd is logged."""
 
+ANSWERS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+"""The messages by which an ASGI application begins an answer."""
+
 
 class Front(Starlette):
     """The application; it calls the endpoints `pixel` and `socket` of its `state` directly."""
@@ -53,7 +56,7 @@ async def _with_id(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
     request_id = given if USABLE_ID.fullmatch(given) else new_id()
 
     async def send_with_id(message: Message) -> None:
-        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+        if message["type"] in ANSWERS:
             MutableHeaders(scope=message)["x-request-id"] = request_id
         await send(message)
 

@@ -120,7 +120,7 @@ async def test_pixel_has_no_id_and_every_other_request_one_of_its_own() -> None:
     assert len({*ids} - {None}) == 4
     assert desk.page.ids == ids[:2], "what is logged for it has the id that its answer has"
     before = REQUEST_ID.get()
-    await desk.ask("websocket", SOCKET_PATH, given=ROUTER_ID)
+    assert id_in(await desk.ask("websocket", SOCKET_PATH, given=ROUTER_ID)) == ROUTER_ID
     assert desk.socket.ids == [ROUTER_ID]
     assert REQUEST_ID.get() == before, "and what comes after it has not"
 
