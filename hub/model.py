@@ -23,6 +23,8 @@ Clock: TypeAlias = Callable[[], int]
 DAY_MS = 86_400_000
 MOST_NUMBER = 2**53
 """JavaScript tells whole numbers apart up to here: a client may name no larger sequence."""
+SequenceNumber: TypeAlias = Annotated[int, Meta(ge=0, le=MOST_NUMBER)]
+"""A sequence that a client names; it may be beyond the log."""
 
 VerdictName = Literal["human", "proxy", "prefetch", "scanner", "bot", "self"]
 Confidence = Literal["high", "medium", "low"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
 from hub.api.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, Passwords, password_problem
 from hub.api.problems import Problem, invalid, not_found
 from hub.api.session import ACCOUNT_ATTEMPTS, me_answer
-from hub.model import MOST_NUMBER, Clock
+from hub.model import Clock, SequenceNumber
 from hub.store.credentials import Credential, Credentials, SessionRow, TokenRow, key_of
 from hub.store.events import Events
 from hub.store.users import Users
@@ -45,7 +45,7 @@ class MePatch(Struct, forbid_unknown_fields=True):
 class SeenBody(Struct, forbid_unknown_fields=True):
     """Up to where notifications are read."""
 
-    sequence: Annotated[int, Meta(ge=0, le=MOST_NUMBER)]
+    sequence: SequenceNumber
 
 
 class TokenBody(Struct, forbid_unknown_fields=True):

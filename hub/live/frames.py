@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from hub.model import MOST_NUMBER, Stream
+from hub.model import SequenceNumber, Stream
 from hub.wire import SettingsView
-
-SequenceNumber = Annotated[int, Meta(ge=0, le=MOST_NUMBER)]
 
 
 class Connect(Struct, tag_field="type", tag="connect", forbid_unknown_fields=True):
