@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sqlite3
 import stat
@@ -98,6 +99,20 @@ async def test_copy_of_the_key_is_for_its_owner_only(tmp_path: Path, migrated_sq
     assert file.name == KEY_FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text() == f"{kept}\n"
+
+
+async def test_copy_of_the_key_that_finds_no_room_leaves_nothing_of_it(
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_space(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with preparing(migrated_sqlite_url, tmp_path / "spool") as (preparation, _):
+        with monkeypatch.context() as full_disk:
+            full_disk.setattr("hub.preparation.os.fsync", no_space)
+            await preparation.keys()
+    assert "without a copy of its key" in caplog.text
+    assert list((tmp_path / "spool").iterdir()) == []
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\xff\xfe", b"of another database"])
