@@ -160,7 +160,16 @@ def new_token(email: str, name: str) -> None:
     from hub.accounts import create_token
 
     _check_name(name)
-    click.echo(_for_account(email, lambda database: create_token(database, email, name)))
+    if sys.stdout is None:
+        raise Failure("the token is shown this once, on stdout, which is closed: run this with stdout open")
+    made = _for_account(email, lambda database: create_token(database, email, name))
+    try:
+        click.echo(made)
+    except OSError as error:
+        # It is kept, and nobody has it. The usual line would not say so.
+        raise Failure(
+            f"the token was made but not printed ({error.strerror}): delete {name!r} from your tokens, and make another"
+        ) from None
 
 
 @cli.command()

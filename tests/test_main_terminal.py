@@ -1,9 +1,11 @@
-"""The command line on a terminal, where a password is asked for and not shown, and with its output on a full disk."""
+"""The command line on a terminal, where a password is asked for and not shown, and with no room for its output."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.store.urls import sqlite_path
 from tests.processes import PATIENCE_SECONDS, start_process
 from tests.servers import HubProcess
 
@@ -72,3 +75,29 @@ def test_output_that_finds_no_room_is_one_line_and_a_failure(hub: HubProcess) ->
         done = subprocess.run(command, env=hub.environ, cwd=hub.directory, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == ["glimpse: [Errno 28] No space left on device"]
+
+
+def refused_token(hub: HubProcess, redirected: str) -> str:
+    """What `token create` says on stderr, as a failure, where the shell has its stdout `redirected`."""
+    hub.add_user("sender@example.com", "Sender", PASSWORD)
+    command = [
+        "sh",
+        "-c",
+        f'exec "$0" -m hub token create sender@example.com --name Plugin {redirected}',
+        sys.executable,
+    ]
+    done = subprocess.run(command, env=hub.environ, cwd=hub.directory, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    return line
+
+
+def test_token_is_not_made_where_stdout_is_closed(hub: HubProcess, migrated_sqlite_url: str) -> None:
+    assert "stdout, which is closed" in refused_token(hub, ">&-")
+    with contextlib.closing(sqlite3.connect(sqlite_path(migrated_sqlite_url))) as database:
+        assert database.execute("SELECT count(*) FROM tokens").fetchone() == (0,)
+
+
+def test_token_that_could_not_be_printed_is_named_to_be_deleted(hub: HubProcess) -> None:
+    line = refused_token(hub, ">/dev/full")
+    assert "not printed (No space left on device): delete 'Plugin' from your tokens, and make another" in line
