@@ -37,8 +37,10 @@ from hub.tracking.classify import explain_reason
 from hub.tracking.snippet import image_tag, pixel_url
 from hub.tracking.token import SHARED, Keys
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
-"""The offset is checked here: Python takes minutes above 59, and of hours above 23 it speaks in its own terms."""
+_HOUR = r"([01]\d|2[0-3])"
+_RFC3339 = re.compile(rf"\d{{4}}-\d\d-\d\d[Tt]{_HOUR}:\d\d:\d\d(\.\d+)?([Zz]|[+-]{_HOUR}:[0-5]\d)", re.ASCII)
+"""Hours and the offset are checked here: Python takes an offset's minutes above 59 and, from 3.14 on (its
+documentation of `fromisoformat`), the hour 24; of other hours above 23 it speaks in its own terms."""
 
 encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 
