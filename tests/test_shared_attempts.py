@@ -39,6 +39,20 @@ async def test_processes_count_together(processes: list[Attempts]) -> None:
     assert await processes[0].begin("b", 3) == 0
 
 
+async def test_processes_count_together_on_a_redis_before_7(processes: list[Attempts], valkey: Valkey) -> None:
+    # Redis 6 refuses EXPIRE with the options that it has since.
+    assert valkey.command("ACL", "SETUSER", "default", "-expire") == "+OK"
+    try:
+        for process in processes:
+            assert await process.begin("a", 2) == 0
+            await process.give_back("a")
+            assert await process.begin("a", 2) == 0
+        assert await processes[0].begin("a", 2) > 0
+    finally:
+        valkey.command("ACL", "SETUSER", "default", "+expire")
+    assert 0 < seconds_left(valkey) <= WINDOW_SECONDS
+
+
 async def test_processes_count_together_however_many_attempts_come_at_once(processes: list[Attempts]) -> None:
     waits = await asyncio.gather(*(processes[number % 2].begin("a", 10) for number in range(60)))
     assert waits.count(0) == 10

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from hub.api.attempts import WINDOW_SECONDS, LocalAttempts
@@ -51,10 +52,10 @@ class SharedAttempts:
         name = self._name(key)
         try:
             async with asyncio.timeout(REDIS_SECONDS), self._redis.pipeline(transaction=True) as pipe:
+                _begin_window(pipe, name)
                 pipe.incr(name)
-                pipe.expire(name, WINDOW_SECONDS, nx=True)
                 pipe.ttl(name)
-                made, _, left = await pipe.execute()
+                _, made, left = await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("log-in attempts are counted by this process alone: %s", type(error).__name__)
             return 0
@@ -79,12 +80,17 @@ class SharedAttempts:
         name = self._name(key)
         try:
             async with asyncio.timeout(REDIS_SECONDS), self._redis.pipeline(transaction=True) as pipe:
-                pipe.decr(name)
                 # The count may just have expired; one that is made anew here must not stay for ever.
-                pipe.expire(name, WINDOW_SECONDS, nx=True)
+                _begin_window(pipe, name)
+                pipe.decr(name)
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             logger.debug("a log-in attempt was not given back in Redis")
 
     def _name(self, key: str) -> str:
         return f"glimpse:attempts:{self._pseudonym(key)}"
+
+
+def _begin_window(pipe: Pipeline, name: str) -> None:
+    # Not EXPIRE with NX, which Redis has from 7.0 on (redis.io/commands/pexpire, History, 2026-11).
+    pipe.set(name, 0, ex=WINDOW_SECONDS, nx=True)
