@@ -69,7 +69,7 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
   const channel = openChannel(`glimpse-${me.id}`);
   const live = createLive({ url: location.origin, user: me.id, sequence: me.sequence });
   const attention = createAttention(channel);
-  const book = createMessageBook(api, live);
+  const book = createMessageBook(api, live, ended);
   const chime = createChime(`glimpse-chime-${me.id}`, channel);
   const muteAll = createMuteAll({ texts, api, live, toasts, channel, ended });
   const shell = createShell({

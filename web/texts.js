@@ -90,6 +90,7 @@ export const texts = {
     /** @param {string} why @param {string} opened */
     announceBack: (why, opened) => `${why} (${opened})`,
     verb: "opened",
+    unread: "a mail (its subject could not be loaded)",
     /** @param {number} count @param {string} shown */
     times: (count, shown) => `${shown} ${plural(count, "open", "opens")}`,
     reasons: "Why:",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, Desks, popups, scroll
+from tests.browser.conftest import PHONE, Desks, log_in, popups, scroll
 from tests.browser.people import CURL, IPHONE, LYON, Sender
 
 
@@ -46,6 +46,22 @@ def test_the_feed_is_the_same_after_a_reload(desks: Desks, sender: Sender) -> No
     expect(page.locator(".open").first).to_contain_text("reader@example.com opened The quote")
     expect(page.get_by_role("heading", name="Today")).to_be_visible()
     expect(page.get_by_text("That is everything.")).to_be_visible()
+
+
+def test_a_mail_that_could_not_be_read_is_not_called_without_subject_and_read_later(
+    desks: Desks, sender: Sender
+) -> None:
+    message = sender.register("a@example.com", "b@example.com", subject="The contract")
+    sender.hit(message)
+    context = desks.context(sender.hub)
+    log_in(context, sender)
+    page = context.new_page()
+    pattern = f"**/api/v1/messages/{message['id']}"
+    page.route(pattern, lambda route: route.abort())
+    page.goto("/activity")
+    expect(page.locator(".open")).to_contain_text("Someone opened a mail (its subject could not be loaded)")
+    page.unroute(pattern)
+    expect(page.locator(".open")).to_contain_text("Someone, of 2 opened The contract")
 
 
 def test_the_switch_shows_the_machines_with_their_reasons(desks: Desks, sender: Sender) -> None:

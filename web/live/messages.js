@@ -1,10 +1,13 @@
 /**
  * What the page knows of messages, kept current. An open that the socket tells comes with its message, one from the
- * REST API with the message's id only. A message is asked for once, however many rows show it.
+ * REST API with the message's id only. A message is asked for once, however many rows show it, and again only if it
+ * could not be read.
  *
  * An answer of the REST API may come after an event that is newer than the answer. So whoever asks remembers how many
  * events had been `heard` by then, and an answer that an event has overtaken is not taken.
  */
+
+import { createRetry } from "./retry.js";
 
 /** @typedef {import("../words.js").Brief} Brief */
 /** @typedef {ReturnType<typeof createMessageBook>} MessageBook */
@@ -12,12 +15,16 @@
 /**
  * @param {{ message: (id: string) => Promise<import("../api.js").Message> }} api
  * @param {import("./live.js").Live} live
+ * @param {AbortSignal} ended
  */
-export function createMessageBook(api, live) {
+export function createMessageBook(api, live, ended) {
   /** @type {Map<string, Brief>} */
   const known = new Map();
   /** @type {Map<string, Promise<Brief | undefined>>} */
   const asked = new Map();
+  /** @type {Set<string>} the ids of messages that could not be read, and will be asked for again */
+  const unread = new Set();
+  const retry = createRetry(readUnread, ended);
   /** @type {Set<(brief: Brief) => void>} */
   const listeners = new Set();
   /** How many events have been heard. */
@@ -32,6 +39,7 @@ export function createMessageBook(api, live) {
   /** @param {Brief} brief */
   function note(brief) {
     known.set(brief.id, brief);
+    if (unread.delete(brief.id) && !unread.size) retry.stop();
     listeners.forEach((listener) => listener(brief));
   }
 
@@ -62,6 +70,32 @@ export function createMessageBook(api, live) {
     return known.get(id) ?? read(id);
   }
 
+  /** @param {string} id @returns {Promise<Brief | undefined>} */
+  async function brief(id) {
+    const there = known.get(id);
+    if (there) return there;
+    let asking = asked.get(id);
+    if (!asking) {
+      asking = read(id)
+        .catch((error) => fail(id, error))
+        .finally(() => asked.delete(id));
+      asked.set(id, asking);
+    }
+    return asking;
+  }
+
+  /** @param {string} id @param {{ status: number, retryAfter: number }} error @returns {undefined} */
+  function fail(id, { status, retryAfter }) {
+    // A message that is gone, or not the user's, stays so.
+    if (ended.aborted || status === 404) return void unread.delete(id);
+    unread.add(id);
+    if (!retry.waits) retry.later(retryAfter);
+  }
+
+  function readUnread() {
+    for (const id of unread) void brief(id);
+  }
+
   live.on("opened", ({ message }) => hear(message));
   live.on("corrected", ({ message }) => hear(message));
   live.on("message", ({ message }) => hear(briefOf(message)));
@@ -73,6 +107,7 @@ export function createMessageBook(api, live) {
     lastReset = heard += 1;
     known.clear();
   });
+  live.on("state", ({ state }) => state === "live" && readUnread());
 
   return {
     /** To be remembered when asking the REST API, and passed on with the answer. */
@@ -82,19 +117,8 @@ export function createMessageBook(api, live) {
     noteWhole,
     /** @param {string} id */
     peek: (id) => known.get(id),
-    /** The message, or undefined if it cannot be read. @param {string} id @returns {Promise<Brief | undefined>} */
-    async brief(id) {
-      const brief = known.get(id);
-      if (brief) return brief;
-      let asking = asked.get(id);
-      if (!asking) {
-        asking = read(id)
-          .catch(() => undefined)
-          .finally(() => asked.delete(id));
-        asked.set(id, asking);
-      }
-      return asking;
-    },
+    /** The message, or undefined if it cannot be read now. Then those who `watch` are told once it is. */
+    brief,
     /** @param {(brief: Brief) => void} listener @returns {() => void} stops it */
     watch(listener) {
       listeners.add(listener);

@@ -2,8 +2,8 @@
 
 import { backoffCeiling } from "../client.js";
 
-/** @param {() => void} run */
-export function createRetry(run) {
+/** @param {() => void} run @param {AbortSignal} [signal] that ends it */
+export function createRetry(run, signal) {
   let tries = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -13,9 +13,14 @@ export function createRetry(run) {
     timer = undefined;
     run();
   }
-  addEventListener("online", () => timer !== undefined && now());
+  addEventListener("online", () => timer !== undefined && now(), { signal });
+  signal?.addEventListener("abort", () => clearTimeout(timer));
 
   return {
+    /** Whether it is to be tried again after a pause. */
+    get waits() {
+      return timer !== undefined;
+    },
     /** @param {number} least seconds that the hub asks for */
     later(least) {
       clearTimeout(timer);

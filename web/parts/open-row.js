@@ -111,7 +111,7 @@ export function createOpenRows({ texts, format, words, withMessage }) {
       const plain = open.counted || taken;
       const name = plain ? null : open.recipient && words.who(open, message);
       setText(who, plain ? words.who(open, message) : words.verdict(open));
-      setText(link, words.subject(message));
+      setText(link, words.subject(message, texts.activity.unread));
       setText(first, name ?? (plain && withMessage && message ? texts.activity.times(message.opens, format.number(message.opens)) : ""));
       place(facts, first, Boolean(first.textContent), "prepend");
       place(line, tag, withMessage && Boolean(message?.muted), "append");
