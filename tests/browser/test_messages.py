@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -161,6 +161,23 @@ def test_a_mail_that_is_to_be_sent_is_not_called_sent(desks: Desks, sender: Send
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".history-sub")).to_contain_text("To be sent 1 Mar 2999, 10:00")
     expect(dialog.get_by_text("This mail is to be sent 1 Mar 2999, 10:00.")).to_be_visible()
+
+
+def test_a_mail_is_called_sent_once_its_time_has_come(desks: Desks, sender: Sender) -> None:
+    due = datetime.now(UTC) + timedelta(minutes=30)
+    message = sender.register(subject="Scheduled", sent_at=due.isoformat(timespec="milliseconds"))
+    context = desks.context(sender.hub)
+    context.clock.install()
+    log_in(context, sender)
+    listed = desks.tab(context, "/messages")
+    expect(listed.locator(".message .tag")).to_have_text("Not sent yet")
+    history = desks.tab(context, f"/messages/{message['id']}").get_by_role("dialog")
+    note = history.get_by_text("This mail is to be sent")
+    expect(note).to_be_visible()
+    context.clock.fast_forward("00:35:00")
+    expect(listed.locator(".message-sent")).to_have_text("5 min ago")
+    expect(history.locator(".history-sub")).to_contain_text("Sent ")
+    expect(note).to_be_hidden()
 
 
 @pytest.mark.parametrize("off", [-AN_HOUR_MS, AN_HOUR_MS], ids=["behind", "ahead"])

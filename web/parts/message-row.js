@@ -15,9 +15,10 @@ export function createMessageRows({ texts, format, words, sparks }) {
   /** @param {import("../api.js").Message} message */
   function status(message) {
     if (!message.tracked) return h("span", { class: "tag" }, texts.messages.untracked);
-    const title = message.sent_at && texts.messages.toBeSent(format.dateTime(message.sent_at));
-    if (!message.sent_at || !words.isSent(message)) return h("span", { class: "tag", title }, texts.messages.draft);
-    return h("span", { class: "message-sent" }, timeAgo(format, message.sent_at));
+    const { sent_at: due } = message;
+    const title = due && texts.messages.toBeSent(format.dateTime(due));
+    if (!due || !words.isSent(message)) return h("span", { class: "tag", title, "data-due": due }, texts.messages.draft);
+    return h("span", { class: "message-sent" }, timeAgo(format, due));
   }
 
   /** @param {import("../api.js").Message} message */

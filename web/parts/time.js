@@ -25,7 +25,8 @@ export function dayName(format, time) {
 }
 
 /**
- * Keep every relative time on the page current.
+ * Keep every relative time on the page current. What has to be drawn anew at a time names it in `data-due`, and is
+ * told `due` then.
  * @param {import("../format.js").Format} format
  * @returns {() => void} stops it
  */
@@ -35,6 +36,9 @@ export function keepTimesFresh(format) {
       const { dateTime, dataset } = element;
       const text = dataset.ago === "day" ? format.day(dateTime) : format.ago(dateTime);
       if (element.textContent !== text) element.textContent = text;
+    }
+    for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-due]"))) {
+      if (!format.isAhead(String(element.dataset.due))) element.dispatchEvent(new Event("due", { bubbles: true }));
     }
   }, EVERY_MS);
   return () => clearInterval(timer);

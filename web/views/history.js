@@ -47,7 +47,7 @@ export function createHistory(desk) {
   let cameFrom;
 
   const title = h("h2", { id: "history-title", class: "history-title" });
-  const sub = h("p", { class: "history-sub" });
+  const sub = h("p", { class: "history-sub", ondue: drawNow });
   const content = h("div", { class: "history-content", tabindex: "0", role: "region", "aria-labelledby": "history-title" });
   const foot = h("footer", { class: "history-foot" });
   const dialog = h(
@@ -182,9 +182,16 @@ export function createHistory(desk) {
     fill(
       sub,
       h("span", {}, words.to(of)),
-      sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at) }, (words.isSent(of) ? texts.messages.sent : texts.messages.toBeSent)(format.dateTime(sent_at)))),
+      sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at), "data-due": words.isSent(of) ? null : sent_at }, (words.isSent(of) ? texts.messages.sent : texts.messages.toBeSent)(format.dateTime(sent_at)))),
       crm?.url && /^https?:/.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
     );
+  }
+
+  /** Draw all but the speaker as it is now. */
+  function drawNow() {
+    if (!message) return;
+    drawNames(message);
+    draw();
   }
 
   /** Draw the speaker of a message that can be opened. One that is there is kept, as it may have the focus. @param {Message} of */
@@ -233,8 +240,7 @@ export function createHistory(desk) {
     toasts.say(texts.add.isSent);
     if (!message || shown !== id) return;
     if (told === before) message = changed;
-    drawNames(message);
-    draw();
+    drawNow();
     // The button that was pressed is gone.
     content.focus({ preventScroll: true });
   }
@@ -292,8 +298,7 @@ export function createHistory(desk) {
     if (whole.id !== shown || !message) return;
     told += 1;
     message = whole;
-    drawNames(whole);
-    draw();
+    drawNow();
   }));
   live.on("settings", () => speaker?.refresh());
   live.on("reset", () => void load());

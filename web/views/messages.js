@@ -306,6 +306,9 @@ export function createMessages(desk) {
     }
   }));
   live.on("reset", () => void load());
+  list.element.addEventListener("due", ({ target }) => {
+    refresh(String(/** @type {HTMLElement | null} */ (/** @type {Element} */ (target).closest("[data-message]"))?.dataset.message));
+  });
   desk.ended.addEventListener("abort", () => {
     clearTimeout(following);
     clearTimeout(typing);
