@@ -46,7 +46,7 @@ import { createSettings } from "./views/settings.js";
  * @property {(name: string) => void} onRenamed
  * @property {AbortSignal} ended aborted when the user logs out
  */
-/** @typedef {{ element: HTMLElement, title: string, enter: (route: import("./router.js").Route) => void, move?: (step: number) => void, search?: () => void, focused?: () => string | undefined, toggleMachines?: () => void }} View */
+/** @typedef {{ element: HTMLElement, title: string, enter: (route: import("./router.js").Route) => void, move?: (step: number) => void, search?: () => void, focused?: () => string | undefined, toggleMachines?: () => void, redraw?: () => void }} View `redraw` is called when all times are other ones, in another time zone */
 
 /**
  * @param {object} parts
@@ -224,7 +224,7 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
   }
 
   shell.element.append(historyView.dialog, shortcuts.sheet);
-  const stopTimes = keepTimesFresh(format);
+  const stopTimes = keepTimesFresh(format, () => [historyView, ...views.values()].forEach((one) => one.redraw?.()));
   live.start();
 
   return {

@@ -139,12 +139,12 @@ class Desks:
         It has no service workers unless `service_workers="allow"` is given, so that the page itself shows the pop-ups.
         """
         options.setdefault("service_workers", "block")
+        options.setdefault("timezone_id", "Europe/Berlin")
         width, height = size
         context = self._browser.new_context(
             base_url=hub.base_url,
             viewport={"width": width, "height": height},
             locale="en-GB",
-            timezone_id="Europe/Berlin",
             permissions=["notifications", "clipboard-read", "clipboard-write"],
             **options,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -189,6 +190,27 @@ def test_today_becomes_yesterday_at_midnight(desks: Desks, sender: Sender) -> No
     context.clock.fast_forward("24:00:00")
     expect(page.get_by_role("heading", name="Yesterday")).to_be_visible()
     expect(page.get_by_role("heading", name="Today")).to_have_count(0)
+
+
+def test_days_and_times_are_those_of_the_time_zone_the_computer_has_come_to(desks: Desks, sender: Sender) -> None:
+    message = sender.register()
+    sender.hit(message)
+    context = desks.context(sender.hub, timezone_id=None)
+    context.clock.install()
+    log_in(context, sender)
+    page = context.new_page()
+    zone = context.new_cdp_session(page)
+    zone.send("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    page.goto("/activity")
+    expect(page.locator(".open-when time")).to_have_attribute("title", re.compile("CES?T$"))
+    live(page)
+    zone.send("Emulation.setTimezoneOverride", {"timezoneId": "Pacific/Honolulu"})
+    sender.hit(message)
+    expect(page.locator(".open")).to_have_count(2)
+    context.clock.fast_forward("00:21")
+    expect(page.locator(".day-name")).to_have_text(["Today"])
+    for when in page.locator(".open-when time").all():
+        expect(when).to_have_attribute("title", re.compile("GMT-10$"))
 
 
 def test_words_without_a_break_stay_on_the_screen(desks: Desks, sender: Sender) -> None:

@@ -312,6 +312,8 @@ export function createActivity(desk) {
     title: texts.activity.title,
     move,
     toggleMachines: () => void setMachines(!machines),
+    // The days are other ones, too.
+    redraw: () => void load(),
     /** The message of the row that has the focus. */
     focused: () => focusedRow()?.dataset.message,
     enter: () => {

@@ -340,5 +340,6 @@ export function createHistory(desk) {
     },
     toggleMute: () => speaker?.toggle(),
     toggleMachines: () => void setMachines(!machines),
+    redraw: drawNow,
   };
 }

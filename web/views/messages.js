@@ -321,6 +321,7 @@ export function createMessages(desk) {
     move: list.move,
     search: () => search.focus(),
     focused: focusedId,
+    redraw: () => items.forEach(list.refresh),
     /** @param {import("../router.js").Route} route */
     enter(route) {
       const before = JSON.stringify(filters);

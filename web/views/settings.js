@@ -21,9 +21,11 @@ export function createSettings(desk) {
     cards.map((card) => card.element),
     h("p", { class: "hint" }, h("a", { href: "/docs" }, texts.settings.docs)),
   );
+  const enter = () => cards.forEach((card) => card.enter?.());
   return {
     element,
     title: texts.settings.title,
-    enter: () => cards.forEach((card) => card.enter?.()),
+    enter,
+    redraw: enter,
   };
 }
