@@ -297,6 +297,22 @@ def test_a_refusal_is_respected_and_explained(desks: Desks, sender: Sender) -> N
     expect(page.get_by_text("Your browser blocks pop-ups from this page.")).to_be_visible()
 
 
+def test_a_permission_that_is_changed_in_the_browser_is_shown_at_once(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    switch = page.get_by_role("switch", name="Pop-ups in this browser")
+    refusal = page.get_by_text("Your browser blocks pop-ups from this page.")
+    expect(switch).to_be_checked()
+    page.evaluate("() => void (Notification.permission = 'denied')")
+    page.context.clear_permissions()
+    expect(switch).to_be_disabled()
+    expect(refusal).to_be_visible()
+    page.evaluate("() => void (Notification.permission = 'granted')")
+    page.context.grant_permissions(["notifications"])
+    expect(switch).to_be_checked()
+    expect(switch).to_be_enabled()
+    expect(refusal).to_be_hidden()
+
+
 def test_the_question_about_popups_stays_in_its_card_on_the_narrowest_screen(desks: Desks, sender: Sender) -> None:
     context = desks.context(sender.hub, size=(320, 568))
     context.add_init_script("Notification.permission = 'default';")

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
-import { askPermission, permission } from "../notify/permission.js";
+import { askPermission, permission, watchPermission } from "../notify/permission.js";
 
 /** @param {import("../desk.js").Desk} desk */
 export function createAsk({ texts, prefs, toasts, ended }) {
@@ -27,10 +27,12 @@ export function createAsk({ texts, prefs, toasts, ended }) {
       h("button", { class: "button", type: "button", onclick: () => prefs.set("asked", true) }, texts.ask.no),
     ),
   );
-  prefs.watch(({ asked }) => {
+  function show() {
     const hadFocus = element.contains(document.activeElement);
-    element.hidden = asked || permission() !== "default";
+    element.hidden = prefs.get("asked") || permission() !== "default";
     if (hadFocus && element.hidden) document.getElementById("content")?.focus({ preventScroll: true });
-  }, ended);
+  }
+  prefs.watch(show, ended);
+  void watchPermission(show, ended);
   return element;
 }

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../../dom.js";
 import { oneAtATime } from "../../live/readings.js";
-import { askPermission, permission } from "../../notify/permission.js";
+import { askPermission, permission, watchPermission } from "../../notify/permission.js";
 import { createSwitch } from "../../parts/switch.js";
 import { timeAgo, timeIn } from "../../parts/time.js";
 import { card } from "./card.js";
@@ -94,5 +94,6 @@ export function createNotificationsCard(desk) {
   });
   live.on("muted-all", show);
   prefs.watch(show, desk.ended);
+  void watchPermission(show, desk.ended);
   return { element: card("notifications", words.notifications, realtime.element, mute, popups.element, sound.element), enter: show };
 }
