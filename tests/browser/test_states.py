@@ -11,11 +11,14 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Desks, live, log_in
 from tests.browser.looks import faults, wider_than_the_screen
-from tests.browser.people import IPHONE, Sender
+from tests.browser.people import CURL, IPHONE, Sender
 from tests.browser.test_add import make_snippet
 
 TABS = 24
 """How often Tab is pressed: past the navigation and some way into the view."""
+CUT_OFF = """(element) => [element, ...element.querySelectorAll("p, span")]
+    .filter(({ scrollWidth, clientWidth }) => clientWidth && scrollWidth > clientWidth)
+    .map(({ className }) => className)"""
 WHOLLY_HIDDEN = """() => {
     const focused = document.activeElement;
     if (focused === document.body) return null;
@@ -230,6 +233,19 @@ def test_words_without_a_break_stay_on_the_screen(desks: Desks, sender: Sender) 
     sender.hit(sender.get(f"/messages/{message['id']}"))
     expect(page.get_by_text("Opened!")).to_be_visible()
     assert wider_than_the_screen(page) == []
+
+
+def test_a_long_address_can_be_read_to_its_end_wherever_it_stands(desks: Desks, sender: Sender) -> None:
+    address = "x" * 60 + "@example.com"
+    sender.hit(sender.register(address), user_agent=CURL)
+    draft = sender.register(address, "reader@example.com", pixels="per_recipient", sent_at=None)
+    page = desks.open(sender, size=PHONE, reduced_motion="reduce")
+    page.get_by_role("switch", name="Show machines and repeats").check()
+    expect(page.locator(".open-facts")).to_contain_text("xxx")
+    assert page.locator(".open-body").evaluate(CUT_OFF) == []
+    page.goto(f"/messages/{draft['id']}")
+    expect(page.locator(".snippets p").first).to_have_text(address)
+    assert page.locator(".snippets").evaluate(CUT_OFF) == []
 
 
 def test_a_toast_of_one_long_word_can_be_closed(desks: Desks, sender: Sender) -> None:
