@@ -14,6 +14,7 @@
  * | `state`     | `{ state, retryIn }` |
  * | `caught-up` | `{ missed }`: how many opens the user would have been told of, had the page not been away |
  * | `reset`     | `{}`; read everything afresh |
+ * | `jumped`    | `{}`; the computer's clock was set, or it slept |
  * | `refused`   | `{ code }` |
  * | `stranger`  | `{}`; the session is another user's by now, and nothing of theirs is told here |
  */
@@ -92,10 +93,16 @@ export function createLive({ url, user, sequence }) {
   addEventListener("online", () => client.retryNow(), { signal });
   document.addEventListener("visibilitychange", () => document.hidden || client.retryNow(), { signal });
   let ticked = Date.now();
+  let ran = performance.now();
   const clock = setInterval(() => {
+    const passed = Date.now() - ticked;
+    // A hidden page's timers are late, by both clocks. Only one of the two can be set, and goes on during sleep.
+    const jump = passed - (performance.now() - ran);
     // A clock that has jumped: the machine slept. Its socket may be dead, and must not be shown as live.
-    if (Date.now() - ticked > 3 * TICK_MS) client.retryNow();
-    ticked = Date.now();
+    if (passed > 3 * TICK_MS) client.retryNow();
+    if (Math.abs(jump) > TICK_MS) tell("jumped", {});
+    ticked += passed;
+    ran = performance.now();
   }, TICK_MS);
 
   return {

@@ -58,6 +58,8 @@ export function createUnseen({ api, live, me, onChange }) {
     if (failed && state === "live") void refresh();
   });
   live.on("corrected", refresh);
+  // The answer tells how late it is. By a clock that was set, all times would be wrong until the next request.
+  live.on("jumped", refresh);
   live.on("reset", () => {
     seen = counted = 0;
     void refresh();
