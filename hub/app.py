@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -221,8 +222,12 @@ def _join(app: Starlette, config: Config, parts: _Parts, stack: AsyncExitStack) 
                 ],
                 redirect_slashes=False,
             ),
-            # What this router itself refuses is answered within, or the answer would lack the header that shows it.
-            middleware=[CALLS_FROM_ELSEWHERE, Middleware(ExceptionMiddleware, handlers=HANDLERS)],
+            # Errors are answered within, or their answers would lack the header that shows them to a page.
+            middleware=[
+                CALLS_FROM_ELSEWHERE,
+                Middleware(ServerErrorMiddleware, handler=on_exception),
+                Middleware(ExceptionMiddleware, handlers=HANDLERS),
+            ],
         ),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),

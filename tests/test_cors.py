@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
+from hub.store.events import Events
 from tests.api import assert_problem, running_hub
 
 ELSEWHERE = {"origin": "https://add-in.example.net"}
@@ -55,6 +57,23 @@ async def test_page_on_another_site_reads_answers_to_a_token_and_nothing_else(
         for path in ("/metrics", "/readyz", "/healthz", "/"):
             answer = await hub.http.get(path, headers=ELSEWHERE)
             assert "access-control-allow-origin" not in answer.headers, path
+
+
+async def test_page_on_another_site_is_told_of_a_defect_of_ours(
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_events: Events, *_: object) -> None:
+        raise RuntimeError("as if")
+
+    monkeypatch.setattr(Events, "unseen", broken)
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
+        sender = await hub.add_sender()
+        # A client of its own: the hub's checks that no answer is a 500.
+        async with httpx.AsyncClient(headers={**sender.http.headers, **ELSEWHERE}) as page:
+            answer = await page.get(f"{sender.http.base_url}me")
+    assert_problem(answer, 500)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["as if"]
 
 
 async def test_page_on_another_site_reads_no_answer_to_the_cookie(tmp_path: Path, migrated_sqlite_url: str) -> None:
