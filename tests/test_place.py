@@ -92,8 +92,18 @@ def test_places_from_no_file_are_refused_in_one_line(tmp_path: Path) -> None:
         Places(tmp_path / "none.mmdb")
 
 
-def test_places_with_a_broken_record_are_nowhere(tmp_path: Path) -> None:
-    whole = mmdb_bytes(RECORDS, "DBIP-City-Lite")
+@pytest.mark.parametrize(
+    ("whole", "broken"),
+    [
+        (b"\x46London", b"\xff\xff\xff\xff\xff\xff\xff"),
+        # A key that is no text, and a number where there should be names.
+        (b"\x45names\xe1\x42en\x46London", b"\x05names\xe1\x42en\x46London"),
+        (b"\x45names\xe1\x42en\x46London", b"\x45names\xa1\x00\x42en\x45Londo"),
+        # A text where there should be names by their languages.
+        (b"\xe1\x42en\x46London", b"\x49en London"),
+    ],
+)
+def test_places_with_a_broken_record_are_nowhere(tmp_path: Path, whole: bytes, broken: bytes) -> None:
     path = tmp_path / "broken.mmdb"
-    path.write_bytes(whole.replace(b"\x46London", b"\xff\xff\xff\xff\xff\xff\xff", 1))
+    path.write_bytes(mmdb_bytes(RECORDS, "DBIP-City-Lite").replace(whole, broken, 1))
     assert Places(path).find("81.2.69.1") == NOWHERE

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geoip2.database import Reader
-from geoip2.errors import AddressNotFoundError, GeoIP2Error
+from geoip2.errors import AddressNotFoundError
 from maxminddb import MODE_AUTO, InvalidDatabaseError
 
 from hub.model import Network, Place
@@ -84,11 +84,15 @@ class Places:
     def _find(self, address: str) -> tuple[Place, Network | None]:
         """Where an address is, and the network around it for which the same is true, if that is known."""
         try:
-            found = self._look_up(address)
+            return self._read(address)
         except AddressNotFoundError as error:
             return NOWHERE, error.network
-        except (GeoIP2Error, InvalidDatabaseError, ValueError, TypeError):
+        except Exception:
+            # A record that is damaged, or not what it should be, makes the libraries raise nearly anything.
             return NOWHERE, None
+
+    def _read(self, address: str) -> tuple[Place, Network | None]:
+        found = self._look_up(address)
         region = found.subdivisions.most_specific.name if hasattr(found, "subdivisions") else None
         city = found.city.name if hasattr(found, "city") else None
         place = Place(
