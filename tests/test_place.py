@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hub.model import Place
 from hub.tracking.place import NOWHERE, BadDatabase, Places
@@ -107,3 +108,8 @@ def test_places_with_a_broken_record_are_nowhere(tmp_path: Path, whole: bytes, b
     path = tmp_path / "broken.mmdb"
     path.write_bytes(mmdb_bytes(RECORDS, "DBIP-City-Lite").replace(whole, broken, 1))
     assert Places(path).find("81.2.69.1") == NOWHERE
+
+
+def test_places_leave_out_a_name_that_no_database_takes(tmp_path: Path) -> None:
+    path = write_mmdb(tmp_path / "nul.mmdb", {"81.2.69.0/24": city("Lon\0don", "England", "United Kingdom", "GB")})
+    assert Places(path).find("81.2.69.1") == replace(LONDON, city=None)

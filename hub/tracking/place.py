@@ -105,4 +105,5 @@ class Places:
 
 
 def _name(value: object) -> str | None:
-    return value[:NAME_CHARACTERS] if isinstance(value, str) and value else None
+    # PostgreSQL takes no NUL, which a damaged record may have in a name: the hit could never be recorded.
+    return value[:NAME_CHARACTERS] if isinstance(value, str) and value and "\0" not in value else None
