@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,15 @@ def test_places_with_a_broken_record_are_nowhere(tmp_path: Path, whole: bytes, b
 def test_places_leave_out_a_name_that_no_database_takes(tmp_path: Path) -> None:
     path = write_mmdb(tmp_path / "nul.mmdb", {"81.2.69.0/24": city("Lon\0don", "England", "United Kingdom", "GB")})
     assert Places(path).find("81.2.69.1") == replace(LONDON, city=None)
+
+
+def test_places_that_are_replaced_are_let_go_of_without_the_garbage_collector(tmp_path: Path) -> None:
+    found = Places(write_mmdb(tmp_path / "city.mmdb", RECORDS))
+    assert found.find("81.2.69.1") == LONDON
+    there = weakref.ref(found)
+    gc.disable()
+    try:
+        del found
+        assert there() is None
+    finally:
+        gc.enable()

@@ -11,9 +11,9 @@ times as long.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from geoip2.database import Reader
 from geoip2.errors import AddressNotFoundError
@@ -29,6 +29,9 @@ BLOCK_BITS = {4: 24, 6: 48}
 
 NAME_CHARACTERS = 80
 NOWHERE = Place()
+
+LookUp: TypeAlias = Callable[[str], Any]
+"""Gives the record of an address, as `geoip2` reads it."""
 
 
 class BadDatabase(ValueError):
@@ -50,18 +53,20 @@ class Places:
         kind = metadata.database_type
         self.built_at = metadata.build_epoch * 1000
         self.nodes = metadata.node_count
-        self._look_up: Callable[[str], Any]
+        look_up: LookUp
         if "City" in kind:
-            self._look_up = self._reader.city
+            look_up = self._reader.city
         elif "Enterprise" in kind:
-            self._look_up = self._reader.enterprise
+            look_up = self._reader.enterprise
         elif "Country" in kind:
-            self._look_up = self._reader.country
+            look_up = self._reader.country
         else:
             self._reader.close()
             raise BadDatabase(f"it holds {kind[:60]!r}: a City or Country database is needed")
-        self._of_block = lru_cache(maxsize=CACHED_BLOCKS)(self._find_block)
-        self._of_address = lru_cache(maxsize=CACHED_ADDRESSES)(self._find)
+        # Not of methods: this object would refer to itself, and one that is there at the server's start is never
+        # collected (`gc.freeze`). Its file would stay on the disk, unseen, after another has replaced it.
+        self._of_block = lru_cache(maxsize=CACHED_BLOCKS)(partial(_find_block, look_up))
+        self._of_address = lru_cache(maxsize=CACHED_ADDRESSES)(partial(_find, look_up))
 
     def find(self, address: str) -> Place:
         """Where `address` is; an empty `Place` for a private, unknown or malformed one."""
@@ -76,32 +81,35 @@ class Places:
         """Let go of the file."""
         self._reader.close()
 
-    def _find_block(self, version: int, block: int) -> Place | None:
-        """Where a whole block is; None if the database divides it, or does not say."""
-        place, network = self._find(address_text(version, block << BITS[version] - BLOCK_BITS[version]))
-        return place if network is not None and network.prefixlen <= BLOCK_BITS[version] else None
 
-    def _find(self, address: str) -> tuple[Place, Network | None]:
-        """Where an address is, and the network around it for which the same is true, if that is known."""
-        try:
-            return self._read(address)
-        except AddressNotFoundError as error:
-            return NOWHERE, error.network
-        except Exception:
-            # A record that is damaged, or not what it should be, makes the libraries raise nearly anything.
-            return NOWHERE, None
+def _find_block(look_up: LookUp, version: int, block: int) -> Place | None:
+    """Where a whole block is; None if the database divides it, or does not say."""
+    place, network = _find(look_up, address_text(version, block << BITS[version] - BLOCK_BITS[version]))
+    return place if network is not None and network.prefixlen <= BLOCK_BITS[version] else None
 
-    def _read(self, address: str) -> tuple[Place, Network | None]:
-        found = self._look_up(address)
-        region = found.subdivisions.most_specific.name if hasattr(found, "subdivisions") else None
-        city = found.city.name if hasattr(found, "city") else None
-        place = Place(
-            city=_name(city),
-            region=_name(region),
-            country=_name(found.country.name),
-            country_code=_name(found.country.iso_code),
-        )
-        return place, found.traits.network
+
+def _find(look_up: LookUp, address: str) -> tuple[Place, Network | None]:
+    """Where an address is, and the network around it for which the same is true, if that is known."""
+    try:
+        return _read(look_up, address)
+    except AddressNotFoundError as error:
+        return NOWHERE, error.network
+    except Exception:
+        # A record that is damaged, or not what it should be, makes the libraries raise nearly anything.
+        return NOWHERE, None
+
+
+def _read(look_up: LookUp, address: str) -> tuple[Place, Network | None]:
+    found = look_up(address)
+    region = found.subdivisions.most_specific.name if hasattr(found, "subdivisions") else None
+    city = found.city.name if hasattr(found, "city") else None
+    place = Place(
+        city=_name(city),
+        region=_name(region),
+        country=_name(found.country.name),
+        country_code=_name(found.country.iso_code),
+    )
+    return place, found.traits.network
 
 
 def _name(value: object) -> str | None:
