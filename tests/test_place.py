@@ -95,6 +95,12 @@ def test_places_from_no_file_are_refused_in_one_line(tmp_path: Path) -> None:
         Places(tmp_path / "none.mmdb")
 
 
+def test_places_from_what_cannot_be_opened_say_why(tmp_path: Path) -> None:
+    # A folder, for root may open any file.
+    with pytest.raises(BadDatabase, match=r"it cannot be read \(Is a directory\)"):
+        Places(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("whole", "broken"),
     [

@@ -44,6 +44,8 @@ class Places:
     def __init__(self, path: Path) -> None:
         """Open the `.mmdb` at `path`. Raises `BadDatabase` if it cannot serve."""
         try:
+            # The compiled reader says of a file that it may not open that it is no database.
+            path.open("rb").close()
             self._reader = Reader(path, mode=MODE_AUTO)
         except OSError as error:
             raise BadDatabase(f"it cannot be read ({error.strerror or error})") from None
