@@ -8,12 +8,14 @@ import os
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.model import Place
+from hub.tracking import datasets
 from hub.tracking.datasets import (
     PLACES_FILE,
     RELAY_FILE,
@@ -24,8 +26,10 @@ from hub.tracking.datasets import (
     parse_block,
     read_blocks,
 )
+from hub.tracking.place import BadDatabase
 from hub.tracking.rules_networks import OWNERS
 from tests.mmdb import BUILD_EPOCH, city, write_mmdb
+from tests.processes import wait_until
 
 RELAY = "172.224.226.0/26,US,US-WA,Seattle,\n2a02:26f7:b00a:4000::/64,BR,BR-SP,São Paulo,\n"
 LONDON = city("London", "England", "United Kingdom", "GB")
@@ -199,6 +203,30 @@ def test_reload_keeps_what_was_loaded_when_nobody_can_look_into_the_folder(tmp_p
     assert data.owner("172.224.226.5") == "apple_relay"
     assert data.place("81.2.69.160").city == "London"
     assert all(status.present and status.problem for status in data.status())
+
+
+def test_reload_takes_up_a_file_that_may_be_read_at_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_mmdb(tmp_path / PLACES_FILE, {"81.2.69.0/24": LONDON})
+    data = Datasets.load(tmp_path, None)
+    path = write_mmdb(tmp_path / "new", {"81.2.69.0/24": city("Leeds", None, None, "GB")}).replace(path)
+    path.chmod(0)
+    with monkeypatch.context() as patch:
+        # The tests' user may be root, who may read any file.
+        patch.setattr(datasets, "Places", refused)
+        assert data.reload_if_changed() is False
+    assert data.place("81.2.69.160").city == "London"
+
+    def taken_up() -> bool:
+        # Again and again, for the clock of a file system may stand still for some milliseconds.
+        path.chmod(0o644)
+        return data.reload_if_changed()
+
+    wait_until(taken_up, what="the file taken up")
+    assert data.place("81.2.69.160").city == "Leeds"
+
+
+def refused(_path: Path) -> NoReturn:
+    raise BadDatabase("it cannot be read (Permission denied)")
 
 
 def test_reload_keeps_what_was_loaded_when_a_file_breaks(tmp_path: Path) -> None:

@@ -270,7 +270,8 @@ def _stamp(path: Path) -> object:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # With the time of its last change of any kind: one that may be read at last has the same content as before.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _read_relay(path: Path) -> tuple[list[Block], Status]:
