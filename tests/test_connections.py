@@ -388,3 +388,10 @@ async def test_seconds_since_its_commit_are_told_of_each_live_event() -> None:
     desk.deliver(replace(a_notice(1), committed_at=3500), replace(a_notice(2), committed_at=4000))
     desk.deliver(replace(a_notice(1, user_id="06d80000000000000000000005"), committed_at=1))
     assert desk.delivered == [1.5, 1.0]
+
+
+async def test_event_from_a_machine_whose_clock_is_ahead_took_no_time() -> None:
+    desk = Desk()
+    await desk.started()
+    desk.deliver(replace(a_notice(1), committed_at=5007))
+    assert desk.delivered == [0]

@@ -205,7 +205,8 @@ class Connections:
                         self._doubt(listener.user_id)
                 now = self._clock()
                 for notice in run.notices:
-                    self._on_delivered((now - notice.committed_at) / 1000)
+                    # Another machine's clock may be ahead. A sum that goes down is a restart to Prometheus (its #6669).
+                    self._on_delivered(max(0, now - notice.committed_at) / 1000)
 
     def resync(self) -> None:
         """The bus may have lost something: have every listener read the log, and look at every credential again."""
