@@ -196,8 +196,12 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     },
   });
 
+  let muting = Promise.resolve();
+  /** A press during the last one is decided after its answer: two quick ones undo each other. @param {string | undefined} id */
+  const toggleMute = (id) => (muting = muting.then(() => toggle(id)));
+
   /** @param {string | undefined} id */
-  async function toggleMute(id) {
+  async function toggle(id) {
     const brief = id && (await book.brief(id));
     if (!brief) return;
     try {

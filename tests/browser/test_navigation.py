@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Desks, live, popups
 from tests.browser.people import Sender
+from tests.browser.test_orders import ANSWERED, on_its_way, wait
 
 
 def test_a_popup_that_is_pressed_over_a_history_takes_its_place(desks: Desks, sender: Sender) -> None:
@@ -87,6 +89,22 @@ def test_a_key_that_is_held_acts_once_but_goes_on_moving(desks: Desks, sender: S
     page.keyboard.press("m")
     expect(page.locator(".message").nth(2)).not_to_contain_text("Muted")
     assert len(asked) == 2
+
+
+def test_a_key_that_is_pressed_twice_at_once_mutes_and_unmutes(desks: Desks, sender: Sender) -> None:
+    sender.register()
+    page = desks.open(sender, "/messages")
+    page.locator(".message").focus()
+    asked: list[Any] = []
+    page.on("request", lambda request: asked.append(request.post_data_json) if request.method == "PATCH" else None)
+    held = on_its_way(page, "**/api/v1/messages/*")
+    page.keyboard.press("m")
+    first = wait(page, held)
+    page.keyboard.press("m")
+    page.evaluate(ANSWERED)
+    first.continue_()
+    expect(page.locator(".toast")).to_contain_text("Unmuted.")
+    assert asked == [{"muted": True}, {"muted": False}]
 
 
 def test_enter_with_shift_on_a_link_is_left_to_the_browser(desks: Desks, sender: Sender) -> None:
