@@ -28,7 +28,12 @@ function startApp(root) {
   let desk;
   let user = "";
 
-  const router = createRouter((route) => desk?.show(route));
+  const router = createRouter(() => {
+    if (!desk) return;
+    // Back or forward may lead to where a session ended.
+    goOn();
+    desk.show(router.current());
+  });
   prefs.watch(({ theme }) => {
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;

@@ -180,6 +180,19 @@ def test_a_log_in_that_was_reloaded_leads_to_what_was_asked_for(desks: Desks, se
     expect(page).to_have_url(re.compile("/messages\\?q=renewal$"))
 
 
+def test_forward_leads_past_the_log_in_that_a_session_ended_on(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender)
+    page.get_by_role("link", name="Messages").click()
+    line.end(4401)
+    expect(page).to_have_url(re.compile("/login$"))
+    page.go_back()
+    log_in_by_hand(page, sender)
+    live(page)
+    page.go_forward()
+    expect(page.get_by_role("heading", name="Messages", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile("/messages$"))
+
+
 def test_a_log_in_of_somebody_else_does_not_lead_to_where_the_last_one_was(
     desks: Desks, sender: Sender, stranger: Sender
 ) -> None:
