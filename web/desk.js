@@ -235,6 +235,8 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     element: shell.element,
     show,
     close() {
+      // What a toast offers to undo would be done to the next user.
+      toasts.withdraw();
       ending.abort();
       stopTimes();
       popups.stop();

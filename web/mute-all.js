@@ -1,6 +1,7 @@
 /**
  * Mute all, with a few seconds to think again. Mute-all cannot be taken back once the hub has it, so the
  * hub is told at the end of those seconds, or at once when the page is hidden or left, or the user logs out.
+ * If the session ends otherwise, nothing is muted, and the user is told so.
  * Until then this browser holds back its pop-ups: if mute-all is undone they come late, otherwise not at all.
  */
 
@@ -61,7 +62,8 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
       await api.muteAll();
       toasts.say(texts.settings.muteAllDone);
     } catch (error) {
-      hold(0);
+      // If the session is over, so is the channel.
+      if (!ended.aborted) hold(0);
       toasts.fail(/** @type {Error} */ (error));
     }
   }
@@ -73,7 +75,7 @@ export function createMuteAll({ texts, api, live, toasts, channel, ended }) {
   // A phone may end a hidden page without another event.
   document.addEventListener("visibilitychange", () => void (document.hidden && finish()), { signal: ended });
   addEventListener("pagehide", () => void finish(), { signal: ended });
-  ended.addEventListener("abort", () => clearTimeout(timer));
+  ended.addEventListener("abort", undo);
 
   return { begin, finish, held: () => Date.now() < heldUntil };
 }

@@ -144,6 +144,34 @@ def test_a_log_out_is_known_to_a_tab_that_is_not_connected(desks: Desks, sender:
     expect(page.get_by_label("Password", exact=True)).to_be_visible()
 
 
+def test_what_one_user_could_undo_is_not_offered_to_the_next(desks: Desks, sender: Sender, stranger: Sender) -> None:
+    sender.patch("/settings", realtime_notifications=False)
+    page, _ = logged_in(desks, sender, "/settings", before=NO_FIVE_SECONDS)
+    page.get_by_role("switch", name="Enable real-time notifications").check()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    log_in_by_hand(page, stranger)
+    live(page)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+
+
+def test_a_mute_all_that_the_end_of_the_session_prevents_says_so(desks: Desks, sender: Sender) -> None:
+    page, line = logged_in(desks, sender, "/settings", before=NO_FIVE_SECONDS)
+    page.get_by_role("button", name="Mute all notifications").click()
+    line.end(4401)
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
+    expect(page.locator(".toast")).to_contain_text("Nothing was muted.")
+
+
+def test_a_mute_all_that_finds_the_session_over_says_so(desks: Desks, sender: Sender) -> None:
+    page, _ = logged_in(desks, sender, "/settings", before=NO_FIVE_SECONDS)
+    page.get_by_role("button", name="Mute all notifications").click()
+    page.route("**/mute-all", lambda route: route.fulfill(status=401, json={"detail": "You are not logged in."}))
+    page.evaluate("() => dispatchEvent(new Event('pagehide'))")
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
+    expect(page.locator(".toast")).to_contain_text("You are not logged in.")
+
+
 def test_a_log_out_that_is_heard_of_late_ends_nobody_elses_session(
     desks: Desks, sender: Sender, stranger: Sender
 ) -> None:

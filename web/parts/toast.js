@@ -85,6 +85,8 @@ export function createToasts(texts) {
 
   return {
     say,
+    /** Take away what offers an action. */
+    withdraw: () => void (region.querySelector(".toast-action") && clear()),
     /** @param {{ message: string }} error */
     fail: (error) => say(error.message, { error: true, seconds: 8 }),
   };
