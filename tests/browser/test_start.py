@@ -66,6 +66,14 @@ def test_a_browser_that_stores_nothing_is_served_all_the_same(desks: Desks, send
     assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
 
 
+def test_a_log_in_that_is_refused_for_a_time_that_nobody_tells_names_none(desks: Desks, sender: Sender) -> None:
+    page = desks.context(sender.hub).new_page()
+    page.route("**/api/v1/session", lambda route: route.fulfill(status=429, body="Slow down"))
+    page.goto("/login")
+    log_in_by_hand(page, sender)
+    expect(page.get_by_role("alert")).to_have_text("The hub could not do that. Try again in a moment.")
+
+
 def test_a_log_in_whose_cookie_is_not_kept_says_so(desks: Desks, sender: Sender) -> None:
     page = desks.context(sender.hub).new_page()
     page.route("**/api/v1/session", lambda route: route.fulfill(json={}))

@@ -18,7 +18,7 @@ export function createLogin({ texts, api, onLoggedIn }) {
   function explain(failure) {
     if (!(failure instanceof ApiError)) throw failure;
     if (failure.status === 401) error.textContent = texts.login.wrong;
-    else if (failure.status === 429) error.textContent = texts.errors.slowDown(failure.retryAfter);
+    else if (failure.status === 429 && failure.retryAfter) error.textContent = texts.errors.slowDown(failure.retryAfter);
     else error.textContent = failure.message;
     password.select();
   }
