@@ -17,7 +17,7 @@ import { createScreen } from "./notify/screen.js";
 import { createConnectionSign } from "./parts/connection.js";
 import { createShell } from "./parts/shell.js";
 import { createShortcuts } from "./parts/shortcuts.js";
-import { keepTimesFresh } from "./parts/time.js";
+import { keepTimesFresh, refreshTimes } from "./parts/time.js";
 import { openChannel } from "./prefs.js";
 import { createActivity } from "./views/activity.js";
 import { createAdd } from "./views/add.js";
@@ -150,6 +150,8 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
     if (current !== name) {
       scrolled.set(current, scrollY);
       shell.main.replaceChildren(view.element);
+      // While it was away, its times stood still.
+      refreshTimes(format);
       shell.mark(name);
       view.enter(route);
       scrollTo(0, scrolled.get(name) ?? 0);

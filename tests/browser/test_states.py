@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Desks, live, log_in
+from tests.browser.conftest import CLOCK_OFF, DESKTOP, PHONE, Desks, live, log_in
 from tests.browser.looks import faults, wider_than_the_screen
 from tests.browser.people import CURL, IPHONE, Sender
 from tests.browser.test_add import make_snippet
+from tests.browser.test_sessions import logged_in as with_line
 
 TABS = 24
 """How often Tab is pressed: past the navigation and some way into the view."""
@@ -193,6 +195,32 @@ def test_today_becomes_yesterday_at_midnight(desks: Desks, sender: Sender) -> No
     context.clock.fast_forward("24:00:00")
     expect(page.get_by_role("heading", name="Yesterday")).to_be_visible()
     expect(page.get_by_role("heading", name="Today")).to_have_count(0)
+
+
+def test_there_is_one_today_as_soon_as_a_day_begins(desks: Desks, sender: Sender) -> None:
+    sender.hit(sender.register())
+    page, line = with_line(desks, sender, before=CLOCK_OFF % "(globalThis.off ?? 0)")
+    expect(page.locator(".open")).to_have_count(1)
+    # Otherwise the page would learn from the hub that its clock is off.
+    page.route("**/api/v1/**", lambda _: None)
+    page.evaluate("() => void (globalThis.off = 86_400_000)")
+    [event] = [event for event in sender.get("/events")["items"] if event["type"] == "open.recorded"]
+    opened = event["data"]["open"]
+    opened |= {"id": "~", "at": (datetime.fromisoformat(opened["at"]) + timedelta(days=1)).isoformat()}
+    line.say({"type": "event", "event": event | {"sequence": "99"}})
+    expect(page.locator(".open")).to_have_count(2)
+    assert page.locator(".day-name").all_inner_texts() == ["Today", "Yesterday"]
+
+
+def test_a_view_that_was_away_says_at_once_how_long_ago_all_was(desks: Desks, sender: Sender) -> None:
+    sender.hit(sender.register())
+    page, _ = with_line(desks, sender, before=CLOCK_OFF % "(globalThis.off ?? 0)")
+    expect(page.locator(".open-when")).to_have_text("just now")
+    page.get_by_role("link", name="Settings").click()
+    page.route("**/api/v1/**", lambda _: None)
+    page.evaluate("() => void (globalThis.off = 1_230_000)")
+    page.get_by_role("link", name="Activity").click()
+    assert page.locator(".open-when").inner_text() == "20 min ago"
 
 
 def test_days_and_times_are_those_of_the_time_zone_the_computer_has_come_to(desks: Desks, sender: Sender) -> None:

@@ -25,8 +25,25 @@ export function dayName(format, time) {
 }
 
 /**
- * Keep every relative time on the page current. What has to be drawn anew at a time names it in `data-due`, and is
+ * Bring every relative time on the page up to date. What has to be drawn anew at a time names it in `data-due`, and is
  * told `due` then.
+ * @param {import("../format.js").Format} format
+ * @param {boolean} [hasMoved] whether exact times are other ones, too
+ */
+export function refreshTimes(format, hasMoved) {
+  for (const element of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll("time[data-ago]"))) {
+    const { dateTime, dataset } = element;
+    const text = dataset.ago === "day" ? format.day(dateTime) : format.ago(dateTime);
+    if (element.textContent !== text) element.textContent = text;
+    if (hasMoved && element.title) element.title = format.exact(dateTime);
+  }
+  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-due]"))) {
+    if (!format.isAhead(String(element.dataset.due))) element.dispatchEvent(new Event("due", { bubbles: true }));
+  }
+}
+
+/**
+ * Keep the times on the page current.
  * @param {import("../format.js").Format} format
  * @param {() => void} onMoved called when the computer has come to another time zone
  * @returns {() => void} stops it
@@ -34,15 +51,7 @@ export function dayName(format, time) {
 export function keepTimesFresh(format, onMoved) {
   const timer = setInterval(() => {
     const hasMoved = format.move();
-    for (const element of /** @type {NodeListOf<HTMLTimeElement>} */ (document.querySelectorAll("time[data-ago]"))) {
-      const { dateTime, dataset } = element;
-      const text = dataset.ago === "day" ? format.day(dateTime) : format.ago(dateTime);
-      if (element.textContent !== text) element.textContent = text;
-      if (hasMoved && element.title) element.title = format.exact(dateTime);
-    }
-    for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-due]"))) {
-      if (!format.isAhead(String(element.dataset.due))) element.dispatchEvent(new Event("due", { bubbles: true }));
-    }
+    refreshTimes(format, hasMoved);
     if (hasMoved) onMoved();
   }, EVERY_MS);
   return () => clearInterval(timer);

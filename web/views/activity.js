@@ -11,7 +11,7 @@ import { createFoot } from "../parts/foot.js";
 import { createOpenRows } from "../parts/open-row.js";
 import { emptyState, errorState, skeleton } from "../parts/state.js";
 import { createSwitch } from "../parts/switch.js";
-import { dayName } from "../parts/time.js";
+import { dayName, refreshTimes } from "../parts/time.js";
 import { createAsk } from "./ask.js";
 
 const PAGE = 40;
@@ -168,6 +168,8 @@ export function createActivity(desk) {
     const section = h("section", { class: "day", "data-day": day, "data-from": time }, h("h2", { class: "day-name" }, dayName(format, time)), list);
     const older = heads.find((head) => String(head.dataset.from) < time);
     feed.insertBefore(section, older ?? null);
+    // A day has begun: the last one is "Yesterday" now.
+    if (older && older === heads[0]) refreshTimes(format);
     return list;
   }
 
