@@ -27,6 +27,8 @@ function startApp(root) {
   /** @type {ReturnType<typeof createDesk> | undefined} */
   let desk;
   let user = "";
+  /** What the user has written and not sent. It outlives their session. @type {import("./desk.js").Draft} */
+  let draft = {};
 
   const router = createRouter(() => {
     if (!desk) return;
@@ -106,10 +108,11 @@ function startApp(root) {
     try {
       const me = await api.me();
       retry.stop();
+      if (user !== me.id) draft = {};
       user = me.id;
       tabs.postMessage({ user });
       desk = createDesk({
-        texts, format, words, api, me, prefs, router, toasts, badge,
+        texts, format, words, api, me, draft, prefs, router, toasts, badge,
         onLogOut: () => void logOut(),
         onSignedOut: signedOut,
         onStranger: startOver,

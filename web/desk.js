@@ -25,6 +25,7 @@ import { createHistory } from "./views/history.js";
 import { createMessages } from "./views/messages.js";
 import { createSettings } from "./views/settings.js";
 
+/** @typedef {{ subject?: string, to?: string }} Draft a mail that is being described, to add tracking to it */
 /**
  * What a view may use.
  * @typedef {object} Desk
@@ -33,6 +34,7 @@ import { createSettings } from "./views/settings.js";
  * @property {import("./words.js").Words} words
  * @property {import("./api.js").Api} api
  * @property {import("./api.js").Me} me
+ * @property {Draft} draft
  * @property {import("./api.js").Me["settings"]} settings as they are now
  * @property {import("./live/live.js").Live} live
  * @property {import("./live/messages.js").MessageBook} book
@@ -55,6 +57,7 @@ import { createSettings } from "./views/settings.js";
  * @param {import("./words.js").Words} parts.words
  * @param {import("./api.js").Api} parts.api
  * @param {import("./api.js").Me} parts.me
+ * @param {Draft} parts.draft
  * @param {import("./prefs.js").Prefs} parts.prefs
  * @param {import("./router.js").Router} parts.router
  * @param {import("./parts/toast.js").Toasts} parts.toasts
@@ -63,7 +66,7 @@ import { createSettings } from "./views/settings.js";
  * @param {() => void} parts.onSignedOut called when they were logged out, perhaps long ago
  * @param {() => void} parts.onStranger called when the session is somebody else's
  */
-export function createDesk({ texts, format, words, api, me, prefs, router, toasts, badge, onLogOut, onSignedOut, onStranger }) {
+export function createDesk({ texts, format, words, api, me, draft, prefs, router, toasts, badge, onLogOut, onSignedOut, onStranger }) {
   const ending = new AbortController();
   const ended = ending.signal;
   const channel = openChannel(`glimpse-${me.id}`);
@@ -119,7 +122,7 @@ export function createDesk({ texts, format, words, api, me, prefs, router, toast
 
   /** @type {Desk} */
   const desk = {
-    texts, format, words, api, me, live, book, unseen, attention, prefs, toasts, router, muteAll, chime, ended,
+    texts, format, words, api, me, draft, live, book, unseen, attention, prefs, toasts, router, muteAll, chime, ended,
     settings: me.settings,
     onRenamed: shell.rename,
   };

@@ -208,6 +208,26 @@ def test_a_log_in_that_was_reloaded_leads_to_what_was_asked_for(desks: Desks, se
     expect(page).to_have_url(re.compile("/messages\\?q=renewal$"))
 
 
+def test_what_was_filled_in_outlives_the_session_for_the_same_user_alone(
+    desks: Desks, sender: Sender, stranger: Sender
+) -> None:
+    page, line = logged_in(desks, sender, "/try")
+    subject, to = page.get_by_label("Subject"), page.get_by_role("textbox", name="To", exact=True)
+    subject.fill("The quote")
+    to.fill("a@example.com, b@example.com")
+    line.end(4401)
+    log_in_by_hand(page, sender)
+    live(page)
+    expect(subject).to_have_value("The quote")
+    expect(to).to_have_value("a@example.com, b@example.com")
+    line.end(4401)
+    log_in_by_hand(page, stranger)
+    live(page)
+    page.get_by_role("link", name="Add tracking", exact=True).click()
+    expect(subject).to_have_value("")
+    expect(to).to_have_value("")
+
+
 def test_forward_leads_past_the_log_in_that_a_session_ended_on(desks: Desks, sender: Sender) -> None:
     page, line = logged_in(desks, sender)
     page.get_by_role("link", name="Messages").click()

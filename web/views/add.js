@@ -35,7 +35,7 @@ export function parseRecipients(text) {
 
 /** @param {import("../desk.js").Desk} desk */
 export function createAdd(desk) {
-  const { texts, format, words, api, live, toasts } = desk;
+  const { texts, format, words, api, draft, live, toasts } = desk;
   const say = texts.add;
   const snippet = createSnippets({ texts, toasts });
   /** @type {Message | undefined} */
@@ -46,8 +46,8 @@ export function createAdd(desk) {
   /** @type {Map<string, Open>} the message's opens that count, of which the first is shown */
   const counted = new Map();
 
-  const subject = h("input", { id: "add-subject", required: true, maxlength: "1000", placeholder: say.subjectHint, autocomplete: "off" });
-  const to = h("textarea", { id: "add-to", required: true, rows: "2", placeholder: say.toHint, autocomplete: "off", inputmode: "email", autocapitalize: "off", spellcheck: "false" });
+  const subject = h("input", { id: "add-subject", required: true, maxlength: "1000", placeholder: say.subjectHint, autocomplete: "off", "prop:value": draft.subject, oninput: keep });
+  const to = h("textarea", { id: "add-to", required: true, rows: "2", placeholder: say.toHint, autocomplete: "off", inputmode: "email", autocapitalize: "off", spellcheck: "false", "prop:value": draft.to, oninput: keep });
   const subjectField = createField(say.subject, subject);
   const toField = createField(say.to, to);
   const steps = h("ol", { class: "steps", role: "list" });
@@ -85,6 +85,11 @@ export function createAdd(desk) {
     );
   }
 
+  function keep() {
+    draft.subject = subject.value;
+    draft.to = to.value;
+  }
+
   async function register() {
     const recipients = parseRecipients(to.value);
     const bad = recipients.find(({ address }) => !ADDRESS.test(address));
@@ -92,11 +97,11 @@ export function createAdd(desk) {
       toField.say(bad ? say.badAddress(bad.address) : say.noAddress);
       return to.focus();
     }
-    const draft = { subject: subject.value.trim(), recipients, sent_at: null };
-    const said = JSON.stringify(draft);
+    const described = { subject: subject.value.trim(), recipients, sent_at: null };
+    const said = JSON.stringify(described);
     if (asked?.said !== said) asked = { said, key: crypto.getRandomValues(new Uint32Array(4)).join("-") };
-    message = await api.register(draft, asked.key);
-    asked = undefined;
+    message = await api.register(described, asked.key);
+    asked = draft.subject = draft.to = undefined;
     drawSteps(message);
   }
 
