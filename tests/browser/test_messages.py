@@ -275,6 +275,16 @@ def test_mails_that_are_heard_of_late_stand_in_their_places(desks: Desks, sender
     assert shown == [message["subject"] for message in sender.get("/messages", limit=10)["items"]]
 
 
+def test_a_mail_is_shown_muted_while_no_event_can_say_so(desks: Desks, sender: Sender) -> None:
+    sender.register()
+    page, line = logged_in(desks, sender, "/messages")
+    line.cut()
+    page.locator(".message").focus()
+    page.keyboard.press("m")
+    expect(page.locator(".toast")).to_contain_text("Muted.")
+    expect(page.locator(".message")).to_contain_text("Muted")
+
+
 def test_a_filtered_list_is_read_anew_in_one_piece(desks: Desks, sender: Sender) -> None:
     sender.register_many(120)
     page = desks.open(sender, "/messages?opened=false")

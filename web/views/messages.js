@@ -306,6 +306,10 @@ export function createMessages(desk) {
     }
   }));
   live.on("reset", () => void load());
+  // An answer may say so, too, while there are no events.
+  book.watch(({ id, muted }) => {
+    if (byId.has(id) && byId.get(id)?.muted !== muted) update(id, { muted });
+  });
   list.element.addEventListener("due", ({ target }) => {
     refresh(String(/** @type {HTMLElement | null} */ (/** @type {Element} */ (target).closest("[data-message]"))?.dataset.message));
   });
