@@ -111,6 +111,8 @@ function startApp(root) {
       if (user !== me.id) draft = {};
       user = me.id;
       tabs.postMessage({ user });
+      // Another tab's log-in may have been heard of while this tab's was on its way.
+      desk?.close();
       desk = createDesk({
         texts, format, words, api, me, draft, prefs, router, toasts, badge,
         onLogOut: () => void logOut(),

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, Page, Route, WebSocket, WebSocketRoute, expect
 
 from tests.browser.conftest import NO_FIVE_SECONDS, Desks, live, log_in, log_in_by_hand
 from tests.browser.people import Sender
@@ -133,6 +133,23 @@ def test_a_log_in_is_known_to_a_tab_that_waits_for_one(desks: Desks, sender: Sen
     live(waiting)
     expect(waiting).to_have_url(re.compile("/messages$"))
     expect(page).to_have_url(re.compile("/activity$"))
+
+
+def test_a_log_in_that_another_tab_has_overtaken_leaves_one_dashboard(desks: Desks, sender: Sender) -> None:
+    context = desks.context(sender.hub)
+    page, other = context.new_page(), context.new_page()
+    sockets: list[WebSocket] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    held: list[Route] = []
+    page.route("**/api/v1/session", lambda route: held.append(route))
+    for each in (page, other):
+        each.goto("/login")
+        log_in_by_hand(each, sender)
+    live(page)
+    held[0].continue_()
+    wait_until(lambda: page.evaluate("true") and len(sockets) == 2, what="the second dashboard is connected")
+    wait_until(lambda: page.evaluate("true") and sockets[0].is_closed(), what="the first one has ended")
+    live(page)
 
 
 def test_a_log_out_is_known_to_a_tab_that_is_not_connected(desks: Desks, sender: Sender) -> None:
