@@ -83,6 +83,7 @@ export class GlimpseClient extends EventTarget {
   #greeted = false;
   /** An event up to this sequence is one that was missed. */
   #head = 0;
+  /** How many missed events were dispatched since the client was last live. */
   #missed = 0;
   /** How many times in a row what was missed could not be read. */
   #unread = 0;
@@ -267,7 +268,6 @@ export class GlimpseClient extends EventTarget {
     this.#timers.steady = setTimeout(() => (this.#attempt = 0), STEADY_MS);
     this.#greeted = true;
     this.#head = frame.sequence;
-    this.#missed = 0;
     const last = this.#last ?? frame.sequence;
     if (this.#last === null) this.#advance(frame.sequence);
     const behind = last !== frame.sequence;
@@ -297,8 +297,10 @@ export class GlimpseClient extends EventTarget {
 
   #settle() {
     if (this.#state === "live" || !this.#greeted) return;
+    const missed = this.#missed;
+    this.#missed = 0;
     this.#become("live");
-    this.#tell("caughtup", { missed: this.#missed });
+    this.#tell("caughtup", { missed });
   }
 
   /** Dispatch an event unless we have had it. @param {GlimpseEvent} event */

@@ -31,6 +31,24 @@ def test_events_that_were_missed_are_all_told_before_the_client_has_caught_up(pa
     assert events(page, 4) == [[3, True], [4, True], [5, True], [6, True]]
 
 
+def test_what_was_told_before_a_replay_broke_off_counts_as_missed(page: Page) -> None:
+    stop_the_clock(page)
+    page.evaluate(FAKE, {"cursor": 2, "stream": "history"})
+    accept(page, 0, sequence=6)
+    page.evaluate("() => [3, 4].forEach((sequence) => FakeSocket.all[0].event(sequence))")
+    page.evaluate("() => FakeSocket.all[0].end(1006)")
+    page.clock.run_for(1_000)
+    sockets(page, 2)
+    accept(page, 1, sequence=6)
+    page.evaluate("() => [5, 6].forEach((sequence) => FakeSocket.all[1].event(sequence))")
+    assert told(page, "caughtup") == [{"missed": 4}]
+    page.evaluate("() => FakeSocket.all[1].end(1006)")
+    page.clock.run_for(1_000)
+    sockets(page, 3)
+    accept(page, 2, sequence=6)
+    assert told(page, "caughtup") == [{"missed": 4}, {"missed": 0}]
+
+
 def test_a_filtered_replay_is_over_a_moment_after_its_last_event(page: Page) -> None:
     stop_the_clock(page)
     page.evaluate(FAKE, {"cursor": 2})
