@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from hub.model import Count, Settings
+from hub.model import Count, Evidence, Settings
 from hub.tracking.rules import BURST_CLIENTS, DELIVERY_WINDOW_MS, SHARERS_PER_CLIENT, VIEWING_MS
 from tests.factories import T0, a_hit
 from tests.test_batch import FRESH, PERSON, USER, judge, outcomes
@@ -60,6 +60,14 @@ def test_client_of_a_burst_who_comes_back_repeats_nobody() -> None:
     assert outcomes(judge([*burst, *again], FRESH))[3:] == [PERSON] * 3
     assert judge(burst, FRESH).mistaken == {(FRESH.id, 1, f"client {n}") for n in range(2)}
     assert judge([*burst, *again], FRESH).mistaken == set()
+
+
+def test_client_of_a_burst_that_a_scanner_began_repeats_nobody() -> None:
+    scanner = a_hit(FRESH, client="scanner", evidence=Evidence("browser", "proofpoint"))
+    people = [a_hit(FRESH, at=T0 + n, client=f"client {n}") for n in (1, 2)]
+    again = [replace(a_hit(FRESH, at=T0 + DELIVERY_WINDOW_MS + 1), clients=hit.clients) for hit in people]
+    assert outcomes(judge([scanner, *people, *again], FRESH)) == [SCANNER] * 3 + [PERSON] * 2
+    assert judge([scanner, *people], FRESH).mistaken == {(FRESH.id, 1, "client 1")}
 
 
 def test_client_of_a_burst_across_midnight_repeats_nobody_by_either_hash() -> None:
