@@ -180,6 +180,26 @@ async def test_draft_kept_during_a_read_is_followed_by_the_draft_of_that_read() 
         world.read_gate.set()
         await eventually(lambda: len(world.kept) == 3)
     assert all(draft.batch is not None for draft in world.kept)
+    assert len(world.reads) == 3, "none is read for again"
+
+
+async def test_hits_read_for_while_a_draft_was_judged_anew_are_read_for_again() -> None:
+    world = World(messages(1 + ENOUGH), moved=True)
+    first, *others = [a_hit(message) for message in world.about]
+    async with world.running():
+        world.keep_gate.clear()
+        world.put(first)
+        await eventually(lambda: world.keeping)
+        world.read_gate.clear()
+        world.put(*others)
+        await eventually(lambda: len(world.reads) == 2)
+        world.keep_gate.set()
+        await eventually(lambda: world.told)
+        world.read_gate.set()
+        await eventually(lambda: len(world.kept) == 2)
+    assert world.reads == [[first], others, others]
+    assert world.kept[1].failure is None
+    assert world.kept[1].batch is not None
 
 
 async def test_hit_on_a_message_that_is_being_kept_waits_and_others_pass_it() -> None:
