@@ -13,6 +13,7 @@ from hub.config import LOOPBACK
 from hub.store.credentials import Credentials
 from hub.tracking.visit import TrustedProxies
 from tests.api import Hub, Sender, assert_problem
+from tests.factories import T0, ManualClock, Store
 
 
 def an_auth(public_url: str | None = None) -> Auth:
@@ -200,6 +201,19 @@ async def test_token_says_when_it_was_used(sender: Sender) -> None:
     await sender.get("/me")
     [token] = (await sender.get("/tokens"))["items"]
     assert token["last_used_at"] is not None
+
+
+async def test_later_use_of_a_token_is_noted_once_a_minute_is_over(embedded: Store) -> None:
+    user, secret, clock = await embedded.sender(), new_secret(), ManualClock()
+    auth = Auth(embedded.credentials, public_url=None, trusted_proxies=TrustedProxies(()), clock=clock)
+    await embedded.credentials.add_token(user.id, "laptop", secret_hash(secret), T0)
+    noted = []
+    for later in (0, 59_000, 2_000):
+        clock.forward(later)
+        assert await auth.by_token(secret) is not None
+        [token] = await embedded.credentials.tokens_of(user.id)
+        noted.append(token.last_used_at)
+    assert noted == [T0, T0, T0 + 61_000]
 
 
 @pytest.mark.parametrize("cookie", ["glimpse=", "glimpse=x", "glimpse=" + "x" * 5000, "glimpse", "=;;=", "\xff=\xfe"])
