@@ -64,6 +64,20 @@ async def test_session_says_whose_it_is_until_it_expires(store: Store) -> None:
     assert await store.credentials.sessions_of(user.id, T0 + SESSION_MS) == []
 
 
+async def test_open_connections_credentials_are_valid_until_they_expire_or_are_revoked(store: Store) -> None:
+    user = await store.sender()
+    token = await store.credentials.add_token(user.id, "laptop", "hash", T0)
+    session = await add_session(store, user, "hash")
+    both = {f"token:{token.id}", f"session:{session}"}
+    asked = {*both, f"session:{token.id}", f"token:{session}", "token:never made"}
+    assert await store.credentials.valid(asked, T0 + SESSION_MS - 1) == both
+    assert await store.credentials.valid(asked, T0 + SESSION_MS) == {f"token:{token.id}"}
+    assert await store.credentials.remove_session(user.id, session)
+    assert await store.credentials.valid(asked, T0) == {f"token:{token.id}"}
+    assert await store.credentials.remove_token(user.id, token.id)
+    assert await store.credentials.valid(asked, T0) == set()
+
+
 async def test_session_is_ended_by_its_owner_only(store: Store) -> None:
     user, stranger = await store.sender(), await store.sender()
     session = await add_session(store, user, "hash")
