@@ -16,6 +16,16 @@ from tests.browser.people import CURL, IPHONE, Sender
 from tests.browser.test_add import make_snippet
 from tests.browser.test_sessions import logged_in as with_line
 
+SETTABLE_CLOCK = f"""
+    {CLOCK_OFF % "(globalThis.off ?? 0)"}
+    const ask = fetch;
+    globalThis.asking = 0;
+    globalThis.fetch = (...what) => {{
+        asking += 1;
+        return ask(...what).finally(() => (asking -= 1));
+    }};
+"""
+"""The clock is as many milliseconds off as `off` says. How many requests are under way is in `asking`."""
 TABS = 24
 """How often Tab is pressed: past the navigation and some way into the view."""
 CUT_OFF = """(element) => [element, ...element.querySelectorAll("p, span")]
@@ -197,12 +207,17 @@ def test_today_becomes_yesterday_at_midnight(desks: Desks, sender: Sender) -> No
     expect(page.get_by_role("heading", name="Today")).to_have_count(0)
 
 
+def answer_no_more(page: Page) -> None:
+    """Answer no further request of a page that has a SETTABLE_CLOCK: an answer tells how far that is off."""
+    page.route("**/api/v1/**", lambda _: None)
+    page.wait_for_function("() => !asking")
+
+
 def test_there_is_one_today_as_soon_as_a_day_begins(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
-    page, line = with_line(desks, sender, before=CLOCK_OFF % "(globalThis.off ?? 0)")
+    page, line = with_line(desks, sender, before=SETTABLE_CLOCK)
     expect(page.locator(".open")).to_have_count(1)
-    # Otherwise the page would learn from the hub that its clock is off.
-    page.route("**/api/v1/**", lambda _: None)
+    answer_no_more(page)
     page.evaluate("() => void (globalThis.off = 86_400_000)")
     [event] = [event for event in sender.get("/events")["items"] if event["type"] == "open.recorded"]
     opened = event["data"]["open"]
@@ -214,10 +229,10 @@ def test_there_is_one_today_as_soon_as_a_day_begins(desks: Desks, sender: Sender
 
 def test_a_view_that_was_away_says_at_once_how_long_ago_all_was(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
-    page, _ = with_line(desks, sender, before=CLOCK_OFF % "(globalThis.off ?? 0)")
+    page, _ = with_line(desks, sender, before=SETTABLE_CLOCK)
     expect(page.locator(".open-when")).to_have_text("just now")
+    answer_no_more(page)
     page.get_by_role("link", name="Settings").click()
-    page.route("**/api/v1/**", lambda _: None)
     page.evaluate("() => void (globalThis.off = 1_230_000)")
     page.get_by_role("link", name="Activity").click()
     assert page.locator(".open-when").inner_text() == "20 min ago"
