@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import AN_HOUR_MS, CLOCK_OFF, Desks, live, log_in, scroll
+from tests.browser.conftest import AN_HOUR_MS, CLOCK_OFF, COUNT_REQUESTS, Desks, answer_no_more, live, log_in, scroll
 from tests.browser.people import Sender
 from tests.browser.test_readings import an_event
 from tests.browser.test_sessions import logged_in
@@ -168,13 +168,17 @@ def test_a_mail_is_called_sent_once_its_time_has_come(desks: Desks, sender: Send
     message = sender.register(subject="Scheduled", sent_at=due.isoformat(timespec="milliseconds"))
     context = desks.context(sender.hub)
     context.clock.install()
+    context.add_init_script(COUNT_REQUESTS)
     log_in(context, sender)
     listed = desks.tab(context, "/messages")
     expect(listed.locator(".message .tag")).to_have_text("Not sent yet")
-    history = desks.tab(context, f"/messages/{message['id']}").get_by_role("dialog")
+    whole = desks.tab(context, f"/messages/{message['id']}")
+    history = whole.get_by_role("dialog")
     note = history.get_by_text("This mail is to be sent")
     expect(note).to_be_visible()
-    context.clock.fast_forward("00:35:00")
+    answer_no_more(listed)
+    answer_no_more(whole)
+    context.clock.fast_forward("00:35:30")
     expect(listed.locator(".message-sent")).to_have_text("5 min ago")
     expect(history.locator(".history-sub")).to_contain_text("Sent ")
     expect(note).to_be_hidden()

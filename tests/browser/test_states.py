@@ -10,22 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import CLOCK_OFF, DESKTOP, PHONE, Desks, live, log_in
+from tests.browser.conftest import CLOCK_OFF, COUNT_REQUESTS, DESKTOP, PHONE, Desks, answer_no_more, live, log_in
 from tests.browser.looks import faults, wider_than_the_screen
 from tests.browser.people import CURL, IPHONE, Sender
 from tests.browser.test_add import make_snippet
 from tests.browser.test_sessions import logged_in as with_line
 
-SETTABLE_CLOCK = f"""
-    {CLOCK_OFF % "(globalThis.off ?? 0)"}
-    const ask = fetch;
-    globalThis.asking = 0;
-    globalThis.fetch = (...what) => {{
-        asking += 1;
-        return ask(...what).finally(() => (asking -= 1));
-    }};
-"""
-"""The clock is as many milliseconds off as `off` says. How many requests are under way is in `asking`."""
 TABS = 24
 """How often Tab is pressed: past the navigation and some way into the view."""
 CUT_OFF = """(element) => [element, ...element.querySelectorAll("p, span")]
@@ -207,15 +197,9 @@ def test_today_becomes_yesterday_at_midnight(desks: Desks, sender: Sender) -> No
     expect(page.get_by_role("heading", name="Today")).to_have_count(0)
 
 
-def answer_no_more(page: Page) -> None:
-    """Answer no further request of a page that has a SETTABLE_CLOCK: an answer tells how far that is off."""
-    page.route("**/api/v1/**", lambda _: None)
-    page.wait_for_function("() => !asking")
-
-
 def test_there_is_one_today_as_soon_as_a_day_begins(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
-    page, line = with_line(desks, sender, before=SETTABLE_CLOCK)
+    page, line = with_line(desks, sender, before=CLOCK_OFF % "(globalThis.off ?? 0)" + COUNT_REQUESTS)
     expect(page.locator(".open")).to_have_count(1)
     answer_no_more(page)
     page.evaluate("() => void (globalThis.off = 86_400_000)")
@@ -229,7 +213,7 @@ def test_there_is_one_today_as_soon_as_a_day_begins(desks: Desks, sender: Sender
 
 def test_a_view_that_was_away_says_at_once_how_long_ago_all_was(desks: Desks, sender: Sender) -> None:
     sender.hit(sender.register())
-    page, _ = with_line(desks, sender, before=SETTABLE_CLOCK)
+    page, _ = with_line(desks, sender, before=CLOCK_OFF % "(globalThis.off ?? 0)" + COUNT_REQUESTS)
     expect(page.locator(".open-when")).to_have_text("just now")
     answer_no_more(page)
     page.get_by_role("link", name="Settings").click()
