@@ -178,7 +178,7 @@ def test_a_mail_is_called_sent_once_its_time_has_come(desks: Desks, sender: Send
     expect(note).to_be_visible()
     answer_no_more(listed)
     answer_no_more(whole)
-    context.clock.fast_forward("00:35:30")
+    context.clock.fast_forward("00:35:05")
     expect(listed.locator(".message-sent")).to_have_text("5 min ago")
     expect(history.locator(".history-sub")).to_contain_text("Sent ")
     expect(note).to_be_hidden()
