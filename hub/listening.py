@@ -8,6 +8,8 @@ import socket
 from collections.abc import Iterator
 from typing import cast
 
+from hub.tracking.address import authority
+
 BACKLOG = 65_535
 """How many connections may wait to be accepted: as many as the kernel allows (`net.core.somaxconn`, 4096 by default). A
 client that finds no room tries again after 1 s and after 3 s: of 5,000 that came back at once, hundreds had to."""
@@ -46,4 +48,4 @@ def _why_not_listening(host: str, port: int, error: OSError | UnicodeError) -> s
 def address(host: str, port: int) -> str:
     """Where a server that listens on `host` and `port` is found from its own machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{authority(host, port)}"

@@ -17,6 +17,7 @@ from hub.api.asked import read_bytes
 from hub.api.problems import Problem
 from hub.model import Clock, User
 from hub.store.credentials import SESSION_MS, Credential, Credentials
+from hub.tracking.address import authority
 from hub.tracking.visit import TrustedProxies, forwarded_proto
 
 TOKEN_PREFIX = "glimpse_"
@@ -144,8 +145,7 @@ class Auth:
             return self._public_url
         host = connection.headers.get("host", "")
         if not host or any(c in host for c in "\"'<>\\/@?# \t"):
-            name, port = connection.scope.get("server") or ("localhost", 80)
-            host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+            host = authority(*(connection.scope.get("server") or ("localhost", 80)))
         return f"{self._scheme(connection)}://{host}"
 
     def _scheme(self, connection: HTTPConnection) -> str:

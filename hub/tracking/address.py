@@ -49,3 +49,8 @@ def address_number(address: str) -> tuple[int, int]:
         return 4, int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
     except OSError:
         raise ValueError("not an address") from None
+
+
+def authority(host: str, port: int) -> str:
+    """A host and a port as a URL has them: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
