@@ -85,9 +85,9 @@ class Spool:
     def depth(self) -> int:
         """How many hits wait here, of those that this process has written or taken."""
         # Another process may have taken what this one wrote, and be done with it. In a folder that is closed all wait.
-        gone = [segment for segment in self._waiting if not (out_of_reach(segment) or segment.exists())]
-        for segment in gone:
-            del self._waiting[segment]
+        self._waiting = {
+            segment: hits for segment, hits in self._waiting.items() if out_of_reach(segment) or segment.exists()
+        }
         return sum(self._waiting.values())
 
     def pending(self) -> bool:
