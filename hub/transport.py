@@ -32,6 +32,8 @@ UNREAD_BYTES = 64 * 1024
 LAST_SECONDS = 1.0
 """How long an idle connection is kept when the server ends: its client may be about to ask."""
 
+WEBSOCKET_VERSION = b"13"
+
 TOO_LARGE_TEXT = b"Request header too large.\r\n"
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -125,13 +127,18 @@ class HubHttp(HttpToolsProtocol):
         return b"\r\n".join([*head, b"", b""])
 
     def _get_upgrade(self) -> bytes | None:
-        """What the request asks to speak. A header's lines are one list (RFC 9110, 5.3): uvicorn reads only one."""
+        """What the request asks to speak. A header's lines are one list (RFC 9110, 5.3): uvicorn reads only one.
+
+        Whoever asks by another method than GET, or for another version of WebSocket, asks for nothing that is spoken
+        here (RFC 6455, 4.2.1).
+        """
 
         def listed(header: bytes) -> list[bytes]:
             lines = [value for name, value in self.headers if name == header]
             return [item.strip().lower() for item in b",".join(lines).split(b",") if item.strip()]
 
-        return b", ".join(listed(b"upgrade")) if b"upgrade" in listed(b"connection") else None
+        asked = self.scope["method"] == "GET" and listed(b"sec-websocket-version") == [WEBSOCKET_VERSION]
+        return b", ".join(listed(b"upgrade")) if asked and b"upgrade" in listed(b"connection") else None
 
     def _should_upgrade(self) -> bool:
         # uvicorn asks this in order to leave alone a request that httptools gives up. It is to leave each alone, until

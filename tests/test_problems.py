@@ -94,6 +94,7 @@ async def test_websocket_address_without_an_upgrade_is_a_problem(sender: Sender)
     answer = await sender.http.get("/ws")
     assert_problem(answer, 426)
     assert (answer.headers["connection"], answer.headers["upgrade"]) == ("upgrade", "websocket")
+    assert answer.headers["sec-websocket-version"] == "13"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 SOCKET_PATH = "/api/v1/ws"
 SUBPROTOCOL = "glimpse.v1"
 NO_BINARY = "binary frames are not part of the protocol"
-UPGRADE = {"connection": "upgrade", "upgrade": "websocket"}
+UPGRADE = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
 LEFT = 1005
 """Stands for no code at all (RFC 6455, 7.1.5): the metrics have it for a client that left."""
 
@@ -212,10 +212,13 @@ class Sockets:
 
 
 async def refuse_without_upgrade(_request: Request) -> Response:
-    """The answer to a request at the WebSocket's address that does not ask for one (RFC 9110, 15.5.22). Mostly its
-    client did ask, but a proxy has not passed that on.
+    """The answer to a request at the WebSocket's address that does not ask for one, or asks for another version (RFC
+    9110, 15.5.22; RFC 6455, 4.4). Mostly its client did ask, but a proxy has not passed that on.
     """
-    detail = "There is a WebSocket at this address: ask for an upgrade, and have each proxy before the hub pass it on."
+    detail = (
+        "There is a WebSocket of version 13 at this address: ask for an upgrade, and have each proxy before the hub"
+        " pass it on."
+    )
     return Problem(426, "upgrade-required", detail, headers=UPGRADE).response()
 
 
