@@ -91,6 +91,17 @@ export function whileBusy(action, onError) {
 }
 
 /**
+ * Call `close` at a click beside a dialog. The end of a drag that began in it, as to select a text, is none.
+ * @param {HTMLDialogElement} dialog
+ * @param {() => void} close
+ */
+export function onBeside(dialog, close) {
+  let began = false;
+  dialog.addEventListener("pointerdown", ({ target }) => void (began = target === dialog));
+  dialog.addEventListener("click", ({ target }) => began && target === dialog && close());
+}
+
+/**
  * Watch whether an element is pressed. A press and its release make a click only if the element is still there, so
  * the caller draws nothing anew in between.
  * @param {HTMLElement} element

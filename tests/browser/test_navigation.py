@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Desks, live, popups
 from tests.browser.people import Sender
@@ -123,6 +123,27 @@ def test_the_key_that_unmutes_promises_nothing_while_real_time_is_off(desks: Des
     page.locator(".message").focus()
     page.keyboard.press("m")
     expect(page.locator(".toast")).to_contain_text("Unmuted, but real-time notifications are off")
+
+
+def select_beyond_the_edge(page: Page, dialog: Locator, name: str) -> None:
+    box = dialog.get_by_role("heading", name=name).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(5, box["y"] + 10, steps=3)
+    page.mouse.up()
+
+
+def test_a_text_that_is_selected_beyond_the_edge_of_a_dialog_leaves_that_open(desks: Desks, sender: Sender) -> None:
+    message = sender.register(subject="The quote")
+    page = desks.open(sender, f"/messages/{message['id']}")
+    for name in ("The quote", "Keyboard shortcuts"):
+        dialog = page.get_by_role("dialog", name=name)
+        select_beyond_the_edge(page, dialog, name)
+        assert dialog.is_visible()
+        page.mouse.click(5, 5)
+        expect(dialog).to_be_hidden()
+        page.keyboard.press("?")
 
 
 LEAVE_FOR_SETTINGS = """async () => {

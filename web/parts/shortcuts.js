@@ -1,6 +1,6 @@
 /** The sheet that lists the shortcuts, and the keys themselves. */
 
-import { h, isTyping } from "../dom.js";
+import { h, isTyping, onBeside } from "../dom.js";
 import { icon } from "../icons.js";
 
 const SEQUENCE_MS = 1_500;
@@ -21,7 +21,7 @@ function createSheet(texts, off) {
   const keys = (/** @type {string} */ text) => text.split(" ").flatMap((key, index) => [index ? ` ${words.then} ` : "", h("kbd", {}, key)]);
   const dialog = h(
     "dialog",
-    { class: "sheet", "aria-labelledby": "sheet-title", onclick: (/** @type {Event} */ { target }) => target === dialog && dialog.close() },
+    { class: "sheet", "aria-labelledby": "sheet-title" },
     h(
       "div",
       { class: "sheet-frame" },
@@ -41,6 +41,7 @@ function createSheet(texts, off) {
       ),
     ),
   );
+  onBeside(dialog, () => dialog.close());
   return dialog;
 }
 

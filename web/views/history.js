@@ -3,7 +3,7 @@
  * lower right corner.
  */
 
-import { fill, h, watchPress } from "../dom.js";
+import { fill, h, onBeside, watchPress } from "../dom.js";
 import { icon } from "../icons.js";
 import { createReadings, oneAtATime } from "../live/readings.js";
 import { createHistoryNote } from "../parts/history-note.js";
@@ -52,7 +52,7 @@ export function createHistory(desk) {
   const foot = h("footer", { class: "history-foot" });
   const dialog = h(
     "dialog",
-    { class: "history", "aria-labelledby": "history-title", onclose: closed, oncancel: (/** @type {Event} */ event) => (event.preventDefault(), leave()), onclick: outside },
+    { class: "history", "aria-labelledby": "history-title", onclose: closed, oncancel: (/** @type {Event} */ event) => (event.preventDefault(), leave()) },
     h(
       "div",
       { class: "history-frame" },
@@ -66,6 +66,7 @@ export function createHistory(desk) {
       foot,
     ),
   );
+  onBeside(dialog, leave);
   // What can be pressed is kept while all around it is drawn anew, and nothing is drawn while it is pressed.
   let isDue = false;
   const isPressed = watchPress(content, desk.ended, () => isDue && draw());
@@ -82,11 +83,6 @@ export function createHistory(desk) {
     // The keyboard goes on scrolling where the button was.
     onLast: () => content.focus({ preventScroll: true }),
   });
-
-  /** A click beside the dialog closes it. @param {MouseEvent} event */
-  function outside(event) {
-    if (event.target === dialog) leave();
-  }
 
   /** Close it, and go back to where it was opened from. */
   function leave() {
