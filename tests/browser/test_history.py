@@ -86,6 +86,8 @@ def test_a_mail_that_carries_no_image_promises_no_notification(desks: Desks, sen
     expect(dialog.locator(".speaker-bar, .history-foot:visible")).to_have_count(0)
     page.keyboard.press("m")
     page.keyboard.press("Escape")
+    page.get_by_role("link", name=plain["subject"]).focus()
+    page.keyboard.press("m")
     page.get_by_role("link", name="The contract").click()
     expect(dialog.get_by_role("button", name="Mute this mail")).to_be_visible()
     assert sender.get(f"/messages/{plain['id']}")["muted"] is False

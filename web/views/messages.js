@@ -324,7 +324,11 @@ export function createMessages(desk) {
     title: texts.messages.title,
     move: list.move,
     search: () => search.focus(),
-    focused: focusedId,
+    /** The message of the row that has the focus, if there is anything to mute: a mail that is not tracked has no speaker. */
+    focused() {
+      const id = focusedId() ?? "";
+      return byId.get(id)?.tracked ? id : undefined;
+    },
     redraw: () => items.forEach(list.refresh),
     /** @param {import("../router.js").Route} route */
     enter(route) {
