@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Desks, live, log_in, log_in_by_hand
-from tests.browser.people import Sender
+from tests.browser.people import PASSWORD, Sender
 
 NO_RETRY = """
     const real = setTimeout;
@@ -81,3 +83,12 @@ def test_a_log_in_whose_cookie_is_not_kept_says_so(desks: Desks, sender: Sender)
     log_in_by_hand(page, sender)
     expect(page.get_by_role("alert")).to_contain_text("This browser has not kept the cookie")
     expect(page.get_by_role("button", name="Log in")).not_to_have_attribute("aria-busy", "true")
+
+
+def test_who_has_an_address_of_more_than_ascii_letters_can_log_in(desks: Desks, sender: Sender) -> None:
+    account = replace(sender, email=f"jörg-{sender.email}".replace("example", "exämple"))
+    sender.hub.add_user(account.email, "Jörg", PASSWORD)
+    page = desks.context(sender.hub).new_page()
+    page.goto("/login")
+    log_in_by_hand(page, account)
+    live(page)

@@ -11,7 +11,8 @@ import { h, whileBusy } from "../dom.js";
  */
 export function createLogin({ texts, api, onLoggedIn }) {
   const error = h("p", { class: "form-error", role: "alert", id: "login-error" });
-  const email = h("input", { type: "email", id: "email", name: "email", autocomplete: "username", required: true, "aria-describedby": "login-error" });
+  // Not of the type "email": a browser refuses or rewrites addresses that the hub takes, as "jörg@exämple.com".
+  const email = h("input", { id: "email", name: "email", inputmode: "email", autocomplete: "username", autocapitalize: "off", spellcheck: "false", required: true, "aria-describedby": "login-error" });
   const password = h("input", { type: "password", id: "password", name: "password", autocomplete: "current-password", required: true, "aria-describedby": "login-error" });
 
   /** @param {any} failure */
@@ -25,7 +26,7 @@ export function createLogin({ texts, api, onLoggedIn }) {
 
   const submit = whileBusy(async () => {
     error.textContent = "";
-    await api.logIn(email.value, password.value);
+    await api.logIn(email.value.trim(), password.value);
     await onLoggedIn();
     if (!element.isConnected) return;
     error.textContent = texts.login.notKept;

@@ -11,7 +11,7 @@ import { card } from "./card.js";
 export function createAccountCard({ texts, api, toasts, me, onRenamed }, onPasswordChanged) {
   const words = texts.settings;
   const name = createField(words.accountName, h("input", { id: "account-name", required: true, maxlength: "200", autocomplete: "name", "prop:value": me.name }));
-  const email = h("input", { type: "email", hidden: true, autocomplete: "username", "prop:value": me.email, tabindex: "-1" });
+  const email = h("input", { hidden: true, autocomplete: "username", "prop:value": me.email, tabindex: "-1" });
   const current = createField(words.current, h("input", { type: "password", id: "current-password", required: true, autocomplete: "current-password" }));
   const fresh = createField(words.fresh, h("input", { type: "password", id: "new-password", required: true, minlength: "8", maxlength: "256", autocomplete: "new-password" }));
 
