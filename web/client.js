@@ -249,7 +249,10 @@ export class GlimpseClient extends EventTarget {
     else if (frame.type === "error") this.#problem(frame);
     else if (frame.type === "heartbeat") {
       this.#sendSeen();
-      if (!this.#held) this.#settle();
+      if (this.#held) return;
+      // What the filtered stream leaves out was not missed, however much it is by the next connection.
+      if (frame.sequence > Number(this.#last)) this.#advance(frame.sequence);
+      this.#settle();
     }
   }
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.clients import FAKE, accept, client_page, events, sockets, start, state, stop_the_clock, told
+from tests.browser.clients import FAKE, accept, client_page, events, say, sockets, start, state, stop_the_clock, told
 from tests.browser.conftest import Desks
 from tests.browser.people import Sender
 
@@ -70,6 +70,19 @@ def test_a_heartbeat_ends_a_replay_that_has_nothing_to_bring(page: Page) -> None
     state(page, "catching-up")
     page.evaluate("() => FakeSocket.all[0].say({ type: 'heartbeat', sequence: 3 })")
     assert told(page, "caughtup") == [{"missed": 0}]
+
+
+def test_a_heartbeat_tells_how_far_a_filtered_stream_has_come(page: Page) -> None:
+    page.evaluate(FAKE, {"cursor": 2})
+    accept(page, 0, sequence=2)
+    say(page, 0, type="heartbeat", sequence=6_000)
+    page.evaluate("() => FakeSocket.all[0].end(1012)")
+    sockets(page, 2)
+    accept(page, 1, sequence=6_000)
+    assert page.evaluate("() => FakeSocket.all[1].sent[0].after") == 6_000
+    assert told(page, "reset") == []
+    page.evaluate("() => FakeSocket.all[1].event(6_001)")
+    assert events(page, 1) == [[6_001, False]]
 
 
 def test_a_listener_may_close_the_client_before_anything_is_dispatched(page: Page) -> None:
