@@ -193,7 +193,9 @@ export function createActivity(desk) {
     list.insertBefore(row.element, older);
   }
 
-  const reads = () => scrollY > AT_TOP_PX || feed.contains(document.activeElement);
+  /** How far the feed is scrolled, or was when another view took its place. */
+  let scrolled = 0;
+  const reads = () => scrolled > AT_TOP_PX || feed.contains(document.activeElement);
 
   function showFresh() {
     fresh.hidden = !held.length;
@@ -241,6 +243,7 @@ export function createActivity(desk) {
   /** Show what has come. All that was missed is shown together, once it is complete. */
   const show = oncePerFrame(() => {
     if (live.state === "catching-up") return;
+    if (element.isConnected) scrolled = scrollY;
     for (const id of stale) for (const { open, row, taken } of byMessage.get(id) ?? []) row.update(open, book.peek(id), taken);
     stale.clear();
     aloud.say();
@@ -265,7 +268,7 @@ export function createActivity(desk) {
       entry.open = open;
       entry.row.update(open, message, entry.taken);
     } else if (isWanted(open)) {
-      add(open, { isNew: true, slide: true });
+      held.push(open);
     }
   }));
   live.on("state", show);
@@ -279,7 +282,8 @@ export function createActivity(desk) {
 
   function lookForEnd() {
     if (!element.isConnected) return;
-    if (scrollY < AT_TOP_PX && held.length && !reads()) release();
+    scrolled = scrollY;
+    if (!reads()) release();
     if (!foot.failed && foot.element.getBoundingClientRect().top < innerHeight * 2) void readOn();
   }
 
