@@ -27,7 +27,7 @@ def test_a_history_tells_everything_that_is_known(desks: Desks, sender: Sender) 
         "two@example.com",
         subject="The contract",
         pixels="per_recipient",
-        crm={"system": "crm", "record_id": "7", "url": "https://crm.example.com/7"},
+        crm={"system": "crm", "record_id": "7", "url": "HTTPS://crm.example.com/7"},
     )
     sender.hit(message, 0)
     sender.hit(message, 0, network=LYON)
@@ -44,7 +44,7 @@ def test_a_history_tells_everything_that_is_known(desks: Desks, sender: Sender) 
     for place in ("United States", "France", "hidden by Gmail"):
         expect(dialog.locator(".bar", has_text=place)).to_contain_text("1")
     expect(dialog.get_by_role("img", name="3 opens between")).to_be_visible()
-    expect(dialog.get_by_role("link", name="Open the record")).to_have_attribute("href", "https://crm.example.com/7")
+    expect(dialog.get_by_role("link", name="Open the record")).to_have_attribute("href", "HTTPS://crm.example.com/7")
     dialog.get_by_role("switch", name="Show machines and repeats").check()
     expect(dialog.locator(".open")).to_have_count(4)
     expect(dialog.locator(".open", has_text="A bot")).to_contain_text("Why: ")

@@ -179,7 +179,7 @@ export function createHistory(desk) {
       sub,
       h("span", {}, words.to(of)),
       sent_at && h("span", {}, h("time", { datetime: sent_at, title: format.exact(sent_at), "data-due": words.isSent(of) ? null : sent_at }, (words.isSent(of) ? texts.messages.sent : texts.messages.toBeSent)(format.dateTime(sent_at)))),
-      crm?.url && /^https?:/.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
+      crm?.url && /^https?:/i.test(crm.url) && h("a", { href: crm.url, target: "_blank", rel: "noreferrer" }, texts.history.crm),
     );
   }
 
