@@ -190,7 +190,12 @@ def test_an_error_in_a_field_is_said_beside_it_and_in_words(desks: Desks, sender
     page.get_by_label("Current password").fill(PASSWORD)
     page.get_by_label("New password").fill("short")
     page.get_by_role("button", name="Change password").click()
-    assert page.get_by_label("New password").evaluate("(field) => field.validity.tooShort")
+    fresh = page.get_by_label("New password")
+    assert fresh.evaluate("(field) => field.validity.tooShort")
+    fresh.select_text()
+    page.keyboard.insert_text("x" * 257)
+    page.get_by_role("button", name="Change password").click()
+    expect(fresh).to_have_accessible_description("A new password has 8 to 256 characters.")
 
 
 COUNT_NOTES = """

@@ -13,7 +13,8 @@ export function createAccountCard({ texts, api, toasts, me, onRenamed }, onPassw
   const name = createField(words.accountName, h("input", { id: "account-name", required: true, maxlength: "200", autocomplete: "name", "prop:value": me.name }));
   const email = h("input", { hidden: true, autocomplete: "username", "prop:value": me.email, tabindex: "-1" });
   const current = createField(words.current, h("input", { type: "password", id: "current-password", required: true, autocomplete: "current-password" }));
-  const fresh = createField(words.fresh, h("input", { type: "password", id: "new-password", required: true, minlength: "8", maxlength: "256", autocomplete: "new-password" }));
+  // No greatest length: a browser cuts off what is pasted beyond it, and the rest would be missing from the password.
+  const fresh = createField(words.fresh, h("input", { type: "password", id: "new-password", required: true, minlength: "8", autocomplete: "new-password" }));
 
   async function rename() {
     const { name: saved } = await api.changeMe({ name: name.input.value.trim() });
