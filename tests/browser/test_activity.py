@@ -17,12 +17,13 @@ def test_an_empty_feed_says_what_will_come_and_how_to_try_it(desks: Desks, sende
 
 
 def test_an_open_says_who_what_where_on_what_and_how_often(desks: Desks, sender: Sender) -> None:
-    named = sender.register("reader@example.com", subject="The quote")
+    named = sender.register(subject="The quote", recipients=[{"address": "a@example.com", "name": "Lena (Sales)"}])
     shared = sender.register("a@example.com", "b@example.com", "c@example.com", subject="The contract")
     page = desks.open(sender)
     sender.hit(named, user_agent=IPHONE, network=LYON)
     row = page.locator(".open").first
-    expect(row).to_contain_text("reader@example.com opened The quote")
+    expect(row).to_contain_text("Lena (Sales) opened The quote")
+    expect(row.locator(".open-symbol")).to_have_text("LS")
     expect(row).to_contain_text("1 open")
     expect(row).to_contain_text("Lyon, FR")
     expect(row).to_contain_text("iOS")

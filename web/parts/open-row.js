@@ -15,9 +15,9 @@ function hueOf(text) {
   return sum;
 }
 
-/** One or two letters for a name or an address. @param {string} name */
+/** One or two letters for a name or an address: "LS" for "Lena (Sales)". @param {string} name */
 function initials(name) {
-  const parts = name.split("@")[0].split(/[\s._-]+/).filter(Boolean);
+  const parts = name.split("@")[0].split(/[\s._-]+\p{P}*|^\p{P}+/u).filter(Boolean);
   return parts.slice(0, 2).map(([first]) => first.toLocaleUpperCase()).join("");
 }
 
