@@ -52,6 +52,8 @@ class Front(Starlette):
 
 
 async def _with_id(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    # The blanks behind a header's value are no part of it (RFC 9110, 5.5), but uvicorn's parser leaves them there.
+    scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
     given = Headers(scope=scope).get("x-request-id", "")
     request_id = given if USABLE_ID.fullmatch(given) else new_id()
 

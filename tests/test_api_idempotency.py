@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from hub.wire import encode
 from tests.api import Hub, Sender, assert_problem
 from tests.test_api_messages import LEAST
 
@@ -64,6 +65,24 @@ async def test_key_after_a_refused_body_is_still_free(sender: Sender) -> None:
 async def test_key_has_1_to_200_characters_of_any_kind(sender: Sender, key: bytes, status: int) -> None:
     headers = [(b"idempotency-key", key)]
     assert (await sender.http.post("/messages", json=LEAST, headers=headers)).status_code == status
+
+
+async def test_key_with_blanks_behind_it_is_the_same_key(hub: Hub, sender: Sender) -> None:
+    body = encode(LEAST)
+    answers = []
+    # httpx does not send such blanks. RFC 9110, 5.5: they are no part of the value.
+    for line in (b"one", b"one \t"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+        writer.write(
+            b"POST /api/v1/messages HTTP/1.1\r\nHost: hub.example.com\r\nConnection: close\r\n"
+            b"Authorization: Bearer %b\r\nIdempotency-Key: %b\r\nContent-Length: %d\r\n\r\n%b"
+            % (sender.token.encode(), line, len(body), body)
+        )
+        head, _, text = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 201 ")
+        answers.append(text)
+    assert answers[1] == answers[0]
 
 
 async def test_key_is_forgotten_after_a_day(hub: Hub, sender: Sender) -> None:
