@@ -153,7 +153,7 @@ def _retention(setting: Setting, server: Server, grown: Grown) -> Figure:
     while (left := asyncio.run(_count(grown.url))) > old // 100 and time.monotonic() < began + SECONDS:
         done.append(load.run(Load(server.port, hits, RETENTION_CONNECTIONS, SLICE_SECONDS, RETENTION_HITS)))
     watch.end()
-    latencies = sorted(each for run in done for each in run.latencies)
+    latencies = sorted(each for run in done for each in (*run.latencies, *run.waits))
     unanswered = sum(run.unanswered for run in done)
     setting.say(f"{server.name}: {old - left:,} old rows deleted, hits' p99 {percentile(latencies, 99) / 1e6:.1f} ms")
     return Figure(

@@ -144,7 +144,8 @@ def _soon(setting: Setting, server: Server, messages: Sequence[Letter], rate: fl
         server=watch.server,
         generator=done.cores,
         others=watch.others(done.cores),
-        note=f"at {done.rate:,.0f} hits/s: p50 {done.milliseconds(50):.1f} ms, p99.9 {done.milliseconds(99.9):.1f} ms",
+        note=f"at {done.rate:,.0f} hits/s: p50 {done.milliseconds(50):.1f} ms, p99.9 {done.milliseconds(99.9):.1f} ms"
+        + (f"; {done.unanswered:,} NEVER ANSWERED" if done.unanswered else ""),
     )
 
 

@@ -46,15 +46,24 @@ class Load:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of a load. `numbers`, `due` and `latencies` have one entry for each answered request: which request it
-    was, when it was due (nanoseconds of the machine's monotonic clock), and how many nanoseconds its answer took."""
+    """What came of a load, in `seconds` up to the last answer.
+
+    `numbers`, `due` and `latencies` have one entry for each answered request: which request it was, when it was due
+    (nanoseconds of the machine's monotonic clock), and how many nanoseconds its answer took. `waits` has one for each
+    request that was due and not answered, or not even sent for want of a free connection: how long it has waited.
+    """
 
     seconds: float
     cpu_seconds: float
-    unanswered: int
     numbers: array[int]
     due: array[int]
     latencies: array[int]
+    waits: array[int]
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests were due and not answered."""
+        return len(self.waits)
 
     @property
     def rate(self) -> float:
@@ -67,8 +76,8 @@ class Loaded:
         return self.cpu_seconds / self.seconds
 
     def milliseconds(self, percent: float) -> float:
-        """The percentile of the answers' times."""
-        return percentile(sorted(self.latencies), percent) / 1e6
+        """The percentile of the answers' times; an answer that never came took at least as long as was waited for."""
+        return percentile(sorted((*self.latencies, *self.waits)), percent) / 1e6
 
 
 def generator(load: Load) -> Child:
@@ -86,7 +95,7 @@ def run(load: Load) -> Loaded:
 
 def heard(child: Child, load: Load) -> Loaded:
     """What a generator found after it was told to go. Raises `BenchError` if a request fails."""
-    said = child.hear(load.seconds + 2 * PATIENCE_SECONDS)
+    said = child.hear(load.seconds + 3 * PATIENCE_SECONDS)
     assert isinstance(said, Loaded)
     return said
 
@@ -121,17 +130,18 @@ class _Making:
         end = began + int(self._load.seconds * SECOND_NS)
         if self._load.rate is None:
             self._as_fast_as_answered(end)
+            unsent = []
         else:
-            self._as_due(began, end, self._load.rate)
+            unsent = self._as_due(began, end, self._load.rate)
         # Wait only for the answers that are still due, and not for ever.
         stop = time.monotonic_ns()
         while self._asked and time.monotonic_ns() < stop + PATIENCE_SECONDS * SECOND_NS:
             self._take(0.1)
-        seconds = (stop - began) / SECOND_NS
-        used = own_cpu_seconds() - cpu
+        ended, used = time.monotonic_ns(), own_cpu_seconds() - cpu
         for link in self._sockets.values():
             link.close()
-        return Loaded(seconds, used, len(self._asked), self._numbers, self._due, self._latencies)
+        waits = array("q", (ended - due for due in (*(due for _, due in self._asked.values()), *unsent)))
+        return Loaded((ended - began) / SECOND_NS, used, self._numbers, self._due, self._latencies, waits)
 
     def _as_fast_as_answered(self, end: int) -> None:
         number, total = 0, len(self._load.requests)
@@ -142,7 +152,8 @@ class _Making:
                 number += 1
             self._take(0.1)
 
-    def _as_due(self, began: int, end: int, rate: float) -> None:
+    def _as_due(self, began: int, end: int, rate: float) -> list[int]:
+        """Send what is due. Returns when those were due that could not be sent."""
         number, total, step = 0, len(self._load.requests), SECOND_NS / rate
         most = total if self._load.once else int((end - began) / step)
         while number < most and time.monotonic_ns() < end + PATIENCE_SECONDS * SECOND_NS:
@@ -152,6 +163,7 @@ class _Making:
                 number += 1
             if not self._take(0):
                 time.sleep(PAUSE_SECONDS)
+        return [began + int(late * step) for late in range(number, most)]
 
     def _ask(self, number: int, due: int) -> None:
         at = self._idle.popleft()

@@ -137,11 +137,16 @@ def test_client_frame_says_its_size_and_that_it_is_masked() -> None:
 
 def test_screen_times_run_from_the_hit_to_each_of_its_events() -> None:
     messages = [Letter("a" * 26), Letter("b" * 26)]
-    done = load.Loaded(1.0, 0.1, 0, array("q", [1, 0]), array("q", [1000, 2000]), array("q", [5, 5]))
+    done = load.Loaded(1.0, 0.1, array("q", [1, 0]), array("q", [1000, 2000]), array("q", [5, 5]), array("q"))
     heard = crowd.Heard(
         subjects=[b"b" * 26, b"a" * 26, b"b" * 26, b"z" * 26], times=array("q", [1500, 2100, 1900, 9999])
     )
     assert screen.times(messages, done, heard) == [100, 500, 900]
+
+
+def test_screen_misses_every_event_that_did_not_come_whether_its_hit_was_answered_or_not() -> None:
+    messages = [Letter("a" * 26), Letter("b" * 26), Letter("c" * 26)]
+    assert screen.missing(messages, crowd.Heard(subjects=[b"a" * 26, b"a" * 26, b"a" * 26, b"b" * 26])) == 3
 
 
 def test_storm_finds_what_is_lost_doubled_or_out_of_order() -> None:
@@ -184,6 +189,18 @@ def test_load_at_a_constant_rate_charges_a_stall_for_all_that_it_kept_waiting() 
     due_meanwhile = int(STALL_SECONDS * 200) - 1
     for behind, latency in enumerate(done.latencies[20 : 20 + due_meanwhile]):
         assert latency >= (STALL_SECONDS - (behind + 1) / 200) * 1e9
+
+
+def test_load_charges_a_stall_for_what_was_never_answered_and_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(f"{__name__}.STALL_SECONDS", 1.0)
+    requests = [f"GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for number in range(100)]
+    with answering(stall_at=b"GET /20 ") as port:
+        done = load._Making(load.Load(port, requests, 1, 0.15, 1000.0, once=True)).run()
+    assert (len(done.latencies), done.unanswered) == (20, 80)
+    # The one that was sent and stalled is the one that waited the longest.
+    assert done.milliseconds(100) == max(done.waits) / 1e6 >= 150
+    assert done.milliseconds(50) > max(done.latencies) / 1e6
 
 
 def test_load_once_sends_each_request_once() -> None:
