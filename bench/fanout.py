@@ -85,11 +85,8 @@ class _Runs:
     rates: list[float]
     cores: list[tuple[float, float, float]]
     lost: int = 0
-
-    @property
-    def cost(self) -> float:
-        """The microseconds of a core for each delivery of the last round."""
-        return self.cores[-1][0] / self.rates[-1] * 1e6
+    cost: float = 0.0
+    """The microseconds of a core for each delivery of the last round."""
 
 
 def measure(setting: Setting) -> list[Figure]:
@@ -213,6 +210,7 @@ def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: 
     generator = (done.cpu_seconds + heard.cpu_seconds) / watch.seconds
     runs.rates.append(heard.events / seconds)
     runs.cores.append((watch.server, generator, watch.others(generator)))
+    runs.cost = watch.taken / heard.events * 1e6
     setting.say(f"{runs.server.name}, {shape.name}: {runs.rates[-1]:,.0f} deliveries/s")
 
 

@@ -63,6 +63,8 @@ class _Runs:
         self._dice = random.Random(1)
         self.rates: dict[str, list[float]] = {each.name: [] for each in these}
         self.cores: dict[str, list[tuple[float, float, float]]] = {each.name: [] for each in these}
+        self.costs: dict[str, list[float]] = {each.name: [] for each in these}
+        """The microseconds of a core that a server took for each answer."""
         self.answers = dict.fromkeys(self.rates, 0.0)
         self.resident: dict[str, list[int]] = {each.name: [] for each in these}
         """Memory in use in bytes, after the round that warms up and after each later one."""
@@ -86,11 +88,7 @@ class _Runs:
             self.rates[server.name].append(rate)
             self.answers[server.name] += rate * seconds
             self.cores[server.name].append((watch.server, generator, watch.others(generator)))
-
-    def costs(self, server: Server) -> list[float]:
-        """The microseconds of a core that the server took for each answer."""
-        pairs = zip(self.cores[server.name], self.rates[server.name], strict=True)
-        return [cores / rate * 1e6 for (cores, _, _), rate in pairs]
+            self.costs[server.name].append(watch.taken / (rate * seconds) * 1e6)
 
 
 def _throughput(runs: _Runs, server: Server, bare: Server | None, nginx: Server | None, what: str = "") -> Figure:
@@ -98,7 +96,7 @@ def _throughput(runs: _Runs, server: Server, bare: Server | None, nginx: Server 
     against = bare or nginx
     beside = [f"{paired_ratio(rates, runs.rates[nginx.name]):.3f} of {nginx.name}"] if bare and nginx else []
     server_cores, generator, others = map(statistics.median, zip(*runs.cores[server.name], strict=True))
-    beside.append(f"{statistics.median(runs.costs(server)):.0f} µs of a core each")
+    beside.append(f"{statistics.median(runs.costs[server.name]):.0f} µs of a core each")
     return Figure(
         measure=NAME,
         name=f"{server.name}{what}",

@@ -99,12 +99,16 @@ def busy_seconds() -> float:
 
 
 class Watch:
-    """Watches the processor from now on; after `end` it says how many cores were taken."""
+    """Watches the processor from now on; after `end` it says how many cores were taken.
+
+    What one answer or delivery costs is a share of `taken`, the measured processes' whole time. It is not a share of
+    `server`: the generators' start and the last wait are in `seconds`, and not in the time that a rate is of.
+    """
 
     def __init__(self, *leaders: int) -> None:
         """`leaders` are measured, with their descendants."""
         self._leaders = leaders
-        self.server = self.seconds = self.busy = 0.0
+        self.server = self.seconds = self.busy = self.taken = 0.0
         self._began = time.monotonic()
         self._taken, self._busy = self._now()
 
@@ -112,7 +116,8 @@ class Watch:
         """Stop watching."""
         self.seconds = time.monotonic() - self._began
         taken, busy = self._now()
-        self.server = (taken - self._taken) / self.seconds
+        self.taken = taken - self._taken
+        self.server = self.taken / self.seconds
         self.busy = (busy - self._busy) / self.seconds
 
     def others(self, generator: float) -> float:

@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import bulk, crowd, frames, load, machine, picture, report, screen, storm, wrk
+from bench import bulk, crowd, frames, hits, load, machine, picture, report, screen, storm, wrk
 from bench.children import Child
-from bench.figures import BenchError, Bound, Figure, paired_ratio, percentile
+from bench.figures import BenchError, Bound, Figure, Setting, paired_ratio, percentile
 from bench.mixture import REPEATS, first_opens, mixed
+from bench.servers import Server
 from bench.world import KEYS, Letter, a_world, build
 from hub.model import is_id, new_id
 from hub.store.database import Database
@@ -111,6 +112,25 @@ def test_wrk_that_failed_is_no_figure(said: str) -> None:
         wrk.parse(said)
 
 
+def test_cost_of_a_hit_counts_what_the_server_took_and_not_how_long_the_generator_took_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrk, "rate", lambda *_: (1000.0, 0.1))
+    runs = hits._Runs(Setting(tmp_path, False, False), [Watched("hub", 0, 0)], a_world(1, 1).messages, 2)
+    runs._one(runs._servers[0], [], counted=True)
+    # Two seconds of its time for the 2,000 hits of two seconds, though it was watched for ten.
+    assert runs.costs["hub"] == [1000.0]
+
+
+class Watched(Server):
+    """A server that took two seconds of a core in the ten seconds that it was watched."""
+
+    def watch(self) -> machine.Watch:
+        watch = machine.Watch()
+        watch._taken, watch._began = watch._taken - 2.0, watch._began - 10.0
+        return watch
+
+
 @given(payloads=st.lists(st.binary(max_size=400) | st.just(b"x" * 70_000), max_size=6), cut=st.integers(0, 400))
 def test_frames_are_found_wherever_the_bytes_are_cut(payloads: list[bytes], cut: int) -> None:
     stream = b"".join(server_frame(each) for each in payloads)
@@ -157,16 +177,16 @@ def test_storm_finds_what_is_lost_doubled_or_out_of_order() -> None:
 
 def test_mixture_is_of_all_kinds_and_of_real_pixels() -> None:
     messages = a_world(2, 50).messages
-    hits = mixed(messages, 3000, random.Random(1))
-    asked = {KEYS.verify(hit.path.removeprefix("/o/").removesuffix(".gif")) for hit in hits}
+    drawn = mixed(messages, 3000, random.Random(1))
+    asked = {KEYS.verify(hit.path.removeprefix("/o/").removesuffix(".gif")) for hit in drawn}
     assert asked == {
         (letter.id, position)
         for letter in messages
         for position in ([SHARED] if letter.shared else range(1, letter.recipients + 1))
     }
-    assert any("GoogleImageProxy" in hit.user_agent for hit in hits)
-    again = len(hits) - len(set(hits))
-    assert REPEATS / 2 < again / len(hits) < REPEATS * 2
+    assert any("GoogleImageProxy" in hit.user_agent for hit in drawn)
+    again = len(drawn) - len(set(drawn))
+    assert REPEATS / 2 < again / len(drawn) < REPEATS * 2
 
 
 def test_first_opens_ask_for_each_message_once() -> None:
