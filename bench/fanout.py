@@ -122,7 +122,14 @@ def _measure(setting: Setting, shape: Shape, rounds: int) -> list[Figure]:
         valkey = stack.enter_context(Valkey())
         hub = stack.enter_context(servers.hub("Glimpse", folder, url, sockets_per_user=SOCKETS))
         alone = stack.enter_context(
-            servers.hub("Glimpse's fan-out alone", folder, url, redis_url=valkey.url, sockets_per_user=SOCKETS)
+            servers.hub(
+                "Glimpse's fan-out alone",
+                folder,
+                url,
+                redis_url=valkey.url,
+                sockets_per_user=SOCKETS,
+                helpers=(valkey.pid,),
+            )
         )
         each = SOCKETS // shape.users
         ours = [hub_opening(sender.token) for sender in world.senders for _ in range(each)]
