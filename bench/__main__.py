@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -25,29 +26,61 @@ WIDE = 200
 
 
 def main() -> int:
-    """Measure what was asked for; the exit status is 1 if a measure could not be made."""
+    """Measure what was asked for; the exit status is 1 if a measure could not be made, and 130 if it was ended."""
+    asked = _asked()
+    if sys.platform != "linux":
+        sys.stderr.write("the bench reads /proc and needs epoll: it runs on Linux only\n")
+        return 1
+    allow_files()
+    # Everything goes there: the databases, and the servers' own folders as well.
+    tempfile.tempdir = str(asked.temporary) if asked.temporary else None
+    # So that nothing is left behind after this signal either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if asked.ledger:
+            return max(ledger.main(["--database", database]) for database in ("sqlite", "postgresql"))
+        return _run(asked)
+    except KeyboardInterrupt:
+        sys.stderr.write("ended before it was done: nothing is written\n")
+        return 130
+
+
+def _asked() -> argparse.Namespace:
+    """The arguments. What would only fail after all has been measured is refused here."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Glimpse beside its yardsticks.")
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="short runs: minutes in all, and more noise")
     parser.add_argument("--long", action="store_true", help="growth up to 10 million opens")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write the figures into FOLDER (docs)")
-    parser.add_argument("--temporary", type=Path, metavar="FOLDER", help="where the databases are made")
+    parser.add_argument("--temporary", type=Path, metavar="FOLDER", help="where all databases are made")
     parser.add_argument(
         "--ledger", action="store_true", help="instead, kill the hub 200 times on each database, and count"
     )
     asked = parser.parse_args()
     if unknown := set(asked.measures) - set(MEASURES):
         parser.error(f"there is no measure {', '.join(sorted(unknown))}: give some of {', '.join(MEASURES)}")
-    if sys.platform != "linux":
-        sys.stderr.write("the bench reads /proc and needs epoll: it runs on Linux only\n")
-        return 1
-    allow_files()
-    if asked.ledger:
-        return max(ledger.main(["--database", database]) for database in ("sqlite", "postgresql"))
+    if asked.temporary and not asked.temporary.is_dir():
+        parser.error(f"there is no folder {asked.temporary}")
+    if asked.ledger and (asked.measures or asked.quick or asked.long or asked.save):
+        parser.error("--ledger measures nothing: only --temporary goes with it")
+    for target in () if asked.ledger else _targets(asked):
+        try:
+            report.prepare(target)
+        except (OSError, BenchError) as error:
+            parser.error(f"the figures cannot be written into {target}: {error}")
+    return asked
+
+
+def _targets(asked: argparse.Namespace) -> list[Path]:
+    """The folders that the figures are written into."""
+    return [RESULTS, *filter(None, [asked.save])]
+
+
+def _run(asked: argparse.Namespace) -> int:
     console = Console(stderr=True)
     figures: list[Figure] = []
     failed = False
-    with tempfile.TemporaryDirectory(prefix="glimpse-bench-", dir=asked.temporary) as folder:
+    with tempfile.TemporaryDirectory(prefix="glimpse-bench-") as folder:
         machine = facts(Path(folder))
         for name in asked.measures or MEASURES:
             try:
@@ -60,7 +93,7 @@ def main() -> int:
     when = f"{datetime.now(UTC):%Y-%m-%d}"
     run = report.Run(when, " ".join(_options(sys.argv[1:])), machine, figures)
     drawn = picture.svg(figures, f"Glimpse, measured {when}")
-    for target in filter(None, (RESULTS, asked.save)):
+    for target in _targets(asked):
         report.save(target, run, drawn)
     shown = Console()
     if not shown.is_terminal:

@@ -5,6 +5,7 @@ Promise: every figure on the page comes out of one run's JSON; none is written b
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rich.table import Table
 from bench.figures import BenchError, Figure
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+PAGE = "performance.md"
 TITLES = {
     "hits": "1. Durable hits",
     "screen": "2. Hit to screen",
@@ -104,11 +106,19 @@ def inserted(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
+def prepare(folder: Path) -> None:
+    """Make sure that `save` can write into `folder`. Raises OSError or `BenchError` if it cannot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    if (page := folder / PAGE).exists():
+        inserted(page.read_text(encoding="utf-8"), "")
+
+
 def save(folder: Path, run: Run, picture: str) -> None:
     """Write a run's JSON and picture, and the table into performance.md if `folder` has one."""
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "performance.json").write_bytes(encoded(run))
     (folder / "performance.svg").write_text(picture, encoding="utf-8")
-    page = folder / "performance.md"
+    page = folder / PAGE
     if page.exists():
         page.write_text(inserted(page.read_text(encoding="utf-8"), markdown(run)), encoding="utf-8")
