@@ -1,7 +1,7 @@
 """What is measured and its yardsticks, each as a process of its own on 127.0.0.1.
 
-Promise: whatever is started here ends with the block that started it. Unlike in the tests, PostgreSQL keeps its
-default settings for durability.
+Promise: whatever is started here ends with the block that started it, or with this process if that is killed. Unlike
+in the tests, PostgreSQL keeps its default settings for durability.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ http {{
 """
     )
     command = [str(_nginx()), "-c", str(home / "nginx.conf"), "-p", str(home), "-g", "daemon off;"]
-    with _process(name, home, command, port, {}) as server:
+    # Its worker process outlives it if it is killed, and not if it is asked to end.
+    with _process(name, home, command, port, {}, death=signal.SIGTERM) as server:
         yield server
 
 
@@ -152,9 +153,18 @@ def _python(name: str, folder: Path, arguments: Sequence[str], environ: Mapping[
 
 
 @contextmanager
-def _process(name: str, home: Path, command: Sequence[str], port: int, environ: Mapping[str, str]) -> Iterator[Server]:
+def _process(
+    name: str,
+    home: Path,
+    command: Sequence[str],
+    port: int,
+    environ: Mapping[str, str],
+    death: signal.Signals = signal.SIGKILL,
+) -> Iterator[Server]:
     with (home / "log").open("ab") as log:
-        process = start_process(command, cwd=home, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = start_process(
+            command, death=death, cwd=home, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     try:
         wait_until(lambda: _listens(process, port), READY_SECONDS, f"{name} listening")
         yield Server(name, port, process.pid)

@@ -68,12 +68,18 @@ def rate(port: int, hits: Sequence[Hit], connections: int, seconds: int, folder:
     ) as process:
         timer = Timer(seconds + PATIENCE_SECONDS, process.kill)
         timer.start()
-        assert process.stdout is not None
-        said = process.stdout.read()
-        # wait4 and not Popen.wait: only wait4 tells what this one child took.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        timer.cancel()
+        try:
+            assert process.stdout is not None
+            said = process.stdout.read()
+            # wait4 and not Popen.wait: only wait4 tells what this one child took.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            # Whoever interrupts the run must not have to wait for the timer.
+            timer.cancel()
     cores = (usage.ru_utime + usage.ru_stime) / (time.monotonic() - began)
     return parse(said), cores
 

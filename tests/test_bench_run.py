@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as bench_main
-from bench import report
+from bench import machine, report, servers, wrk
 from bench.figures import Figure, Setting
+from bench.mixture import Hit
 from bench.servers import DurablePostgres
+from tests.processes import wait_until
+from tests.servers import ROOT
+
+HITS = [Hit("/o/x.gif", "A browser", "192.0.2.1")]
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +98,35 @@ def test_bench_refuses_before_it_measures_what_would_fail_later(
         run(monkeypatch, *(each.format(tmp_path) for each in arguments))
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_wrk_that_is_interrupted_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It says nothing for as long as it is let.
+    (program := tmp_path / "wrk").write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 1000\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(KeyboardInterrupt):
+        wrk.rate(1, HITS, 1, 100, tmp_path)
+    assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer) and each.is_alive()]
+
+
+NGINX = """
+import sys, time
+from pathlib import Path
+from bench import servers
+with servers.nginx("nginx", Path(sys.argv[1]), "location /o/ { empty_gif; }") as server:
+    print(server.pid, flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(bool(servers.lacking()), reason="nginx is a yardstick of the bench only, and not installed")
+def test_nginx_ends_with_a_bench_that_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", NGINX, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as bench:
+        assert bench.stdout is not None
+        pids = machine.processes_of(int(bench.stdout.readline()))
+        assert len(pids) == 2
+        bench.kill()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="nginx and its worker have ended")
