@@ -6,6 +6,7 @@ in the tests, PostgreSQL keeps its default settings for durability.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -146,6 +147,8 @@ def _python(name: str, folder: Path, arguments: Sequence[str], environ: Mapping[
     try:
         with _process(name, home, command, port, environ) as server:
             yield server
+            if said := _error(home / "log"):
+                raise BenchError(f"{name} logged an error, so its figures are not those of a hub that is well: {said}")
     finally:
         # Its log is worth a look when a figure is odd, and the folder is gone by then.
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -172,6 +175,14 @@ def _process(
         raise BenchError(f"{error}: {(home / 'log').read_text(errors='replace')[-500:]}") from None
     finally:
         _end(process)
+
+
+def _error(log: Path) -> str:
+    """The first error in a hub's log, as that its hits go to the spool instead of the database; empty if none is."""
+    # Its last line may be on its way.
+    whole, _, _ = log.read_text(errors="replace").rpartition("\n")
+    lines = (line for line in whole.splitlines() if line.startswith("{"))
+    return next((said["message"] for said in map(json.loads, lines) if said["level"] == "error"), "")
 
 
 def _listens(process: subprocess.Popen[bytes], port: int) -> bool:

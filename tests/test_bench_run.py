@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as bench_main
-from bench import machine, report, servers, wrk
-from bench.figures import Figure, Setting
+from bench import load, machine, report, servers, wrk
+from bench.figures import BenchError, Figure, Setting
+from bench.load import Load
 from bench.mixture import Hit
 from bench.servers import DurablePostgres
+from bench.world import a_world, build, pixel_path
 from tests.processes import wait_until
 from tests.servers import ROOT
 
@@ -108,6 +113,28 @@ def test_wrk_that_is_interrupted_is_not_waited_for(tmp_path: Path, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         wrk.rate(1, HITS, 1, 100, tmp_path)
     assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer) and each.is_alive()]
+
+
+def test_hub_whose_hits_are_spooled_instead_of_committed_is_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "LOGS", tmp_path / "logs")
+    world, url = a_world(1, 1), f"sqlite:///{tmp_path}/hub.db"
+    asyncio.run(build(url, world))
+    request = Hit(pixel_path(world.messages[0].id), "A browser", "192.0.2.1").request()
+
+    def spooled() -> None:
+        with (
+            servers.hub("hub", tmp_path, url) as server,
+            closing(sqlite3.connect(tmp_path / "hub.db", isolation_level=None)) as other,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            assert len(load.run(Load(server.port, [request], 1, 20.0, once=True)).latencies) == 1
+
+    with pytest.raises(BenchError, match="hits go to the spool"):
+        spooled()
+    with servers.hub("hub", tmp_path, url) as server:
+        load.run(Load(server.port, [request], 1, 20.0, once=True))
 
 
 NGINX = """
