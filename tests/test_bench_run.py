@@ -12,16 +12,19 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as bench_main
-from bench import load, machine, report, servers, wrk
+from bench import idle, load, machine, report, servers, wrk
+from bench.crowd import Status
 from bench.figures import BenchError, Figure, Setting
 from bench.load import Load
 from bench.mixture import Hit
 from bench.servers import DurablePostgres
+from bench.sockets import Clients
 from bench.world import a_world, build, pixel_path
 from tests.processes import wait_until
 from tests.servers import ROOT
@@ -135,6 +138,24 @@ def test_hub_whose_hits_are_spooled_instead_of_committed_is_no_figure(
         spooled()
     with servers.hub("hub", tmp_path, url) as server:
         load.run(Load(server.port, [request], 1, 20.0, once=True))
+
+
+def test_idle_sockets_that_were_closed_are_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fewer(Clients):
+        def status(self) -> Status:
+            said = super().status()
+            return replace(said, live=said.live - 1)
+
+        def open(self, seconds: float) -> None:
+            self._size -= 1
+            super().open(seconds)
+
+    for name, value in (("SOCKETS", 4), ("PER_USER", 2), ("SETTLE_SECONDS", 0), ("QUICK_SECONDS", 0.1)):
+        monkeypatch.setattr(idle, name, value)
+    monkeypatch.setattr(idle, "Clients", Fewer)
+    monkeypatch.setattr(servers, "LOGS", tmp_path / "logs")
+    with pytest.raises(BenchError, match="only 3 of 4 sockets"):
+        idle.measure(Setting(tmp_path, True, False))
 
 
 NGINX = """
