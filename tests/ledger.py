@@ -70,8 +70,12 @@ class Ledger:
         """Ask for a pixel, and enter it as answered or uncertain. Returns whether the server keeps the connection."""
         self.uncertain.add(pixel)
         began = time.monotonic()
-        async with asyncio.timeout(ROUTER_SECONDS):
-            kept = await get(reader, writer, f"/o/{LEDGER_KEYS.sign(*pixel)}.gif")
+        try:
+            async with asyncio.timeout(ROUTER_SECONDS):
+                kept = await get(reader, writer, f"/o/{LEDGER_KEYS.sign(*pixel)}.gif")
+        except TimeoutError:
+            # An OSError too, but no lost connection: `ask` must not go on as if the hub had been killed.
+            raise AssertionError(f"a hit was not answered within {ROUTER_SECONDS:g} s") from None
         self.slowest = max(self.slowest, time.monotonic() - began)
         self.uncertain.discard(pixel)
         self.answered.add(pixel)
