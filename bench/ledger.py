@@ -209,16 +209,10 @@ async def a_world(directory: Path, kills: int, seed: int, postgres: Postgres | N
 
 async def run(directory: Path, kills: int, database: str, seed: int) -> World:
     """Keep the ledger on a database of this kind. Raises AssertionError with what does not add up."""
-    postgres = Postgres() if database == "postgresql" else None
-    if postgres:
-        postgres.start()
-    try:
+    with Postgres() if database == "postgresql" else nullcontext() as postgres:
         async with a_world(directory, kills, seed, postgres) as world:
             await kill_again_and_again(world, kills)
             return world
-    finally:
-        if postgres:
-            postgres.close()
 
 
 def report(world: World, seconds: float) -> None:
@@ -248,6 +242,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AssertionError as wrong:
         print(f"DOES NOT ADD UP: {wrong}\n  seed {asked.seed}; the files are in {directory}")
         return 1
+    except KeyboardInterrupt:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
     report(world, time.monotonic() - began)
     shutil.rmtree(directory)
     return 0
