@@ -34,6 +34,9 @@ RETENTION_CONNECTIONS = 16
 SLICE_SECONDS = 3.0
 SWEEP_SECONDS = 4.0
 TURNS = 4
+LEFT = 500
+"""A page shows 50, and of 500 each sender has 100, of which 75 opens are counted. None of the first opens are: each
+message's first is a machine's."""
 
 NOTHING_SEEN = "me, with nothing ever seen"
 
@@ -41,13 +44,13 @@ Ask = Callable[[Grown, random.Random], str]
 
 QUERIES: dict[str, Ask] = {
     "list, newest": lambda _grown, _dice: "/messages?limit=50",
-    "list, further back": lambda grown, dice: f"/messages?limit=50&cursor={grown_id(dice.randrange(grown.messages))}",
+    "list, further back": lambda grown, dice: f"/messages?limit=50&cursor={_back(0, grown.messages, dice)}",
     "list, opened": lambda _grown, _dice: "/messages?limit=50&opened=true",
     "list, never opened": lambda _grown, _dice: "/messages?limit=50&opened=false",
     "list, one template": lambda _grown, dice: f"/messages?limit=50&template=template%20{dice.randrange(TEMPLATES)}",
-    "list, search for a reader": lambda grown, dice: f"/messages?limit=50&q=reader{dice.randrange(grown.messages)}@",
+    "list, search for a reader": lambda grown, dice: f"/messages?limit=50&q=reader{_own_number(grown, dice)}@",
     "history, newest": lambda _grown, _dice: "/opens?limit=50",
-    "history, further back": lambda grown, dice: f"/opens?limit=50&cursor={grown_id(dice.randrange(grown.opens))}",
+    "history, further back": lambda grown, dice: f"/opens?limit=50&cursor={_back(grown.messages, grown.opens, dice)}",
     "history, uncounted too": lambda _grown, _dice: "/opens?limit=50&all=true",
     "history of a message": lambda grown, dice: f"/messages/{_own(grown, dice)}/opens?limit=50&all=true",
     "counters of a message": lambda grown, dice: f"/messages/{_own(grown, dice)}",
@@ -59,7 +62,16 @@ QUERIES: dict[str, Ask] = {
 
 def _own(grown: Grown, dice: random.Random) -> str:
     """A message of the first sender, who is the one that asks."""
-    return grown_id(dice.randrange(grown.messages // SENDERS) * SENDERS)
+    return grown_id(_own_number(grown, dice))
+
+
+def _own_number(grown: Grown, dice: random.Random) -> int:
+    return dice.randrange(grown.messages // SENDERS) * SENDERS
+
+
+def _back(first: int, end: int, dice: random.Random) -> str:
+    """Where a page begins that is full: not so near the `first` of what it shows that too few are left."""
+    return grown_id(dice.randrange(first + LEFT, end))
 
 
 def measure(setting: Setting) -> list[Figure]:

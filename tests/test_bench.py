@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import bulk, crowd, frames, hits, load, machine, picture, report, screen, storm, wrk
+from bench import bulk, crowd, frames, growth, hits, load, machine, picture, report, screen, storm, wrk
 from bench.children import Child
 from bench.figures import BenchError, Bound, Figure, Setting, paired_ratio, percentile
 from bench.mixture import REPEATS, first_opens, mixed
@@ -298,6 +298,16 @@ async def test_grown_database_agrees_with_itself(database_url: str) -> None:
     finally:
         await database.disconnect()
     assert grown.sequence == 200
+
+
+def test_growth_asks_for_pages_that_are_full_and_readers_that_are_found() -> None:
+    grown, dice = bulk.Grown("", 10_000, a_world(bulk.SENDERS, 0)), random.Random(1)
+    for _ in range(300):
+        for query, first in (("list, further back", 0), ("history, further back", grown.messages)):
+            cursor = growth.QUERIES[query](grown, dice).partition("cursor=")[2]
+            assert cursor >= bulk.grown_id(first + growth.LEFT)
+        reader = growth.QUERIES["list, search for a reader"](grown, dice).partition("q=reader")[2]
+        assert int(reader.removesuffix("@")) % bulk.SENDERS == 0, "the message is another sender's"
 
 
 def test_grown_ids_are_ids_and_older_than_new_ones() -> None:
