@@ -1,5 +1,6 @@
 # Sourced by the other scripts, not run: where the checkout is, and a virtual environment for it.
-# `.venv` is made if it is missing, and filled again only when pyproject.toml or constraints.txt has changed.
+# `.venv` is made if it is missing, half made or of too old a Python, and filled again only when pyproject.toml or
+# constraints.txt has changed.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
@@ -38,7 +39,7 @@ ensure_venv() {
     if [ "$installed" = "$wanted test" ] || [ "$installed" = "$wanted $extra" ]; then
         return
     fi
-    if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+    if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         python=$(find_python) || fail "Python 3.11 or newer is needed, with venv (on Debian or Ubuntu: apt install python3 python3-venv)"
         "$python" -m venv --clear "$venv" || fail "could not make a virtual environment in $venv"
     fi
