@@ -1,6 +1,6 @@
 # Sourced by the other scripts, not run: where the checkout is, and a virtual environment for it.
-# `.venv` is made if it is missing, half made or of too old a Python, and filled again only when pyproject.toml or
-# constraints.txt has changed.
+# `.venv` is made if it is missing, half made, of too old a Python or of another checkout, and filled again only when
+# pyproject.toml or constraints.txt has changed.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
@@ -28,12 +28,22 @@ find_python() {
     return 1
 }
 
+# Whether .venv was made elsewhere and came here when the checkout was moved or copied: it names its first place in many
+# files, and there would run what that place has now.
+is_of_another_checkout() {
+    local made_at
+    made_at=$(sed -n 's|^command = .* -m venv [^/]*/|/|p' "$venv/pyvenv.cfg" 2>/dev/null) || return 1
+    [ -n "$made_at" ] && ! [ "$made_at" -ef "$venv" ]
+}
+
 # ensure_venv [EXTRA]: installs what pyproject.toml needs, with its EXTRA ("fast", or else "test", which has that too), at
 # the pinned versions.
 ensure_venv() {
     local extra=${1:-fast} stamp=$venv/.glimpse-installed wanted installed="" python
     wanted=$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)
-    if [ -x "$venv/bin/python" ] && [ -f "$stamp" ]; then
+    if is_of_another_checkout; then
+        rm -rf "$venv"
+    elif [ -x "$venv/bin/python" ] && [ -f "$stamp" ]; then
         installed=$(<"$stamp")
     fi
     if [ "$installed" = "$wanted test" ] || [ "$installed" = "$wanted $extra" ]; then

@@ -8,6 +8,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.servers import ROOT
 
 TOO_OLD = """#!/bin/sh
@@ -60,6 +62,27 @@ def test_environment_of_too_old_a_python_is_made_anew(tmp_path: Path) -> None:
     done = bash(checkout, "-c", "set -euo pipefail; . scripts/lib.sh; ensure_venv")
     assert done.returncode == 0, done.stderr
     assert (checkout / ".venv/bin/python").read_text() == NEW
+
+
+@pytest.mark.parametrize("way", ["moved", "copied", "linked"])
+def test_environment_of_another_checkout_is_made_anew(tmp_path: Path, way: str) -> None:
+    first = a_checkout(tmp_path / "first", "lib.sh")
+    program(first / ".venv/bin/python", NEW)
+    (first / ".venv/pyvenv.cfg").write_text(f"command = /usr/bin/python3 -m venv --clear {first}/.venv\n")
+    ensure = (first, "-c", "set -euo pipefail; . scripts/lib.sh; ensure_venv")
+    bash(*ensure)
+    assert bash(*ensure).stderr == "", "it is left alone where it was made"
+    (checkout := tmp_path / "second" / "a checkout").parent.mkdir()
+    if way == "moved":
+        first.rename(checkout)
+    elif way == "copied":
+        shutil.copytree(first, checkout)
+    else:
+        checkout.symlink_to(first)
+    program(tmp_path / "second/bin/python3.13", NEW)
+    done = bash(checkout, *ensure[1:])
+    assert done.returncode == 0, done.stderr
+    assert (checkout / ".venv/pyvenv.cfg").exists() == (way == "linked")
 
 
 def test_interrupted_tests_do_not_go_on_with_the_second_run(tmp_path: Path) -> None:
