@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import fanout, growth, hits, idle, ledger, picture, report, screen, storm
+from bench import fanout, growth, hits, idle, ledger, picture, report, screen, servers, storm
 from bench.figures import BenchError, Figure, Setting
 from bench.machine import allow_files, facts
 from tests.servers import ROOT
@@ -51,7 +51,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="short runs: minutes in all, and more noise")
     parser.add_argument("--long", action="store_true", help="growth up to 10 million opens")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write the figures into FOLDER (docs)")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write all figures into FOLDER (docs)")
     parser.add_argument("--temporary", type=Path, metavar="FOLDER", help="where all databases are made")
     parser.add_argument(
         "--ledger", action="store_true", help="instead, kill the hub 200 times on each database, and count"
@@ -63,6 +63,10 @@ def _asked() -> argparse.Namespace:
         parser.error(f"there is no folder {asked.temporary}")
     if asked.ledger and (asked.measures or asked.quick or asked.long or asked.save):
         parser.error("--ledger measures nothing: only --temporary goes with it")
+    if asked.save and asked.measures:
+        parser.error("--save replaces the whole page: name no measures with it")
+    if asked.save and (missing := servers.lacking([servers.NCHAN])):
+        parser.error(f"--save needs all yardsticks: {missing}")
     for target in () if asked.ledger else _targets(asked):
         try:
             report.prepare(target)
@@ -93,13 +97,15 @@ def _run(asked: argparse.Namespace) -> int:
     when = f"{datetime.now(UTC):%Y-%m-%d}"
     run = report.Run(when, " ".join(_options(sys.argv[1:])), machine, figures)
     drawn = picture.svg(figures, f"Glimpse, measured {when}")
-    for target in _targets(asked):
+    for target in [RESULTS] if failed else _targets(asked):
         report.save(target, run, drawn)
     shown = Console()
     if not shown.is_terminal:
         shown.width = WIDE
     shown.print(report.table(run))
     console.print(f"written to {RESULTS}")
+    if failed and asked.save:
+        console.print(f"not written into {asked.save}, as a measure is missing", style="red")
     return int(failed)
 
 

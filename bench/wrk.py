@@ -67,8 +67,8 @@ def rate(port: int, hits: Sequence[Hit], connections: int, seconds: int, folder:
         [*command, "--", str(asked)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         timer = Timer(seconds + PATIENCE_SECONDS, process.kill)
-        timer.start()
         try:
+            timer.start()
             assert process.stdout is not None
             said = process.stdout.read()
             # wait4 and not Popen.wait: only wait4 tells what this one child took.

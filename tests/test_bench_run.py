@@ -26,7 +26,7 @@ from bench.mixture import Hit
 from bench.servers import DurablePostgres
 from bench.sockets import Clients
 from bench.world import a_world, build, pixel_path
-from tests.processes import wait_until
+from tests.processes import PATIENCE_SECONDS, wait_until
 from tests.servers import ROOT
 
 HITS = [Hit("/o/x.gif", "A browser", "192.0.2.1")]
@@ -88,6 +88,8 @@ def test_bench_that_is_ended_leaves_no_file_behind(
         (["--temporary", "{}/nowhere"], "there is no folder"),
         (["--save", "{}/page"], "the page has no"),
         (["--save", "{}/page/performance.md"], "cannot be written into"),
+        (["--save", "{}/page", "hits"], "--save replaces the whole page"),
+        (["--save", "{}/page", "--quick"], "the page has no"),
         (["--ledger", "hits"], "--ledger measures nothing"),
         (["--ledger", "--quick"], "--ledger measures nothing"),
     ],
@@ -102,20 +104,62 @@ def test_bench_refuses_before_it_measures_what_would_fail_later(
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / report.PAGE).write_text("no markers\n")
     monkeypatch.setattr(bench_main, "MEASURES", {"hits": pytest.fail})
+    monkeypatch.setattr(servers, "lacking", lambda _modules: "")
     with pytest.raises(SystemExit) as ended:
         run(monkeypatch, *(each.format(tmp_path) for each in arguments))
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
 
+def test_page_needs_every_yardstick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_main, "MEASURES", {"hits": pytest.fail})
+    monkeypatch.setattr(servers, "NCHAN", tmp_path / "nchan.so")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--save", str(tmp_path))
+    assert "nchan.so: not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_page_is_written_only_if_every_measure_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails: bool
+) -> None:
+    def measure(_setting: Setting) -> list[Figure]:
+        if fails:
+            raise BenchError("the hub did not start")
+        return []
+
+    page = tmp_path / report.PAGE
+    page.write_text(before := f"{report.BEGIN}\n{report.END}\n")
+    monkeypatch.setattr(bench_main, "MEASURES", {"hits": measure})
+    monkeypatch.setattr(servers, "lacking", lambda _modules: "")
+    assert run(monkeypatch, "--save", str(tmp_path)) == fails
+    assert (page.read_text() == before) == fails
+    assert ("not written into" in capsys.readouterr().err) == fails
+
+
+def timers() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+
+
 def test_wrk_that_is_interrupted_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # It says nothing for as long as it is let.
-    (program := tmp_path / "wrk").write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 1000\n")
+    (program := tmp_path / "wrk").write_text("#!/bin/sh\nexec sleep 1000\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def interrupt() -> None:
+        wait_until(lambda: bool(timers()), PATIENCE_SECONDS, "wrk is waited for")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    (other := threading.Thread(target=interrupt)).start()
     with pytest.raises(KeyboardInterrupt):
         wrk.rate(1, HITS, 1, 100, tmp_path)
-    assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer) and each.is_alive()]
+    other.join()
+    for timer in timers():
+        timer.join(PATIENCE_SECONDS)
+        assert not timer.is_alive()
 
 
 def test_hub_whose_hits_are_spooled_instead_of_committed_is_no_figure(
