@@ -58,6 +58,7 @@ def upgrade() -> None:
     op.drop_table("mark_{revision}")
 '''
 STATEMENTS = MIGRATION.count("op.")
+LEAVING_A_SPOOL = "leaving hits in the spool"
 
 
 @dataclass
@@ -73,6 +74,7 @@ class World:
     migrations: Path
     revision: str = field(default_factory=head)
     kills: Counter[str] = field(default_factory=Counter)
+    """How often each scene was played, the hub died at each point, and it left hits in its spool as it was killed."""
 
     async def some_hits(self) -> None:
         """Wait until a few more hits are answered, or many."""
@@ -83,9 +85,14 @@ class World:
         """Wait a little while, so that the kill may come anywhere."""
         await asyncio.sleep(self.chance.random() * most)
 
+    def kill(self) -> None:
+        """Kill the hub, and count whether it leaves hits in its spool."""
+        self.hub.kill()
+        self.kills[LEAVING_A_SPOOL] += bool(self.hub.segments())
+
     async def restart(self) -> None:
         """Kill the hub, and start it without faults."""
-        self.hub.kill()
+        self.kill()
         await self.start()
 
     async def start(self, **spec: object) -> None:
@@ -114,7 +121,7 @@ async def while_spooling(world: World) -> None:
     async with world.away.held():
         await world.some_hits()
         await world.moment()
-        world.hub.kill()
+        world.kill()
     await world.start()
 
 
