@@ -66,6 +66,19 @@ async def test_login_over_https_sets_a_cookie_for_this_host_over_https_only(hub:
     assert_problem(await hub.client().get("/me", headers=https | planted), 401)
 
 
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\xc2\xa0", b"="])
+async def test_cookie_named_as_ours_but_for_a_byte_before_it_is_no_session(
+    hub: Hub, sender: Sender, blank: bytes
+) -> None:
+    _, cookie = cookie_of(await log_in(hub, sender.email, PASSWORD, x_forwarded_proto="https"))
+    own = f"__Host-glimpse={cookie['value']}".encode()
+    https = {b"x-forwarded-proto": b"https"}
+    # Chromium keeps such a cookie from any page of the domain, and sends it back byte for byte.
+    assert_problem(await hub.client().get("/me", headers=https | {b"cookie": blank + own}), 401)
+    beside = b"theirs=1; " + own + b"; " + blank + b"__Host-glimpse=planted"
+    assert (await hub.client().get("/me", headers=https | {b"cookie": beside})).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("email", "password"),
     [

@@ -169,7 +169,12 @@ class Auth:
         return None
 
     def _cookie(self, connection: HTTPConnection) -> str | None:
-        return connection.cookies.get(self._cookie_name(connection))
+        """The session's cookie. Not as Starlette reads it, which strips every blank of Unicode from a name: a browser
+        lets any page of the domain, and plain http, plant a cookie whose name is `__Host-…` behind a byte of 0xA0.
+        """
+        name = self._cookie_name(connection)
+        pairs = [each.strip(" \t").partition("=") for each in ";".join(connection.headers.getlist("cookie")).split(";")]
+        return next((value for key, _, value in reversed(pairs) if key == name), None)
 
     def _write_cookie(self, request: Request, response: Response, value: str, max_age: int) -> None:
         response.set_cookie(
