@@ -16,7 +16,7 @@ from hub.actions import Actions
 from hub.api.asked import MOST_ADDRESS, answer, read_body, read_nothing
 from hub.api.attempts import Attempts, too_many_attempts
 from hub.api.auth import Auth, new_secret, secret_hash
-from hub.api.passwords import Passwords
+from hub.api.passwords import MOST_CHARACTERS, Passwords
 from hub.api.problems import Problem
 from hub.model import Clock, User
 from hub.store.credentials import Credentials
@@ -68,6 +68,9 @@ class SessionApi:
         """`POST /session`."""
         self._auth.check_origin(request)
         body = await read_body(request, LoginBody)
+        if len(body.password) > MOST_CHARACTERS:
+            # No account has it, and it is not hashed. Counted, such attempts would soon drive others out of the memory.
+            raise _wrong_password()
         # Looked up before anything is counted: while the database is away no password is tried.
         found = None if "\0" in body.email else await self._users.by_email(body.email)
         account = f"account:{body.email.lower()[:MOST_ADDRESS]}"
