@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import stat
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -229,6 +230,27 @@ async def test_embedded_database_has_a_write_ahead_log_once_it_was_opened(sqlite
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
     engine.dispose()
+
+
+async def test_new_file_and_those_beside_it_are_for_their_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "hub.db"
+    before = os.umask(0o022)
+    try:
+        await migrate(f"sqlite:///{file}")
+        async with open_store(f"sqlite:///{file}") as store:
+            await store.users.secret("pixel", "a key")
+            modes = {each.name: stat.filemode(each.stat().st_mode) for each in os.scandir(tmp_path)}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("hub.db", "hub.db-shm", "hub.db-wal"), "-rw-------")
+
+
+async def test_mode_of_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    file = tmp_path / "hub.db"
+    file.touch()
+    file.chmod(0o640)
+    await migrate(f"sqlite:///{file}")
+    assert stat.filemode(file.stat().st_mode) == "-rw-r-----"
 
 
 async def test_older_file_is_migrated_at_the_start(sqlite_url: str) -> None:

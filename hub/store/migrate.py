@@ -27,7 +27,7 @@ from hub.config import ConfigError
 from hub.store.away import DatabaseAway, is_away
 from hub.store.database import require_folder
 from hub.store.search import VIRTUAL
-from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments, without_password
+from hub.store.urls import CONNECT_SECONDS, async_engine_url, connect_arguments, sqlite_path, without_password
 
 ADVISORY_LOCK = 0x676C696D70736502
 """The key of the lock that migrating processes share on PostgreSQL: "glimpse" in ASCII, and a byte of 2."""
@@ -74,6 +74,8 @@ def head() -> str:
 async def _run(url: str, work: Callable[[Connection], T]) -> T:
     """Run `work` in a transaction. Raises `DatabaseAway`, and `ConfigError` for a schema that is not ours."""
     require_folder(url)
+    if url.startswith("sqlite"):
+        _make_for_owner(url)
     engine = _engine(url)
     try:
         async with asyncio.timeout(MIGRATING_SECONDS):
@@ -118,6 +120,14 @@ async def _in_transaction(engine: AsyncEngine, work: Callable[[Connection], T]) 
             logger.debug("a migration was cut off: %s", error)
         raise
     return working.result()
+
+
+def _make_for_owner(url: str) -> None:
+    """Make an SQLite file, if there is none, so that only its owner may read it: the pixels' key is in it. SQLite gives
+    the files that it puts beside it the same mode. What is wrong with its folder, SQLite says itself.
+    """
+    with contextlib.suppress(OSError):
+        Path(sqlite_path(url)).resolve().touch(0o600, exist_ok=False)
 
 
 def _require_search(connection: Connection, url: str) -> None:
