@@ -106,6 +106,7 @@ async def test_metrics_are_for_the_machine_itself_and_admins(hub: Hub, sender: S
     answer = await admin.http.get(f"{hub.origin}/metrics", headers=OUTSIDE)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("claim", ["127.0.0.1, 203.0.113.9", "::1, 203.0.113.9", "localhost, 203.0.113.9"])

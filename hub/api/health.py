@@ -158,7 +158,9 @@ class HealthApi:
             if user.role != "admin":
                 raise Problem(403, "forbidden", "Metrics are for admins and for the machine itself.")
         # Readers such as Prometheus's own library for Go do not know version 1.0.0.
-        return Response(self._metrics.shown(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(
+            self._metrics.shown(), headers={"cache-control": "no-store"}, media_type=CONTENT_TYPE_PLAIN_0_0_4
+        )
 
     def _server_trouble(self) -> str | None:
         if self._connections.draining:
