@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from tests.mmdb import city, mmdb_bytes
 from tests.test_datasets import LONDON, RELAY
 
 NOVEMBER = date(2026, 11, 23)
+CERTIFICATE = Path(__file__).parent / "self_signed.pem"
 
 
 class Publisher(ThreadingHTTPServer):
@@ -162,6 +164,39 @@ def test_update_sent_on_to_an_address_that_cannot_be_read_says_so(tmp_path: Path
 
     problems = update(tmp_path, sent_on, today=NOVEMBER)
     assert [problem.split(":")[0] for problem in problems] == ["apple-relay", "places"]
+
+
+def test_fetch_is_not_sent_on_from_https_to_plain_http(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher.files = {RELAY_PATH: WHOLE_RELAY}
+    plain = f"http://127.0.0.1:{publisher.server_address[1]}{RELAY_PATH}"
+
+    class SentOn(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", plain)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    # The certificate is not what is tested.
+    monkeypatch.setattr("http.client._create_https_context", lambda _version: ssl._create_unverified_context())
+    with HTTPServer(("127.0.0.1", 0), SentOn) as secure:
+        secure.socket = tls.wrap_socket(secure.socket, server_side=True)
+        answering = threading.Thread(target=secure.handle_request)
+        answering.start()
+        try:
+            with (
+                pytest.raises(OSError, match="without encryption"),
+                fetch_url(f"https://127.0.0.1:{secure.server_port}"),
+            ):
+                pass
+        finally:
+            answering.join()
+    with fetch_url(plain) as download:
+        assert download.stream.read() == WHOLE_RELAY
 
 
 def test_update_of_a_length_that_is_no_number_goes_without_it(tmp_path: Path, publisher: Publisher) -> None:

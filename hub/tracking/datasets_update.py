@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime
 from http.client import HTTPException
 from ipaddress import ip_address, summarize_address_range
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from hub.tracking.address import BITS
 from hub.tracking.datasets import PLACES, PLACES_FILE, RELAY, RELAY_FILE, BadList, Block, merge_blocks, read_blocks
@@ -61,12 +61,24 @@ def quiet(_name: str, _done: int, _size: int | None) -> None:
     """No progress is shown."""
 
 
+class _Onward(urllib.request.HTTPRedirectHandler):
+    """Goes where a server sends it, but never from https to what others on the way can read and change."""
+
+    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], *rest: Any) -> urllib.request.Request | None:
+        """The request to go on with."""
+        following = super().redirect_request(req, fp, *rest)
+        if following is not None and req.type == "https" != following.type:
+            fp.close()
+            raise OSError(f"the server sent us on to {following.host} without encryption")
+        return following
+
+
 @contextmanager
 def fetch_url(url: str) -> Iterator[Download]:
     """Fetch `url` over HTTP(S). Raises `NotThere` for a 404 and OSError for what else may go wrong."""
     request = urllib.request.Request(url, headers={"User-Agent": "glimpse-hub (data update)"})
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+        response = urllib.request.build_opener(_Onward).open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 404:
