@@ -12,6 +12,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
@@ -22,7 +23,12 @@ from hub.log_writer import LogWriter
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request being answered, for its log lines."""
 
-STRUCK_OUT: tuple[tuple[re.Pattern[str], str], ...] = (
+
+def _without_mail(match: re.Match[str]) -> str:
+    return match[0] if match["domain"] is None else "…@…"
+
+
+STRUCK_OUT: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), r"\1 …"),
     (
         re.compile(
@@ -32,15 +38,17 @@ STRUCK_OUT: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"\bglimpse_[\w-]{8,}"), "…"),
     (re.compile(r"://[^\s/@]+@"), "://…@"),
-    (re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"), "…@…"),
+    # Finds also what is no address, so that a long text without an @ is not looked through from each of its letters.
+    (re.compile(r"[\w.+%-]++(?P<domain>@[\w-]+(\.[\w-]+)+)?"), _without_mail),
     (re.compile(r"\?[^\s\"'<>]+"), "?…"),
     (re.compile(r"(?<![\w.])\d{1,3}(\.\d{1,3}){3}(?!\.?\w)"), "…"),
     (
-        re.compile(r"(?i)(?<![\w:])(([\da-f]{1,4}:){7}[\da-f]{1,4}|(?=[\da-f:.]*::)[\da-f:.]{2,})(?![\w:])"),
+        re.compile(r"(?i)(?<![\w:])(([\da-f]{1,4}:){7}[\da-f]{1,4}|(?=[\da-f:.]{0,40}::)[\da-f:.]{2,})(?![\w:])"),
         "…",
     ),
 )
-"""HTTP credentials, named secrets, API tokens, credentials in URLs, mail addresses, query strings, IPv4, IPv6."""
+"""HTTP credentials, named secrets, API tokens, credentials in URLs, mail addresses, query strings, IPv4, IPv6. Each is
+found in a time that grows with the text alone: a record is written on the event loop."""
 
 UVICORN_LOGGER = "uvicorn.error"
 UVICORN_NOISE = ("Application startup failed", "Invalid HTTP request", "Unsupported upgrade")
