@@ -66,6 +66,25 @@ async def test_login_over_https_sets_a_cookie_for_this_host_over_https_only(hub:
     assert_problem(await hub.client().get("/me", headers=https | planted), 401)
 
 
+async def test_login_over_https_that_the_proxy_cannot_tell_of_is_told_by_its_origin(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    public = "https://hub.example.com"
+    async with running_hub(tmp_path, migrated_sqlite_url, public_url=public, trusted_proxies=()) as hub:
+        sender = await hub.add_sender()
+        name, cookie = cookie_of(await log_in(hub, sender.email, PASSWORD, origin=public))
+        assert (name, cookie["secure"]) == ("__Host-glimpse", "True")
+        plain, other = cookie_of(await log_in(hub, sender.email, PASSWORD, origin=hub.origin))
+        assert (plain, other.get("secure")) == ("glimpse", None)
+        # Both are sessions here, and one that nobody else can have planted goes first.
+        both = {"cookie": f"{name}={cookie['value']}; {plain}={other['value']}", "origin": public}
+        assert (await hub.client().get("/me", headers={"cookie": f"{plain}={other['value']}"})).status_code == 200
+        assert (answer := await hub.client().delete("/session", headers=both)).status_code == 204
+        assert {each.partition("=")[0] for each in answer.headers.get_list("set-cookie")} == {name, plain}
+        assert_problem(await hub.client().get("/me", headers={"cookie": f"{name}={cookie['value']}"}), 401)
+        assert (await hub.client().get("/me", headers={"cookie": f"{plain}={other['value']}"})).status_code == 200
+
+
 @pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\xc2\xa0", b"="])
 async def test_cookie_named_as_ours_but_for_a_byte_before_it_is_no_session(
     hub: Hub, sender: Sender, blank: bytes

@@ -55,6 +55,7 @@ class Auth:
         self._credentials = credentials
         self._public_url = public_url
         self._public_origin = None if public_url is None else _origin(urljoin(public_url, "/"))
+        self._public_is_https = self._public_origin is not None and self._public_origin[0] == "https"
         self._trusted_proxies = trusted_proxies
         self._clock = clock
 
@@ -133,11 +134,13 @@ class Auth:
 
     def set_cookie(self, request: Request, response: Response, secret: str) -> None:
         """Give the browser its session."""
-        self._write_cookie(request, response, secret, SESSION_MS // 1000)
+        name = HTTPS_COOKIE if self._speaks_https(request) else HTTP_COOKIE
+        _write_cookie(response, name, secret, SESSION_MS // 1000)
 
     def clear_cookie(self, request: Request, response: Response) -> None:
         """Take the browser's session away."""
-        self._write_cookie(request, response, "", 0)
+        for name in self._cookie_names(request):
+            _write_cookie(response, name, "", 0)
 
     def base_url(self, connection: HTTPConnection) -> str:
         """What addresses of the hub begin with: as configured, or as the asker sees it."""
@@ -156,8 +159,17 @@ class Auth:
         ours = {own, self._public_origin}
         return origin is not None and _origin(origin) in ours - {None}
 
-    def _cookie_name(self, connection: HTTPConnection) -> str:
-        return HTTPS_COOKIE if self._scheme(connection) == "https" else HTTP_COOKIE
+    def _cookie_names(self, connection: HTTPConnection) -> tuple[str, ...]:
+        """The names that a browser's session may have here, the better one first."""
+        if self._scheme(connection) == "https":
+            return (HTTPS_COOKIE,)
+        return (HTTPS_COOKIE, HTTP_COOKIE) if self._public_is_https else (HTTP_COOKIE,)
+
+    def _speaks_https(self, request: Request) -> bool:
+        """Whether the browser speaks https. If a proxy that is not trusted ends that, only `Origin` tells so."""
+        if self._scheme(request) == "https":
+            return True
+        return self._public_is_https and _origin(request.headers.get("origin", "")) == self._public_origin
 
     def _authorization(self, connection: HTTPConnection) -> str | None:
         """The `Authorization` header. Beside our cookie, one of another scheme is not for us: a browser that has logged
@@ -172,26 +184,27 @@ class Auth:
         """The session's cookie. Not as Starlette reads it, which strips every blank of Unicode from a name: a browser
         lets any page of the domain, and plain http, plant a cookie whose name is `__Host-…` behind a byte of 0xA0.
         """
-        name = self._cookie_name(connection)
         pairs = [each.strip(" \t").partition("=") for each in ";".join(connection.headers.getlist("cookie")).split(";")]
-        return next((value for key, _, value in reversed(pairs) if key == name), None)
-
-    def _write_cookie(self, request: Request, response: Response, value: str, max_age: int) -> None:
-        response.set_cookie(
-            self._cookie_name(request),
-            value,
-            max_age=max_age,
-            path="/",
-            secure=self._scheme(request) == "https",
-            httponly=True,
-            samesite="Lax",  # type: ignore[arg-type]  # As RFC 6265bis writes it.
-        )
+        given = {name: value for name, _, value in pairs}
+        return next((given[name] for name in self._cookie_names(connection) if name in given), None)
 
     def _used(self, credential: Credential | None) -> Credential | None:
         now = self._clock()
         if credential is not None and (credential.last_used_at or 0) < now - TOUCH_MS:
             self._credentials.note_use(credential, now)
         return credential
+
+
+def _write_cookie(response: Response, name: str, value: str, max_age: int) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=max_age,
+        path="/",
+        secure=name == HTTPS_COOKIE,
+        httponly=True,
+        samesite="Lax",  # type: ignore[arg-type]  # As RFC 6265bis writes it.
+    )
 
 
 def _origin(text: str) -> tuple[str, str, int] | None:
