@@ -78,6 +78,18 @@ class Log:
         listener.caught_up(1)
 
 
+@dataclass
+class EndingLog(Log):
+    """A log that is read until another client has heard heartbeats; by then the listener is to end."""
+
+    other: Client = field(default_factory=Client)
+
+    async def catch_up(self, listener: Listener) -> None:
+        await eventually(lambda: len(self.other.heard) >= 2, what="heartbeats were due")
+        await super().catch_up(listener)
+        listener.close(CloseCode.GOING_DOWN, "the server is going down")
+
+
 @asynccontextmanager
 async def a_writer(client: Client, log: Log | None = None, *, behind: bool = False) -> AsyncIterator[Listener]:
     """A listener whose socket is `client`. It stands at 1 or, if `behind`, has the log to read first."""
@@ -266,6 +278,16 @@ async def test_reason_for_the_end_is_raised_in_the_group() -> None:
     [closing] = ended.value.exceptions
     assert isinstance(closing, CloseSocket)
     assert (closing.code, closing.reason) == (4001, "the server is going down")
+
+
+async def test_heartbeat_does_not_name_what_was_not_sent_because_the_end_came() -> None:
+    """A client goes on from a heartbeat's sequence."""
+    client, log = Client(), EndingLog()
+    with pytest.raises(ExceptionGroup):
+        async with a_writer(log.other), a_writer(client, log, behind=True):
+            await asyncio.Event().wait()
+    assert log.reads == 1
+    assert client.heard == []
 
 
 async def test_nothing_is_sent_after_the_end() -> None:

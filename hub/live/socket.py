@@ -146,7 +146,8 @@ class Writer:
                     break
                 await self._socket.send(notice.frame)
                 self._heartbeat_due = False
-            if self._heartbeat_due:
+            # Not after an end that left something unsent: a client goes on from the sequence that it is told.
+            if self._heartbeat_due and listener.closing is None:
                 self._heartbeat_due = False
                 await self._socket.send(encode(Heartbeat(listener.position)))
         listener.write = self._socket.write
