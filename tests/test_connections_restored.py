@@ -1,4 +1,6 @@
-"""Connections whose database is replaced by an older copy: no listener is left deaf, and none is closed needlessly."""
+"""Connections whose database is replaced by an older copy, or whose log is trimmed while they read it: no listener is
+left deaf or without what it lacks, and none is closed needlessly.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from hub.live.close_codes import CloseCode
-from hub.live.connections import LOG_WENT_BACK
+from hub.live.connections import LOG_WAS_TRIMMED, LOG_WENT_BACK
 from hub.live.listener import Closing, Listener
+from hub.live.log_pages import PAGE
 from tests.processes import eventually
 from tests.test_connections import ME, Desk, Log, a_notice
 
@@ -113,3 +116,27 @@ async def test_doubt_about_a_log_is_put_off_while_the_database_is_away() -> None
     desk.log.is_away = False
     desk.deliver(a_notice(12))
     await eventually(lambda: listener.closing == WENT_BACK)
+
+
+@pytest.mark.parametrize("left", [5, PAGE, 0], ids=["a part", "a page", "nothing"])
+async def test_listener_hears_that_its_log_was_trimmed_before_it_had_read_it(left: int) -> None:
+    desk = Desk(Log(head=3 * PAGE))
+    listener = await desk.started(after=0)
+    assert [notice.sequence for notice in listener.take()] == list(range(1, PAGE + 1))
+    desk.log.first = desk.log.head - left + 1
+    assert await desk.all_sent(listener) == []
+    assert listener.closing == Closing(CloseCode.GOING_DOWN, LOG_WAS_TRIMMED)
+    back = desk.listener()
+    assert not await desk.connections.start(back, desk.log.user(), after=PAGE)
+
+
+async def test_listener_stays_when_only_what_it_has_is_trimmed() -> None:
+    desk = Desk(Log(head=2 * PAGE))
+    listener = await desk.started(after=0)
+    assert len(listener.take()) == PAGE
+    desk.log.first = PAGE + 1
+    assert await desk.all_sent(listener) == list(range(PAGE + 1, 2 * PAGE + 1))
+    desk.log.first = desk.log.head + 1
+    listener.fall_behind()
+    assert await desk.all_sent(listener) == []
+    assert listener.closing is None

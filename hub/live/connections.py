@@ -39,6 +39,8 @@ RETRY_SECONDS = 1.0
 LOG_WENT_BACK = "the log went back behind what you have: come back"
 """The database is an older copy, restored or failed over to. Its next events have sequences that were used before."""
 
+LOG_WAS_TRIMMED = "a part of the log that you lack is deleted: come back"
+
 
 class Turnstile:
     """Lets `a_turn` callers pass in each turn of the event loop, so that hits and clients that are in pass between.
@@ -154,8 +156,7 @@ class Connections:
         head = user.sequence
         if after is not None and after < head <= after + MOST_REPLAYED:
             page = await self._pages.after(user, after, listener.base_url)
-            # A log is deleted from its beginning: if the next event is there, all are.
-            if page and page[0].sequence == after + 1:
+            if _follows(page, after):
                 self._replay(listener, user, page)
                 return True
         listener.caught_up(head)
@@ -177,7 +178,11 @@ class Connections:
         elif listener.position > user.sequence:
             listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
         else:
-            self._replay(listener, user, await self._pages.after(user, listener.position, listener.base_url))
+            page = await self._pages.after(user, listener.position, listener.base_url)
+            if listener.position == user.sequence or _follows(page, listener.position):
+                self._replay(listener, user, page)
+            else:
+                listener.close(CloseCode.GOING_DOWN, LOG_WAS_TRIMMED)
 
     def _replay(self, listener: Listener, user: User, page: Sequence[Notice]) -> None:
         listener.replay(page)
@@ -277,3 +282,11 @@ class Connections:
 
     def _all(self) -> list[Listener]:
         return [listener for listeners in self._by_user.values() for listener in listeners]
+
+
+def _follows(page: Sequence[Notice], sequence: int) -> bool:
+    """Whether nothing is missing between `sequence` and a page of the log that was read after it.
+
+    A log is deleted from its beginning: if the next event is there, all are.
+    """
+    return bool(page) and page[0].sequence == sequence + 1
