@@ -127,7 +127,7 @@ class Actions:
             message = await self._messages.read(tx, message_id)
             event = self._event(user, "message.updated", now, message=message)
             await tx.change(self._events.added([event]))
-        await self._publish([event, *corrections], user, base_url)
+        await self._publish([event, *corrections], user, base_url, decides="muted" in values)
         while len(corrections) == MOST_AT_ONCE:
             async with self._users.write(user_id) as (tx, user):
                 corrections = await self._correct_unsent(tx, user, message_id, self._clock())
@@ -241,16 +241,19 @@ class Actions:
             user = await change(tx, user, now)
             event = self._event(user, type_, now, settings=user.settings)
             await tx.change(self._events.added([event]))
-        await self._publish([event], user)
+        await self._publish([event], user, decides=True)
         return user.settings
 
     def _event(self, user: User, type_: EventType, now: int, **facts: Any) -> Event:
         return Event(user_id=user.id, sequence=user.sequence, type=type_, at=now, **facts)
 
-    async def _publish(self, events: Sequence[Event], user: User, base_url: str | None = None) -> None:
+    async def _publish(
+        self, events: Sequence[Event], user: User, base_url: str | None = None, *, decides: bool = False
+    ) -> None:
         committed_at = self._clock()
         notices = [
-            Notice.of(event, self._renderer.event(event, user.settings, base_url), committed_at) for event in events
+            Notice.of(event, self._renderer.event(event, user.settings, base_url), committed_at, decides=decides)
+            for event in events
         ]
         await self._bus.publish(notices)
 

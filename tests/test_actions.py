@@ -61,6 +61,7 @@ async def test_verb_logs_its_event_and_tells_it_once_committed(store: Store, mes
     assert (event.type, event.sequence, event.at) == (type_, user.sequence + 1, T0)
     [notice] = store.bus.notices
     assert (notice.user_id, notice.sequence, notice.type, notice.notified) == (user.id, event.sequence, type_, True)
+    assert notice.decides is (name in ("mute", "unmute", "mute all", "realtime off"))
     settings = (await store.user(user.id)).settings
     assert msgspec.json.decode(notice.event) == msgspec.json.decode(store.renderer.event(event, settings))
     await audit(store.database)

@@ -168,7 +168,7 @@ async def test_live_events_wait_until_the_log_is_read() -> None:
     desk = Desk(Log(head=8))
     listener = desk.listener()
     desk.deliver(a_notice(8))
-    assert listener.take() == []
+    assert list(listener.take()) == []
     # The log that is now read has the 8th event, too, but not the 9th.
     desk.deliver(a_notice(9))
     await desk.connections.start(listener, desk.log.user(), after=4)
@@ -293,7 +293,7 @@ async def test_listener_with_too_much_waiting_is_closed_and_lets_go_of_it_all() 
     desk.deliver(a_notice(3))
     assert listener.closing is not None
     assert listener.closing.code == CloseCode.TOO_SLOW
-    assert listener.take() == []
+    assert list(listener.take()) == []
     desk.deliver(a_notice(4))
     assert listener.queued_bytes == 0
 

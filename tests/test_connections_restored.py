@@ -52,7 +52,7 @@ async def test_first_event_of_a_log_that_went_back_closes_a_listener_ahead_of_it
     listener = await ahead_of_the_log(desk, 11)
     desk.deliver(a_notice(11))
     await eventually(lambda: listener.closing == WENT_BACK)
-    assert listener.take() == []
+    assert list(listener.take()) == []
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -61,7 +61,7 @@ async def test_events_in_their_order_are_no_reason_to_look_at_the_log(fast: bool
     listener = await desk.started()
     listener.write = lambda _frames: fast
     desk.deliver(a_notice(8), a_notice(9))
-    listener.take()
+    list(listener.take())
     desk.deliver(a_notice(10), a_notice(12))
     assert not desk.connections._doubted
     listener.close(CloseCode.TOO_SLOW, "too slow")
@@ -133,7 +133,7 @@ async def test_listener_hears_that_its_log_was_trimmed_before_it_had_read_it(lef
 async def test_listener_stays_when_only_what_it_has_is_trimmed() -> None:
     desk = Desk(Log(head=2 * PAGE))
     listener = await desk.started(after=0)
-    assert len(listener.take()) == PAGE
+    assert len(list(listener.take())) == PAGE
     desk.log.first = PAGE + 1
     assert await desk.all_sent(listener) == list(range(PAGE + 1, 2 * PAGE + 1))
     desk.log.first = desk.log.head + 1

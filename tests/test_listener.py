@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hub.live.close_codes import CloseCode
 from hub.live.listener import MOST_HELD, Closing, Listener
@@ -57,7 +58,7 @@ class Client:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("live"), st.integers(1, 12), st.integers(0, 3)),
+        st.tuples(st.sampled_from(["live", "decision"]), st.integers(1, 12), st.integers(0, 3)),
         st.tuples(
             st.sampled_from(["lost", "behind", "ask", "page", "end", "read", "fast", "slow"]),
             *(st.integers(1, 4), st.just(0)),
@@ -84,10 +85,11 @@ def test_every_event_after_its_position_comes_once_and_in_order_or_the_listener_
     listener.position = committed = offered = start
     asked: int | None = None
     for step, number, more in steps:
-        if step == "live":
+        if step in ("live", "decision"):
             offered = max(offered, number + more)
             committed = max(committed, offered)
-            listener.offer(a_run(number, number + more))
+            run = a_run(number, number + more)
+            listener.offer(run if step == "live" else Run([replace(each, decides=True) for each in run.notices]))
         elif step == "lost":
             committed += number
         elif step == "behind":

@@ -157,7 +157,11 @@ class Connections:
         if after is not None and after < head <= after + MOST_REPLAYED:
             page = await self._pages.after(user, after, listener.base_url)
             if _follows(page, after):
-                self._replay(listener, user, page)
+                if listener.decisions:
+                    # The page may tell what the sender has muted since: it is read again.
+                    listener.position = after
+                else:
+                    self._replay(listener, user, page)
                 return True
         listener.caught_up(head)
         return after is None or after == head
@@ -171,7 +175,8 @@ class Connections:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _read_on(self, listener: Listener) -> None:
-        # While a listener is behind, only this moves its position.
+        # While a listener is behind, only this moves its position, and a decision of the sender's.
+        decisions = listener.decisions
         user = await self._users.get(listener.user_id)
         if user is None:
             listener.close(CloseCode.NOT_AUTHENTICATED, "the account is gone")
@@ -179,6 +184,9 @@ class Connections:
             listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
         else:
             page = await self._pages.after(user, listener.position, listener.base_url)
+            if listener.decisions != decisions:
+                # The page may tell what the sender has muted since, and does not follow on what is sent: read it again.
+                return
             if listener.position == user.sequence or _follows(page, listener.position):
                 self._replay(listener, user, page)
             else:

@@ -1,15 +1,16 @@
 """A listener: one socket or stream, where it stands in its user's log, and what waits to be sent to it.
 
 Promise: it is offered events in any order, and gives out those of its stream in the log's order, each once. An event
-that does not follow directly on the last one makes it `behind`, until the log was read. What waits is bounded; over the
-bound the listener is closed.
+that does not follow directly on the last one makes it `behind`, until the log was read. So does a decision of the
+sender's while something waits: that is let go, and told as the log tells it now. What waits is bounded; over the bound
+the listener is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -38,7 +39,7 @@ class Listener:
     # There may be ten thousand.
     __slots__ = (
         *("_bytes", "_held", "_live_bytes", "_max_bytes", "_queue", "_waiter", "base_url", "behind", "closing"),
-        *("credential", "kind", "on_work", "position", "stream", "user_id", "write"),
+        *("_taken", "credential", "decisions", "kind", "on_work", "position", "stream", "user_id", "write"),
     )
 
     def __init__(
@@ -61,8 +62,12 @@ class Listener:
         self.write: Callable[[bytes], bool] | None = None
         """Sends WebSocket frames at once, or returns False if they would have to wait. Whoever sends for this listener
         sets it while nothing is queued: then nobody has to be woken."""
+        self.decisions = 0
+        """How many of the sender's decisions came while this listener had something to send or to read."""
         self._max_bytes = max_bytes
         self._queue: list[Notice] = []
+        self._taken: list[Notice] = []
+        """What is being sent, the last first."""
         self._bytes = 0
         self._live_bytes = 0
         self._held: list[Notice] = []
@@ -102,6 +107,8 @@ class Listener:
         return True
 
     def _offer_one(self, notice: Notice) -> None:
+        if notice.decides and notice.sequence > self.position:
+            self._recall()
         if self.behind:
             self._hold(notice)
         elif notice.sequence == self.position + 1:
@@ -150,11 +157,26 @@ class Listener:
                     await self._waiter
         return True
 
-    def take(self) -> list[Notice]:
-        """Everything that waits to be sent."""
-        notices, self._queue = self._queue, []
+    def take(self) -> Iterator[Notice]:
+        """Everything that waits to be sent, one by one, until the listener is to end or has the rest read anew.
+
+        What was given out last counts as sent.
+        """
+        self._taken, self._queue = self._queue, []
+        self._taken.reverse()
         self._bytes = self._live_bytes = 0
-        return notices
+        while self._taken and self.closing is None:
+            yield self._taken.pop()
+
+    def _recall(self) -> None:
+        """Let go of what waits: it was made before a decision of the sender's. The log is read again from there."""
+        self.decisions += 1
+        if self._taken or self._queue:
+            self.position = (self._taken[-1] if self._taken else self._queue[0]).sequence - 1
+            self._taken.clear()
+            self._queue.clear()
+            self._bytes = self._live_bytes = 0
+            self.fall_behind()
 
     def _put(self, notice: Notice) -> bool:
         """Queue the next event if the stream carries it. Returns whether it does."""

@@ -22,7 +22,8 @@ class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, di
     """An event on its way to its user's sockets: `event` is its JSON, encoded once for all of them.
 
     `notified` says whether the `notifications` stream carries it; `committed_at` is when its transaction
-    had committed, in milliseconds since the epoch, or 0 for one that was read from the log.
+    had committed, in milliseconds since the epoch, or 0 for one that was read from the log. `decides` says that earlier
+    events are told otherwise from now on: the sender muted something, or gave it its voice back.
     """
 
     user_id: str
@@ -31,11 +32,12 @@ class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, di
     notified: bool
     event: bytes
     committed_at: int = 0
+    decides: bool = False
 
     @classmethod
-    def of(cls, event: Event, rendered: bytes, committed_at: int = 0) -> Notice:
+    def of(cls, event: Event, rendered: bytes, committed_at: int = 0, *, decides: bool = False) -> Notice:
         """The notice of an event, whose JSON is `rendered`."""
-        return cls(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at)
+        return cls(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at, decides)
 
     @cached_property
     def frame(self) -> bytes:

@@ -142,8 +142,6 @@ class Writer:
             if listener.behind:
                 await self._connections.catch_up(listener)
             for notice in listener.take():
-                if listener.closing is not None:
-                    break
                 await self._socket.send(notice.frame)
                 self._heartbeat_due = False
             # Not after an end that left something unsent: a client goes on from the sequence that it is told.

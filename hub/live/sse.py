@@ -100,8 +100,6 @@ class Streams:
             if listener.behind:
                 await self._connections.catch_up(listener)
             for notice in listener.take():
-                if listener.closing is not None:
-                    return
                 yield notice.sse
 
 
