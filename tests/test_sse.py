@@ -210,6 +210,24 @@ async def test_comment_comes_in_silence_and_the_stream_ends_by_itself(tmp_path: 
         assert "glimpse_sockets 0.0" in (await hub.http.get("/metrics")).text
 
 
+async def test_stream_says_how_far_it_has_come_though_it_left_out_what_came(
+    tmp_path: Path, migrated_sqlite_url: str
+) -> None:
+    async with running_hub(tmp_path, migrated_sqlite_url, heartbeat_seconds=0.1) as hub:
+        sender = await hub.add_sender()
+        message = await sender.register()
+        async with streamed(sender.http) as stream:
+            await sender.hit(message, user_agent=MACHINE)
+            assert (await stream.block())["id"] == "1"
+            for _ in range(5):
+                if "id" in (block := await stream.block()):
+                    break
+            assert block == {"id": "2"}
+            await sender.hit(message)
+            assert (await stream.event())["id"] == "3"
+            assert await stream.block() == {"": "heartbeat"}, "it does not say again what an event said"
+
+
 async def test_comments_come_as_often_as_a_sockets_heartbeats(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[EventSourceResponse] = []
 

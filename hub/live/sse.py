@@ -93,13 +93,20 @@ class Streams:
         yield begins + RETRY
         if not recovered:
             yield b'id: %d\nevent: reset\ndata: {"sequence":%d}\n\n' % (head, head)
+        told = head if after is None or not recovered else after
         while (left := ends - asyncio.get_running_loop().time()) > 0:
-            await listener.wait(left)
+            if not await listener.wait(min(left, self._config.heartbeat_seconds)):
+                # Otherwise a client would come back to all that its stream has left out, or to more than is replayed.
+                if listener.position > told:
+                    told = listener.position
+                    yield b"id: %d\n\n" % told
+                continue
             if listener.closing is not None:
                 return
             if listener.behind:
                 await self._connections.catch_up(listener)
             for notice in listener.take():
+                told = notice.sequence
                 yield notice.sse
 
 
