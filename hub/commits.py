@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hub import policy
 from hub.batch import Batch, Known
 from hub.live.bus import Bus
 from hub.live.notices import Notice
@@ -137,7 +138,10 @@ class Commits:
         return (await self._record(hits))[0]
 
     async def replay(self, hits: Sequence[Hit]) -> tuple[list[Notice], list[Hit]]:
-        """As `record`, without the hits that are recorded already. Also returns the hits whose message is not there."""
+        """As `record`, without the hits that are recorded already. Also returns the hits whose message is not there.
+
+        Nobody may have been told of those recorded already: so the newest event of their log is among the notices.
+        """
         return await self._record(hits, again=True)
 
     async def _record(self, hits: Sequence[Hit], *, again: bool = False) -> tuple[list[Notice], list[Hit]]:
@@ -147,16 +151,34 @@ class Commits:
                 await self._users.lock_owners(tx, {hit.message_id for hit in hits})
             recorded = await self._opens.recorded(tx, [hit.id for hit in hits]) if again else frozenset()
             # A hit may be in the spool twice if the hub was stopped while it was put there.
+            before = {hit.message_id for hit in hits if hit.id in recorded}
             hits = list({hit.id: hit for hit in hits if hit.id not in recorded}.values())
             batch = await self._judged(tx.fetch, hits)
             gone = [hit for hit in hits if hit.id not in batch]
             events = batch.events(self._clock())
-            if not events:
-                return [], gone
-            await tx.change(*self._changes(batch, events))
+            if events:
+                await tx.change(*self._changes(batch, events))
             if batch.corrected:
                 await self._correct(tx, batch)
-        return self._committed(batch, events, began), gone
+        notices = self._committed(batch, events, began) if events else []
+        if before:
+            notices += await self._newest(before, batch.users.keys())
+        return notices, gone
+
+    async def _newest(self, messages: Iterable[str], but: Collection[str]) -> list[Notice]:
+        """The newest event in the log of each owner of these messages but those in `but`, as it is told now.
+
+        Whoever lacks another before it reads the log. If it is of no open, whoever made it tells it.
+        """
+        notices = []
+        for user in await self._users.owners(messages):
+            if user.id in but or not self._bus.wants(user.id):
+                continue
+            for event in await self._events.after(user.id, user.sequence - 1, 1):
+                if event.open is not None:
+                    event = policy.as_told_now(event, user.settings)
+                    notices.append(Notice.of(event, self._renderer.event(event, user.settings), self._clock()))
+        return notices
 
     async def _judged(self, fetch: Fetch, hits: Sequence[Hit]) -> Batch:
         known = await self._read(fetch, hits)

@@ -139,7 +139,7 @@ def files_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-async def test_commit_whose_answer_never_came_is_not_repeated(
+async def test_commit_whose_answer_never_came_is_not_repeated_and_is_told(
     store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_if = Held.change_if
@@ -158,6 +158,26 @@ async def test_commit_whose_answer_never_came_is_not_repeated(
     assert next(lost, None) is None
     assert files_in(spool_dir) == [], "nothing is left and nothing was put aside"
     assert await times(store) == [T0, T0 + 1, T0 + 2]
+    *_, last = await store.log(await store.user(message.user_id))
+    told = store.bus.notices[-1]
+    assert (told.user_id, told.sequence, told.notified) == (message.user_id, last.sequence, last.notified)
+    assert told.committed_at == store.clock()
+    await audit(store.database)
+
+
+async def test_commit_whose_answer_never_came_is_not_announced_once_it_is_muted(
+    store: Store, message: Message, spool_dir: Path
+) -> None:
+    recorder = make_recorder(store, Spool(spool_dir))
+    hits = [a_hit(message, at=T0 + n) for n in range(3)]
+    await recorder._commits.record(hits[:1])
+    async with store.database.write() as tx:
+        await tx.fetch("UPDATE users SET realtime_notifications = $1 WHERE id = $2", False, message.user_id)
+    notices, gone = await recorder._commits.replay(hits[:1])
+    assert [(notice.type, notice.notified) for notice in notices] == [("open.recorded", False)]
+    assert gone == []
+    notices, gone = await recorder._commits.replay(hits)
+    assert [notice.sequence for notice in notices] == [3, 4], "whoever lacks the one before reads the log"
     await audit(store.database)
 
 

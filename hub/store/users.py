@@ -106,6 +106,15 @@ class Users:
         )
         return {row["id"]: row["sequence"] for row in rows}
 
+    async def owners(self, message_ids: Iterable[str]) -> list[User]:
+        """The owners of these messages."""
+        rows = await self._database.fetch(
+            f"SELECT {_ALL} FROM users WHERE id IN"
+            f" (SELECT user_id FROM messages WHERE id IN {self._database.sql.texts('$1')})",
+            json.dumps(list(message_ids)),
+        )
+        return [user_from(row) for row in rows]
+
     @asynccontextmanager
     async def write(self, user_id: str) -> AsyncIterator[tuple[Held, User]]:
         """A write transaction that begins with the lock on a user's row, and the user as the row then is.
