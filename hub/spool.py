@@ -46,6 +46,9 @@ LOOK_AGAIN_SECONDS = 60.0
 _CLIENTS = re.compile(rb'("clients":)[^]]*]?')
 """The client hashes of a hit, in its line."""
 
+_NUMBERED = re.compile(r"(.+)_([0-9]{9})")
+"""The name of a segment that was begun while the clock was behind the one before."""
+
 _decode = msgspec.json.Decoder(Hit).decode
 
 T = TypeVar("T")
@@ -212,7 +215,7 @@ class Spool:
         """Begin a segment, locked before it gets the name by which other processes look for it."""
         self._directory.mkdir(parents=True, exist_ok=True)
         # It comes after the last one, even if the clock was set back since.
-        name = max([new_id(), *(f"{path.stem}0" for path in self._segments()[-1:])])
+        name = max([new_id(), *(_after(path.stem) for path in self._segments()[-1:])])
         unnamed, self._path = self._directory / f".{name}", self._directory / f"{name}.spool"
         segment = unnamed.open("xb", buffering=0)
         try:
@@ -269,6 +272,13 @@ class Spool:
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _after(name: str) -> str:
+    """A name that comes right after that of a segment. It has a number, so that names do not grow with each segment."""
+    if match := _NUMBERED.fullmatch(name):
+        return f"{match[1]}_{int(match[2]) + 1:09}"
+    return f"{name}_{1:09}"
 
 
 def _is_free(segment: Path) -> bool:

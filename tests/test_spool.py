@@ -116,6 +116,22 @@ async def test_segments_follow_each_other_though_the_clock_was_set_back(
     assert await drain(spool) == put
 
 
+@pytest.mark.parametrize("left", ["z", "z" * 26, "z" * 26 + "00", "z" * 26 + "x"])
+async def test_names_of_segments_do_not_grow_while_the_clock_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """A file's name may have 255 bytes. A segment of an earlier process is from the time before the clock was set."""
+    monkeypatch.setattr("hub.spool.SEGMENT_BYTES", 1)
+    (tmp_path / f"{left}.spool").touch()
+    spool, put = Spool(tmp_path), hits(12)
+    for hit in put:
+        await spool.append([hit])
+    begun = [path.stem for path in segments(tmp_path)[1:]]
+    assert len(begun) == 12
+    assert len({len(name) for name in begun}) == 1
+    assert await drain(spool) == put
+
+
 @pytest.mark.parametrize("call", ["iterdir", "open"])
 async def test_spool_that_cannot_be_read_is_not_taken_for_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
