@@ -81,6 +81,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+WAITING_SECONDS = 60.0
+"""The least time between two lines that say that the same still waits for the database."""
+
+
 class Seldom:
     """Tells whether to log what happens again and again: the first time, and then at most once in so many seconds."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hub.api.auth import new_secret
 from hub.config import Config, ConfigError
+from hub.logs import WAITING_SECONDS, Seldom
 from hub.store.database import Database, DatabaseAway
 from hub.store.revision import NEEDED, revision
 from hub.store.users import Users
@@ -86,7 +87,7 @@ class Preparation:
             await asyncio.wait([self._later])
 
     async def _go_on(self, opening: asyncio.Task[list[str]], keys: Keys) -> None:
-        was_away = False
+        was_away, warnings = False, Seldom(WAITING_SECONDS)
         while True:
             try:
                 keys.replace(*await opening)
@@ -97,7 +98,8 @@ class Preparation:
                 if not was_away:
                     logger.error("the database is not there at the start: hits go to the spool until it is")
                     was_away = True
-                logger.warning("the hub waits for its database: %s", error)
+                if warnings.may_say(str(error)):
+                    logger.warning("the hub waits for its database: %s", error)
             except Exception:
                 logger.exception("the database could not be prepared")
             else:

@@ -1,6 +1,7 @@
 """Upkeep: what a hub does by itself, now and then.
 
-Promise: nothing here is part of answering a request. Whatever fails is logged and tried again at its next turn.
+Promise: nothing here is part of answering a request. Whatever fails is logged and tried again at its next turn; that a
+task waits for the database is not logged at each.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from hub.live.bus import Bus
 from hub.live.connections import Connections
-from hub.logs import Seldom
+from hub.logs import WAITING_SECONDS, Seldom
 from hub.machine import Machine
 from hub.model import Clock
 from hub.recorder import Recorder
@@ -135,11 +136,19 @@ class Upkeep:
 
 
 async def _every(name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    warnings, waits = Seldom(WAITING_SECONDS), False
     while True:
         await asyncio.sleep(seconds)
         try:
             await work()
         except DatabaseAway as error:
-            logger.warning("%s waits for the database: %s", name, error)
+            waits = True
+            if warnings.may_say():
+                logger.warning("%s waits for the database: %s", name, error)
         except Exception:
             logger.exception("%s failed", name)
+        else:
+            if waits:
+                logger.info("%s goes on: the database answers again", name)
+            waits = False
+            warnings.forget()

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -195,9 +196,25 @@ async def test_task_that_fails_says_so_and_is_tried_again_at_its_next_turn(
         await eventually(lambda: kept.connections.turns > 2)
         assert kept.datasets.turns > 0
     said = [record for record in caplog.records if "the check of the log" in record.getMessage()]
-    assert len(said) > 1
+    assert (len(said) == 1) == (level == logging.WARNING), "an outage is not told at each turn"
     assert {record.levelno for record in said} == {level}
     assert all((record.exc_info is None) == (level == logging.WARNING) for record in said)
+
+
+async def test_task_that_waits_for_the_database_says_so_of_each_outage(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def said(words: str, times: int) -> bool:
+        return caplog.text.count(f"the check of the log {words}") == times
+
+    async with kept.upkeep:
+        for outage in (1, 2):
+            kept.connections.failure = lambda: DatabaseAway("it is away")
+            await eventually(partial(said, "waits", outage))
+            kept.connections.failure = None
+            await eventually(partial(said, "goes on", outage))
 
 
 @pytest.mark.parametrize("log_check_seconds", [3600.0])
