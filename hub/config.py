@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -54,6 +54,8 @@ class Config:
     spool_dir: Path = SPOOL_DIR
     repeat_seconds: int = 30
     log_level: str = "info"
+    unread: tuple[str, ...] = ()
+    """Variables that begin with HUB_ and are none of ours, each perhaps with the one that is meant."""
 
     # Some of these belong to the contract, the others are ours. Tests shorten them; the environment cannot.
     heartbeat_seconds: float = 20.0
@@ -82,14 +84,17 @@ class Config:
         env = os.environ if environ is None else environ
         default = cls()
 
+        names: list[str] = []
+
         def get(name: str) -> str | None:
+            names.append(name)
             text = env.get(name, "").strip()
             if not _is_unicode(text):
                 raise ConfigError(f"{name} has bytes in it that are not UTF-8: set it anew")
             return text or None
 
         database_url = _database_url(get("DATABASE_URL") or default.database_url)
-        return cls(
+        config = cls(
             database_url=database_url,
             redis_url=_redis_url(get("REDIS_URL")),
             redis_insecure_tls=_switch("HUB_REDIS_INSECURE_TLS", get("HUB_REDIS_INSECURE_TLS")),
@@ -106,11 +111,27 @@ class Config:
             ),
             log_level=_log_level(get("HUB_LOG_LEVEL") or default.log_level),
         )
+        return replace(config, unread=_unread(env, names))
 
 
 def sqlite_path(database_url: str) -> str:
     """The file behind `sqlite:///FILE`, in which a % is written %25 and a ? %3F."""
     return unquote(database_url.removeprefix("sqlite:///").partition("?")[0])
+
+
+def _unread(env: Mapping[str, str], names: list[str]) -> tuple[str, ...]:
+    """What begins with HUB_ in the environment and was not asked for: most likely a setting that is misspelt.
+
+    It does not stop the start, because Kubernetes sets such variables by itself for a service of the name "hub".
+    """
+    unread = sorted(name for name in env if name.startswith("HUB_") and name not in names)
+    if not unread:
+        return ()
+    # Only here, because most commands do without, and it takes time.
+    from difflib import get_close_matches
+
+    meant = [next(iter(get_close_matches(name, names, n=1, cutoff=0.65)), None) for name in unread]
+    return tuple(f"{name} (perhaps {like})" if like else name for name, like in zip(unread, meant, strict=True))
 
 
 def _is_unicode(text: str) -> bool:

@@ -88,6 +88,8 @@ def serve(
     try:
         with listening(host, config.port) as listener:
             configure_logging(config)
+            if config.unread:
+                logger.warning("these are no settings of the hub, and change nothing: %s", ", ".join(config.unread))
 
             def announce() -> None:
                 put(sys.stdout, f"Glimpse is at {address(*listener.getsockname()[:2])}\n")

@@ -228,6 +228,25 @@ def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPat
     assert Config.from_environ().port == 8123
 
 
+def test_variable_of_ours_that_is_misspelt_is_noticed_with_the_one_that_is_meant() -> None:
+    environ = {
+        "HUB_PUBLC_URL": "x",
+        "HUB_DATABASE_URL": "x",
+        "HUB_PORT": "1",
+        "HUB_XYZ": "",
+        "HUBBUB": "x",
+        "HUB_LOG_LEVEL": "info",
+    }
+    noticed = (
+        "HUB_DATABASE_URL (perhaps DATABASE_URL)",
+        "HUB_PORT (perhaps PORT)",
+        "HUB_PUBLC_URL (perhaps HUB_PUBLIC_URL)",
+        "HUB_XYZ",
+    )
+    assert Config.from_environ(environ).unread == noticed
+    assert Config.from_environ(dict.fromkeys(VARIABLES, "")).unread == ()
+
+
 def test_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config.from_environ({}).port = 1  # type: ignore[misc]

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from hub.config import Config, ConfigError
 from hub.server import ANSWER_SECONDS, serve
 from tests import served
+from tests.hub_process import Start as StartHub
 from tests.processes import PATIENCE_SECONDS, eventually, free_port, wait_until
 from tests.served_process import Served, Start
 
@@ -53,6 +54,11 @@ async def close_code(websocket: ClientConnection) -> int | None:
 def test_application_is_told_the_port_that_was_taken(start: Start, workers: int) -> None:
     server = start(workers=workers).wait_ready()
     assert server.journal("port") == [str(server.port)] * workers
+
+
+def test_misspelt_setting_is_in_the_log_of_a_start(start_hub: StartHub, migrated_sqlite_url: str) -> None:
+    hub = start_hub(migrated_sqlite_url, HUB_PUBLC_URL="https://hub.example.com")
+    wait_until(lambda: "change nothing: HUB_PUBLC_URL (perhaps HUB_PUBLIC_URL)" in hub.output())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
