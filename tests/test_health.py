@@ -8,12 +8,14 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hub.api.health import Metrics
+from hub.model import VerdictName
 from hub.store.urls import sqlite_path
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
 from tests.hub_process import Start
@@ -147,6 +149,13 @@ async def test_metrics_count_what_happened(fresh_hub: Hub) -> None:
     assert (counted["glimpse_bus_up"], counted["glimpse_bus_generation"]) == (1, 1)
     assert (counted["glimpse_queue_bytes"], counted["glimpse_spool_hits"]) == (0, 0)
     await eventually(lambda: has_closed(fresh_hub), what="the socket's end is counted")
+
+
+async def test_metrics_count_from_zero(fresh_hub: Hub) -> None:
+    counted = await samples(fresh_hub)
+    labels = {f"opens_total/{verdict}" for verdict in get_args(VerdictName)}
+    labels |= {f"hits_total/{result}" for result in ("safe", "forged", "failed")}
+    assert {name: counted.get(f"glimpse_{name}") for name in labels} == dict.fromkeys(labels, 0)
 
 
 def test_metrics_of_one_of_several_processes_say_which_it_is() -> None:

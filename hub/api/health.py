@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Iterator, Mapping
+from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -22,6 +23,7 @@ from hub.commits import Measures
 from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.machine import out_of_descriptors
+from hub.model import VerdictName
 from hub.recorder import Recorder
 from hub.store.database import Database
 from hub.store.probe import Probe
@@ -35,6 +37,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._labels = {"process": str(os.getpid())} if of_several else {}
         self.opens = Counter("glimpse_opens_total", "Hits recorded, by verdict.", ["verdict"], registry=self.registry)
+        for verdict in get_args(VerdictName):
+            self.opens.labels(verdict)  # Shown as 0: Prometheus sees no increase in a series that begins with 1.
         self.hits = Counter(
             "glimpse_hits_total",
             "Pixels answered: the hit is safe, its token was forged, or recording it failed.",
