@@ -28,7 +28,9 @@ from hub.commands import cli
 from hub.config import Config
 from hub.live import frames
 from hub.live.close_codes import CloseCode
-from hub.model import EventType, VerdictName, Withheld
+from hub.live.sse import RETRY
+from hub.model import DAY_MS, EventType, VerdictName, Withheld
+from hub.store.credentials import SESSION_MS
 from hub.store.urls import sqlite_path
 from hub.tracking.pixel import HEADERS
 from tests.hub_process import Start
@@ -104,6 +106,22 @@ def test_error_codes_are_those_of_the_code() -> None:
     codes = get_args(get_type_hints(frames.Error)["code"])
     [sentence] = re.findall(r"The error codes are (.*?)\.\n", PROTOCOL, re.DOTALL)
     assert set(codes) == ticked([sentence]) - {"seen"}
+
+
+def test_kinds_of_problems_are_those_of_the_code() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "hub").rglob("*.py"))
+    kinds = set(re.findall(r"""(?:Problem\(\s*[\w.]+, |\bkind, detail = )"([a-z-]+)\"""", code))
+    [sentences] = re.findall(r"`type` ends in (.*?)\n\n", PROTOCOL, re.DOTALL)
+    assert kinds == ticked([sentences])
+
+
+def test_life_of_a_session_is_documented() -> None:
+    assert f"A session ends {SESSION_MS // DAY_MS} days after its log-in" in PROTOCOL
+
+
+def test_wait_of_a_stream_that_ended_is_documented() -> None:
+    assert RETRY == b"retry: 2000\n\n"
+    assert "after the two seconds that `retry:`" in PROTOCOL
 
 
 def test_pixel_headers_are_those_of_the_code() -> None:
