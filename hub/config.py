@@ -91,6 +91,8 @@ class Config:
             text = env.get(name, "").strip()
             if not _is_unicode(text):
                 raise ConfigError(f"{name} has bytes in it that are not UTF-8: set it anew")
+            if "\0" in text:
+                raise ConfigError(f"{name} has a NUL character in it: set it anew")
             return text or None
 
         database_url = _database_url(get("DATABASE_URL") or default.database_url)

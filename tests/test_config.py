@@ -141,6 +141,7 @@ REFUSED = [
     ("HUB_TRUSTED_PROXIES", "10.0.0.0/8;192.0.2.0/24"),
     ("HUB_TRUSTED_PROXIES", "router.example.com"),
     ("HUB_GEOIP_DB", "/nowhere/city.mmdb"),
+    ("HUB_GEOIP_DB", "\0"),
     ("HUB_REPEAT_SECONDS", "3601"),
     ("HUB_REPEAT_SECONDS", "30s"),
     ("HUB_LOG_LEVEL", "loud"),
