@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 
+from hub import __version__
 from hub.config import Config, ConfigError
 from hub.logs import configure_logging
 from hub.model import DAY_MS, now
@@ -46,6 +47,7 @@ class Failure(click.ClickException):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="glimpse", message="%(prog)s %(version)s")
 def cli() -> None:
     """Glimpse: a real-time notification hub for email opens.
 
@@ -383,6 +385,7 @@ def _print_status(config: Config) -> None:
     table.add_column("file", overflow="fold")  # Cut off, a name would not say where the file is.
     for status in Datasets.load(config.data_dir, config.geoip_db).status():
         state = "not there" if not status.present else status.problem or "in use"
-        age = "" if status.at is None else f"{max(0, now() - status.at) // DAY_MS} days"
+        days = 0 if status.at is None else max(0, now() - status.at) // DAY_MS
+        age = "" if status.at is None else f"{days} day{'' if days == 1 else 's'}"
         table.add_row(status.name, state, age, f"{status.entries:,}" if status.entries else "", str(status.path))
     Console().print(table)

@@ -26,7 +26,7 @@ from tests.served_process import Served
 from tests.served_process import Start as StartServed
 from tests.servers import HubProcess, Postgres, Valkey
 
-pytest_plugins = ("tests.api",)
+pytest_plugins = ("tests.api", "tests.commands")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 NO_CHROMIUM = (

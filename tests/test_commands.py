@@ -3,63 +3,30 @@
 from __future__ import annotations
 
 import errno
-import io
-import json
+import importlib.metadata
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from hub.__main__ import main
 from hub.spool import Spool
+from tests.commands import Command, Done
 from tests.hub_process import Start
 from tests.processes import PATIENCE_SECONDS, free_port, start_process, wait_until
 from tests.servers import ROOT, HubProcess, Postgres
 
-GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 PASSWORD = "correct horse battery"
-Done = subprocess.CompletedProcess[str]
-Command = Callable[..., Done]
 
 
 @pytest.fixture
 def hub(tmp_path: Path, migrated_sqlite_url: str) -> HubProcess:
     """A hub that is not running, on a database with the current schema."""
     return HubProcess(tmp_path, migrated_sqlite_url)
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in this process, which saves the start of another: `command(*arguments, typed="", **environ)`."""
-
-    def run(*arguments: str, typed: str = "", **environ: str) -> Done:
-        with monkeypatch.context() as here:
-            here.chdir(tmp_path)
-            here.setattr(sys, "argv", ["glimpse", *arguments])
-            # A command sets it for the rest of its process, which here is the tests'.
-            here.setattr(threading, "excepthook", threading.excepthook)
-            here.setattr(sys, "stdin", io.StringIO(typed))
-            for name in [name for name in os.environ if name.startswith(("HUB_", "DATABASE_", "REDIS_"))]:
-                here.delenv(name)
-            for name, value in environ.items():
-                here.setenv(name, value)
-            try:
-                main()
-                status: str | int | None = 0
-            except SystemExit as end:
-                status = end.code
-        out, err = capsys.readouterr()
-        assert isinstance(status, int)
-        return Done(arguments, status, out, err)
-
-    return run
 
 
 def assert_refused(done: Done, status: int, *words: str) -> None:
@@ -152,6 +119,10 @@ def test_help_is_on_stdout(command: Command, arguments: list[str]) -> None:
     done = command(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage:" in done.stdout
+
+
+def test_version_is_that_of_what_is_installed(command: Command) -> None:
+    assert command("--version").stdout == f"glimpse {importlib.metadata.version('glimpse-hub')}\n"
 
 
 def test_account_that_is_there_already_is_a_failure(command: Command) -> None:
@@ -347,52 +318,6 @@ def test_serve_takes_its_port_from_the_option_then_from_the_environment(hub: Hub
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
-
-
-# Explaining
-
-
-def test_explain_prints_the_verdict_as_json(hub: HubProcess) -> None:
-    done = hub.command("explain", "--user-agent", GMAIL, "--ip", "66.249.84.11")
-    assert (done.returncode, done.stderr) == (0, "")
-    said = json.loads(done.stdout)
-    assert said.keys() == {"verdict", "confidence", "reasons", "place", "device", "ruleset"}
-    assert (said["verdict"], said["place"]["hidden_by"], said["device"]["client"]) == ("proxy", "gmail", "Gmail")
-    assert all(" " in reason for reason in said["reasons"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "verdict"),
-    [
-        (["--method", "HEAD"], "bot"),
-        (["--after-send", "-1"], "self"),
-        (["--header", "Sec-Purpose: prefetch"], "prefetch"),
-        (["--header", "sec-purpose:prefetch;prerender", "--header", "Accept: */*"], "prefetch"),
-        (["--after-send", "3600"], "human"),
-    ],
-)
-def test_explain_looks_at_all_it_is_told(command: Command, arguments: list[str], verdict: str) -> None:
-    thunderbird = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.0"
-    done = command("explain", "--user-agent", thunderbird, "--ip", "203.0.113.7", *arguments)
-    assert json.loads(done.stdout)["verdict"] == verdict
-
-
-def test_explain_needs_no_database(command: Command) -> None:
-    done = command("explain", "--user-agent", "", "--ip", "::1", DATABASE_URL="sqlite:////nowhere/at/all.db")
-    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "bot")
-
-
-def test_data_status_shows_the_whole_name_of_a_file(command: Command, tmp_path: Path) -> None:
-    folder = tmp_path / ("a-long-name-of-a-folder-" * 4)
-    done = command("data", "status", HUB_DATA_DIR=str(folder))
-    names = "".join(line.split("│")[-2].strip() for line in done.stdout.splitlines() if line.startswith("│"))
-    assert str(folder / "dbip-city-lite.mmdb") in names
-
-
-def test_data_status_says_what_is_not_there(command: Command) -> None:
-    done = command("data", "status")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "not there" in done.stdout
 
 
 def test_command_is_installed_under_its_name() -> None:
