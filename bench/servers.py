@@ -38,6 +38,7 @@ class Server:
     name: str
     port: int
     pid: int
+    log: Path
     helpers: tuple[int, ...] = ()
 
     def watch(self) -> Watch:
@@ -48,6 +49,13 @@ class Server:
         """The memory it has in use, with its workers."""
         pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in machine.processes_of(self.pid))
         return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def error(self) -> str:
+        """The first error in a hub's log, as that its hits go to the spool; empty if there is none."""
+        # Its last line may be on its way.
+        whole, _, _ = self.log.read_text(errors="replace").rpartition("\n")
+        lines = (line for line in whole.splitlines() if line.startswith("{"))
+        return next((said["message"] for said in map(json.loads, lines) if said["level"] == "error"), "")
 
 
 class DurablePostgres(Postgres):
@@ -68,8 +76,12 @@ def hub(
     sweep_seconds: float = 600.0,
     data: Path | None = None,
     helpers: tuple[int, ...] = (),
+    strained: bool = False,
 ) -> Iterator[Server]:
-    """The hub on a migrated database; `data` has its data sets, `helpers` are the processes that it depends on."""
+    """The hub on a migrated database; `data` has its data sets, `helpers` are the processes that it depends on.
+
+    Raises `BenchError` if it logged an error. One that is `strained` may: then the measure has to tell of it.
+    """
     environ = {"DATABASE_URL": database_url, "HUB_DATA_DIR": str(data or folder / "data")}
     if redis_url:
         environ["REDIS_URL"] = redis_url
@@ -77,6 +89,8 @@ def hub(
     arguments += ["--sweep-seconds", str(sweep_seconds)]
     with _python(name, folder, arguments, environ) as server:
         yield replace(server, helpers=helpers)
+        if not strained and (said := server.error()):
+            raise BenchError(f"{name} logged an error, so its figures are not those of a hub that is well: {said}")
 
 
 @contextmanager
@@ -147,8 +161,6 @@ def _python(name: str, folder: Path, arguments: Sequence[str], environ: Mapping[
     try:
         with _process(name, home, command, port, environ) as server:
             yield server
-            if said := _error(home / "log"):
-                raise BenchError(f"{name} logged an error, so its figures are not those of a hub that is well: {said}")
     finally:
         # Its log is worth a look when a figure is odd, and the folder is gone by then.
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -170,19 +182,11 @@ def _process(
         )
     try:
         wait_until(lambda: _listens(process, port), READY_SECONDS, f"{name} listening")
-        yield Server(name, port, process.pid)
+        yield Server(name, port, process.pid, home / "log")
     except AssertionError as error:
         raise BenchError(f"{error}: {(home / 'log').read_text(errors='replace')[-500:]}") from None
     finally:
         _end(process)
-
-
-def _error(log: Path) -> str:
-    """The first error in a hub's log, as that its hits go to the spool instead of the database; empty if none is."""
-    # Its last line may be on its way.
-    whole, _, _ = log.read_text(errors="replace").rpartition("\n")
-    lines = (line for line in whole.splitlines() if line.startswith("{"))
-    return next((said["message"] for said in map(json.loads, lines) if said["level"] == "error"), "")
 
 
 def _listens(process: subprocess.Popen[bytes], port: int) -> bool:

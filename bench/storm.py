@@ -50,7 +50,7 @@ def measure(setting: Setting) -> list[Figure]:
         figures = []
         for name, url in urls.items():
             asyncio.run(build(url, world))
-            with servers.hub(name, setting.folder, url, helpers=helpers[name]) as server:
+            with servers.hub(name, setting.folder, url, helpers=helpers[name], strained=True) as server:
                 figures += _storm(setting, server, world)
         return figures
 
@@ -133,6 +133,7 @@ def _figures(
             name=f"{server.name}, p99 of the answer to {HITS_PER_SECOND} hits/s meanwhile",
             value=done.milliseconds(99),
             unit="ms",
-            note=f"{len(done.latencies):,} answered, {done.unanswered:,} not; slowest {done.milliseconds(100):.0f} ms",
+            note=f"{len(done.latencies):,} answered, {done.unanswered:,} not; slowest {done.milliseconds(100):.0f} ms"
+            + (f"; it LOGGED: {error}" if (error := server.error()) else ""),
         ),
     ]

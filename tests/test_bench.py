@@ -116,7 +116,7 @@ def test_cost_of_a_hit_counts_what_the_server_took_and_not_how_long_the_generato
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wrk, "rate", lambda *_: (1000.0, 0.1))
-    runs = hits._Runs(Setting(tmp_path, False, False), [Watched("hub", 0, 0)], a_world(1, 1).messages, 2)
+    runs = hits._Runs(Setting(tmp_path, False, False), [Watched("hub", 0, 0, tmp_path)], a_world(1, 1).messages, 2)
     runs._one(runs._servers[0], [], counted=True)
     # Two seconds of its time for the 2,000 hits of two seconds, though it was watched for ten.
     assert runs.costs["hub"] == [1000.0]
