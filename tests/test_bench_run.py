@@ -34,13 +34,16 @@ HITS = [Hit("/o/x.gif", "A browser", "192.0.2.1")]
 
 @pytest.fixture(autouse=True)
 def _as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A run changes where temporary files are and what SIGTERM does: both are as before after the test."""
+    """A run changes where temporary files are and what signals do: both are as before after the test."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(bench_main, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(bench_main, "facts", lambda _folder: {})
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is run in the background may have been told to ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
