@@ -171,18 +171,24 @@ async def test_start_during_an_outage_waits_for_a_schema_that_its_owner_has_yet_
         await eventually(lambda: opened(database))
 
 
-async def test_start_during_an_outage_is_not_told_at_each_attempt(
-    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reasons = ["no server", "no server", "no server", "it starts up", "it starts up"]
+def fail_first(monkeypatch: pytest.MonkeyPatch, *failures: Exception) -> None:
+    """Have the first attempts to prepare the database fail with these."""
+    left = list(failures)
 
     async def failing(config: Config) -> None:
-        if reasons:
-            raise DatabaseAway(reasons.pop(0))
+        if left:
+            raise left.pop(0)
         await prepare(config)
 
     monkeypatch.setattr("hub.preparation.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("hub.preparation.prepare", failing)
+
+
+async def test_start_during_an_outage_is_not_told_at_each_attempt(
+    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = ("no server", "no server", "no server", "it starts up", "it starts up")
+    fail_first(monkeypatch, *map(DatabaseAway, reasons))
     async with preparing(migrated_sqlite_url, tmp_path, SECRET) as (preparation, database):
         await preparation.keys()
         await eventually(lambda: opened(database))
@@ -193,15 +199,7 @@ async def test_start_during_an_outage_is_not_told_at_each_attempt(
 async def test_start_is_tried_again_after_a_failure_that_nobody_foresaw(
     tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures = [DatabaseAway("as if"), ValueError("a mistake")]
-
-    async def failing(config: Config) -> None:
-        if failures:
-            raise failures.pop(0)
-        await prepare(config)
-
-    monkeypatch.setattr("hub.preparation.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("hub.preparation.prepare", failing)
+    fail_first(monkeypatch, DatabaseAway("as if"), ValueError("a mistake"))
     async with preparing(migrated_sqlite_url, tmp_path, SECRET) as (preparation, database):
         await preparation.keys()
         await eventually(lambda: opened(database))
