@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.model import now
+from hub.model import Event, now
+from hub.store.events import Events
 from hub.tracking.rules import RULESET
 from tests.api import MACHINE, MAIL_PROGRAM, Sender, assert_problem, running_hub
 
@@ -236,3 +237,21 @@ async def test_time_of_an_open_is_when_it_was_asked_for(sender: Sender) -> None:
         row = await tx.fetch_one("SELECT at FROM opens WHERE message_id = $1", message["id"])
     assert row is not None
     assert before <= row["at"] <= after
+
+
+async def test_events_that_are_muted_while_they_are_read_are_told_as_muted(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sender.hit(await sender.register())
+    read = Events.after
+
+    async def read_and_mute(events: Events, user_id: str, sequence: int, limit: int) -> list[Event]:
+        found = await read(events, user_id, sequence, limit)
+        monkeypatch.undo()
+        await sender.post("/messages/mute-all")
+        return found
+
+    monkeypatch.setattr(Events, "after", read_and_mute)
+    page = await sender.get("/events", after=1)
+    assert [event["data"]["notify"] for event in page["items"]] == [False]
+    assert page["sequence"] == await sender.head() - 1, "a client that has this page goes on with what came meanwhile"

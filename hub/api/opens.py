@@ -61,15 +61,16 @@ class OpensApi:
         user = await self._auth.require_user(request)
         query = Query(request, "after", "limit")
         events = await self._events.after(user.id, query.whole("after", 0), query.limit(EVENTS_LIMIT))
+        # The user was read before the log, which may have grown meanwhile.
+        head = max(user.sequence, events[-1].sequence if events else 0)
+        # Read anew, for the sender may have decided meanwhile what is told.
+        settings = (await self._auth.require_user(request)).settings
         base_url = self._auth.base_url(request)
 
         def view(event: Event) -> EventView:
-            return self._renderer.view(policy.as_told_now(event, user.settings), user.settings, base_url)
+            return self._renderer.view(policy.as_told_now(event, settings), settings, base_url)
 
-        views = await in_turns(view, events)
-        # The user was read before the log, which may have grown meanwhile.
-        head = max(user.sequence, events[-1].sequence if events else 0)
-        return answer(EventPage(views, head))
+        return answer(EventPage(await in_turns(view, events), head))
 
     async def _page(self, request: Request, user: User, message_id: str | None) -> Response:
         query = Query(request, "limit", "cursor", "all")
