@@ -39,6 +39,8 @@ MOST_HITS = (50, 300, 3000)
 CHECK_EVERY = 25
 START_SECONDS = 1.0
 LONG_AWAY_SECONDS = 4.0
+BETWEEN_SEGMENTS = 0.5
+"""How often a replay is cut off once a segment is done, and not near its beginning."""
 NTH = 12
 MIGRATION = '''
 """A migration that goes through wrong states on its way."""
@@ -128,7 +130,11 @@ async def while_spooling(world: World) -> None:
 async def while_replaying(world: World) -> None:
     async with world.away.held():
         await world.some_hits()
-    await world.moment(1.0)
+        spooled = world.hub.segments()
+    if world.chance.random() < BETWEEN_SEGMENTS:
+        # A replay is done with one of them; what came meanwhile is in another.
+        await eventually(lambda: world.hub.segments() != spooled, 30, "a segment is replayed")
+    await world.moment()
     await world.restart()
 
 
