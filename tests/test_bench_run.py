@@ -206,19 +206,33 @@ def test_idle_sockets_that_were_closed_are_no_figure(tmp_path: Path, monkeypatch
 
 
 NGINX = """
+import os, re, signal, socket, sys
+if not (worker := os.fork()):
+    signal.pause()
+signal.signal(signal.SIGTERM, lambda *_: (os.kill(worker, signal.SIGKILL), sys.exit()))
+port = re.search(r"listen 127.0.0.1:([0-9]+)", open(sys.argv[2]).read())[1]
+listener = socket.create_server(("127.0.0.1", int(port)))
+while True:
+    listener.accept()[0].sendall(b"HTTP/1.1 404 Not Found\\r\\n\\r\\n")
+"""
+"""Like nginx it has a worker, which outlives it if it is killed."""
+
+BENCH = """
 import sys, time
 from pathlib import Path
 from bench import servers
+servers._nginx = lambda: sys.argv[2]
 with servers.nginx("nginx", Path(sys.argv[1]), "location /o/ { empty_gif; }") as server:
     print(server.pid, flush=True)
     time.sleep(1000)
 """
 
 
-@pytest.mark.skipif(bool(servers.lacking()), reason="nginx is a yardstick of the bench only, and not installed")
 def test_nginx_ends_with_a_bench_that_is_killed(tmp_path: Path) -> None:
+    (program := tmp_path / "nginx").write_text(f"#!{sys.executable}\n{NGINX}")
+    program.chmod(0o755)
     with subprocess.Popen(
-        [sys.executable, "-c", NGINX, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BENCH, tmp_path, program], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as bench:
         assert bench.stdout is not None
         pids = machine.processes_of(int(bench.stdout.readline()))
