@@ -118,6 +118,7 @@ def test_page_needs_every_yardstick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench_main, "MEASURES", {"hits": pytest.fail})
+    monkeypatch.setattr(servers, "_nginx", lambda: "nginx")
     monkeypatch.setattr(servers, "NCHAN", tmp_path / "nchan.so")
     with pytest.raises(SystemExit):
         run(monkeypatch, "--save", str(tmp_path))
