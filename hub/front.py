@@ -1,7 +1,8 @@
 """The front: what every request passes first.
 
 Promise: a pixel and an open socket cost nothing they do not need, so they are served ahead of the router; every
-request but a pixel's has an id, in its answer and in each log line written for it.
+request but a pixel's has an id, in its answer and in each log line written for it. No browser takes an answer for
+anything else than its content type says.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ async def _with_id(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
 
     async def send_with_id(message: Message) -> None:
         if message["type"] in ANSWERS:
-            MutableHeaders(scope=message)["x-request-id"] = request_id
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = request_id
+            headers["x-content-type-options"] = "nosniff"
         await send(message)
 
     token = REQUEST_ID.set(request_id)

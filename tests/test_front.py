@@ -125,6 +125,12 @@ async def test_pixel_has_no_id_and_every_other_request_one_of_its_own() -> None:
     assert REQUEST_ID.get() == before, "and what comes after it has not"
 
 
+@pytest.mark.parametrize(("type_", "path"), [("http", "/page"), ("http", "/nothing"), ("websocket", "/nothing")])
+async def test_answer_is_taken_for_what_its_content_type_says(type_: str, path: str) -> None:
+    headers = dict((await Desk().ask(type_, path))[0]["headers"])
+    assert headers[b"x-content-type-options"] == b"nosniff"
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

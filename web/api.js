@@ -62,7 +62,8 @@ function patient(signal) {
 
 /** @param {Response} response @param {number} began @returns {Promise<ApiError>} */
 async function problem(response, began) {
-  const body = await response.json().catch(() => ({}));
+  // A proxy's own page is no JSON, and what it answers in JSON need not be an object.
+  const body = (await response.json().catch(() => null)) ?? {};
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
   return new ApiError(response.status, body.detail || body.title || texts.errors.server, began, body.errors, retryAfter);
 }

@@ -39,6 +39,11 @@ function startApp(root) {
   prefs.watch(({ theme }) => {
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
+    for (const meta of document.querySelectorAll('meta[name="theme-color"]')) {
+      const scheme = meta.id.slice("theme-".length);
+      const system = `(prefers-color-scheme: ${scheme})`;
+      meta.setAttribute("media", theme === "system" ? system : theme === scheme ? "all" : "not all");
+    }
   });
 
   tabs.addEventListener("message", ({ data }) => {

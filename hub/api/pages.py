@@ -35,7 +35,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-FILE_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+FILE_HEADERS = {"cache-control": "no-cache"}
 HEADERS = FILE_HEADERS | {
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "referrer-policy": "no-referrer",

@@ -21,6 +21,10 @@ BLOCKED = """
 """
 """As in a browser that blocks site data; the channel fails as it does in Firefox."""
 
+BARS = """() => [...document.querySelectorAll("meta[name=theme-color]")]
+    .filter((meta) => matchMedia(meta.media).matches).map((meta) => meta.content)"""
+"""What a browser colours its own bars with."""
+
 
 def not_begun(desks: Desks, sender: Sender, script: str = "") -> Page:
     """A page of a user who is logged in, with nothing loaded yet."""
@@ -60,6 +64,15 @@ def test_a_start_that_failed_is_tried_again(desks: Desks, sender: Sender, how: s
     live(page)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_browsers_own_bars_have_the_colour_of_the_theme(desks: Desks, sender: Sender, scheme: str) -> None:
+    page = desks.open(sender, "/settings", color_scheme=scheme)
+    colours = {"light": ["#f6f6f4"], "dark": ["#101214"]}
+    for theme, expected in (("Light", "light"), ("Dark", "dark"), ("As the system", scheme)):
+        page.get_by_role("radio", name=theme).check()
+        assert page.evaluate(BARS) == colours[expected]
+
+
 def test_a_browser_that_stores_nothing_is_served_all_the_same(desks: Desks, sender: Sender) -> None:
     page = not_begun(desks, sender, BLOCKED)
     page.goto("/settings")
@@ -68,9 +81,12 @@ def test_a_browser_that_stores_nothing_is_served_all_the_same(desks: Desks, send
     assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
 
 
-def test_a_log_in_that_is_refused_for_a_time_that_nobody_tells_names_none(desks: Desks, sender: Sender) -> None:
+@pytest.mark.parametrize("body", ["Slow down", "null"])
+def test_a_log_in_that_is_refused_for_a_time_that_nobody_tells_names_none(
+    desks: Desks, sender: Sender, body: str
+) -> None:
     page = desks.context(sender.hub).new_page()
-    page.route("**/api/v1/session", lambda route: route.fulfill(status=429, body="Slow down"))
+    page.route("**/api/v1/session", lambda route: route.fulfill(status=429, body=body))
     page.goto("/login")
     log_in_by_hand(page, sender)
     expect(page.get_by_role("alert")).to_have_text("The hub could not do that. Try again in a moment.")
