@@ -119,10 +119,12 @@ def test_device_of_a_user_agent(user_agent: str, device: Device) -> None:
     assert read_device(user_agent) == device
 
 
-@pytest.mark.parametrize("user_agent", ["AmazonWorkMail", "WorkMail/3.1", "QuickMail/1.2", "SparkMail/3"])
+@pytest.mark.parametrize(
+    "user_agent", ["AmazonWorkMail", "WorkMail/3.1", "QuickMail/1.2", "SparkMail/3", "BinaryCanary/1.0"]
+)
 def test_device_of_a_mail_program_whose_name_ends_like_anothers_is_not_the_others(user_agent: str) -> None:
     client = read_device(user_agent).client or ""
-    assert client not in ("KMail", "Spark")
+    assert client not in ("KMail", "Spark", "Canary Mail")
 
 
 def test_device_does_not_repeat_what_only_a_hostile_user_agent_says() -> None:

@@ -124,6 +124,20 @@ def test_rules_can_each_be_reached() -> None:
         (f"Mozilla/5.0 (Linux; Android 8.0.0; Foobot/1.0) {ENGINE} Safari/537.36", ("crawler", None)),
         (f"Mozilla/5.0 (Linux; Android 8.0.0; Pixel 2) {ENGINE} Safari/537.36 (compatible; Foobot)", ("crawler", None)),
         ("Foobot (Linux; Android 8.0.0; spider)", ("crawler", None)),
+        # Whom to ask about a machine is no mail program that it reads with.
+        ("Foo/1.0 (lena@outlook.com)", ("crawler", None)),
+        ("Foo/1.0 (outlook-team@example.com)", ("crawler", None)),
+        ("Foo/1.0 (lena[at]protonmail.com)", ("crawler", None)),
+        ("Foo/1.0 (+https://outlook.com/foo)", ("crawler", None)),
+        ("Foo/1.0 (+mailto:lena@ymail.com)", ("crawler", None)),
+        ("Evolution/3.52.3 (+https://wiki.gnome.org/Apps/Evolution)", ("mail_program", None)),
+        (f"Mozilla/5.0 (X11; Linux x86_64) {ENGINE} Safari/537.36 lena@example.com", ("crawler", None)),
+        (f"Mozilla/5.0 (Linux; Android 10; K) {ENGINE} Mobile Safari/537.36 (Ecosia android@150.0)", ("browser", None)),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.2 lena@example.com",
+            ("mail_program", None),
+        ),
+        ("BinaryCanary/1.0 (+https://www.binarycanary.com)", ("crawler", None)),
     ],
 )
 def test_agents_tell_a_machines_name_from_a_phones_and_a_chat_programs(

@@ -11,7 +11,14 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from hub.tracking.rules_programs import ANYWHERE, AT_THE_START, BARE_MAIL, BARE_WEBKIT
+from hub.tracking.rules_programs import (
+    ANYWHERE,
+    AT_THE_START,
+    BARE_MAIL,
+    BARE_WEBKIT,
+    MAIL_ADDRESS,
+    without_contacts,
+)
 
 CACHED_USER_AGENTS = 4096
 
@@ -134,6 +141,8 @@ PEOPLE: tuple[Agent, ...] = (
           r"bot(?<!cubot)(?:\b|_)|crawl|spider|scrap(?:er|y)|archiver|fetcher|monitoring|validator|checker"
           r"|scanner|probe|\+ ?https?://|\(https?://|; https?://",
           "the words by which machines name themselves; RFC 9309, 2.2.1. CUBOT makes telephones", "2026-11"),
+    Agent("crawler", MAIL_ADDRESS,
+          "RFC 9110, 10.1.2: a machine says whom to ask about it; crawler-user-agents.json", "2026-11"),
     Agent("app", r"cfnetwork/|dalvik/|darwin/", "programs on Apple's and Google's systems", "2026-11"),
     # Told by where it ends, because too many names may follow an engine: every program with a web view adds its own.
     Agent("bare_engine",
@@ -165,8 +174,9 @@ def identify(user_agent: str) -> tuple[str, str | None]:
     """The kind of program, and the name by which a machine in the table gave itself away."""
     lowered = user_agent.lower()
     without_model = MODEL.sub("", lowered) if lowered.startswith("mozilla/") else lowered
+    searched = {"crawler": without_model, "mail_program": without_contacts(lowered)}
     for pattern, kind, named in _AGENTS:
-        found = pattern.search(without_model if kind == "crawler" else lowered)
+        found = pattern.search(searched.get(kind, lowered))
         if found:
             name = found.groupdict().get("name") or found.group()
             return kind, (name.strip(" ^/(;+") or None) if named else None

@@ -86,12 +86,12 @@ PROGRAMS: tuple[Program, ...] = (
     Program(r"claws[- ]mail|sylpheed", "Claws Mail", "desktop"),
     Program(r"superhuman", "Superhuman"),
     Program(r"proton ?mail", "Proton Mail"),
-    Program(r"tutanota|tuta/", "Tuta"),
-    Program(r"canary/|canary mail", "Canary Mail"),
+    Program(r"tutanota|tuta/(?<!\wtuta/)", "Tuta"),
+    Program(r"canary/(?<!\wcanary/)|canary mail", "Canary Mail"),
     Program(r"edison ?mail|easilydo", "Edison Mail"),
-    Program(r"newton/|cloudmagic/", "Newton"),
-    Program(r"spike/|spikenow/", "Spike"),
-    Program(r"missive/", "Missive"),
+    Program(r"newton/(?<!\wnewton/)|cloudmagic/", "Newton"),
+    Program(r"spike/(?<!\wspike/)|spikenow/", "Spike"),
+    Program(r"missive/(?<!\wmissive/)", "Missive"),
     Program(r"barca(?:pro)?[/ ]", "Barca", "desktop", "Windows"),
     Program(r"mailbar/", "MailBar", "desktop", "macOS"),
     Program(r"eudora", "Eudora", "desktop"),
@@ -107,9 +107,23 @@ ANYWHERE = "|".join(row.pattern for row in PROGRAMS if not row.pattern.startswit
 letter, which `re` finds several times as fast; where a word has to begin, a look-behind after it says so."""
 _ANY = (re.compile(AT_THE_START), re.compile(ANYWHERE))
 
+AT = r"(?:@|[(\[]at[)\]])"
+MAIL_ADDRESS = rf"{AT}[a-z][\w-]*\.[a-z]{{2,}}"
+"""The end of a mail address. A version may follow an @, too: "(Ecosia ios@11.0.2)"."""
+_CONTACT = re.compile(rf"https?://[^\s;,()]*|\bmailto:[^\s;,()]*|[\w.+-]{{1,64}}+{MAIL_ADDRESS}[\w.-]*")
+
+
+def without_contacts(lowered: str) -> str:
+    """A User-Agent, in lower case, less the pages and mail addresses in it.
+
+    Who runs a machine may be asked at outlook.com or protonmail.com, which says nothing of the machine.
+    """
+    return _CONTACT.sub(" ", lowered) if ":" in lowered or re.search(AT, lowered) else lowered
+
 
 def mail_program(lowered: str) -> Program | None:
     """The mail program that a User-Agent, in lower case, names or is known by; None for none."""
+    lowered = without_contacts(lowered)
     if not any(pattern.search(lowered) for pattern in _ANY):
         return None
     return next(row for pattern, row in _PROGRAMS if pattern.search(lowered))
