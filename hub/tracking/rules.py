@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from hub.model import Confidence, VerdictName
 from hub.tracking.rules_networks import APPLE_RELAY, APPLE_RELAY_ROUGHLY, SCANNERS
 
-RULESET = "2026-11.22"
+RULESET = "2026-11.23"
 """Stored with each verdict. Change it whenever a rule changes."""
 
 DELIVERY_WINDOW_MS = 15_000

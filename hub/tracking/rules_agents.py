@@ -108,8 +108,9 @@ MACHINES: tuple[Agent, ...] = (
           "device-detector bots.yml; the services' own names", "2026-11"),
     Agent("monitor",
           r"ruxitsynthetic|ptst/|siteimprove|cloudflare(?:observatory|diagnostics)|securityheaders|dmbrowser|functionize"
-          r"|yunjiankong|prtg network|miniature\.io|taginspector|do not track verifier",
-          "matomo-org/device-detector fixtures, bots.yml", "2026-11"),
+          r"|yunjiankong|prtg network|miniature\.io|taginspector|do not track verifier"
+          r"|thousandeyes|hardenize|silktide|sucuri|foregenix|watchtowr|dareboost",
+          "matomo-org/device-detector fixtures, bots.yml; crawler-user-agents.json", "2026-11"),
     Agent("crawler",
           r"googlebot|google-(?:inspection|read-aloud|extended|adwords|site)|googleother|google favicon"
           r"|apis-google|adsbot|mediapartners-google|feedfetcher|bingbot|slurp|yandex(?:[a-z]{0,20}bot|images|metrika|media"
@@ -138,9 +139,12 @@ PEOPLE: tuple[Agent, ...] = (
     Agent("mail_program", AT_THE_START, "rules_programs.PROGRAMS", "2026-11"),
     Agent("mail_program", ANYWHERE, "rules_programs.PROGRAMS", "2026-11"),
     Agent("crawler",
-          r"bot(?<!cubot)(?:\b|_)|crawl|spider|scrap(?:er|y)|archiver|fetcher|monitoring|validator|checker"
-          r"|scanner|probe|\+ ?https?://|\(https?://|; https?://",
+          r"bot(?<!cubot)(?:s?\b|_)|crawl|spider|scrap(?:er|y|ing)|archiver|fetcher|monitor|validator|checker"
+          r"|scanner|probe|indexer|optimizer|watcher|[ -]agent\b(?<!user.agent)|\+ ?https?://|\(https?://|; https?://",
           "the words by which machines name themselves; RFC 9309, 2.2.1. CUBOT makes telephones", "2026-11"),
+    # Not a word about what it is compatible with, as old browsers have it at the start, nor a transcoder for people.
+    Agent("crawler", r"gecko[);]+ ?\(?compatible;",
+          "where OpenAI, Google, Amazon and others put their names; crawler-user-agents.json", "2026-11"),
     Agent("crawler", MAIL_ADDRESS,
           "RFC 9110, 10.1.2: a machine says whom to ask about it; crawler-user-agents.json", "2026-11"),
     Agent("app", r"cfnetwork/|dalvik/|darwin/", "programs on Apple's and Google's systems", "2026-11"),
