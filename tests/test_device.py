@@ -110,6 +110,24 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
             Device("desktop", "ChromeOS", "Chrome"),
         ),
         (
+            f"Mozilla/5.0 (Phone; OpenHarmony 5.0) {CHROME} Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1 Mobile",
+            Device("mobile", "HarmonyOS", "Chrome"),
+        ),
+        (
+            f"Mozilla/5.0 (Tablet; OpenHarmony 5.0) {CHROME} Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1",
+            Device("tablet", "HarmonyOS", "Chrome"),
+        ),
+        (
+            f"Mozilla/5.0 (PC; OpenHarmony 6.1; Windows NT 10.0) {CHROME} Chrome/132.0.0.0 Safari/537.36 "
+            "ArkWeb/6.1.0.100 HuaweiBrowser/6.1.3.321",
+            Device("desktop", "HarmonyOS", "Huawei Browser"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 10; HarmonyOS; TET-AN00; HMSCore 6.1.0.314) {CHROME} Chrome/88.0.4324.93 "
+            "HuaweiBrowser/11.1.5.310 Mobile Safari/537.36",
+            Device("mobile", "HarmonyOS", "Huawei Browser"),
+        ),
+        (
             "Mozilla/5.0 (Windows NT 6.1; Trident/7.0; rv:11.0) like Gecko",
             Device("desktop", "Windows", "Internet Explorer"),
         ),

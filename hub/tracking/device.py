@@ -70,6 +70,16 @@ BROWSERS = {
 """Browsers by the name people know; None for a web view inside a program that does not name itself. To ua-parser all
 WebKit without a browser after it is "Apple Mail", on Linux, too: `mail_program` knows on which systems that is so."""
 
+HARMONY = re.compile(r"(?:\((?P<type>phone|tablet|pc|2in1); ?)?(?:openharmony|harmonyos)")
+"""Huawei's system. ua-parser takes its older versions for Android, and its computers, which say "Windows NT" as well,
+for Windows (developer.huawei.com, web-default-useragent; matomo-org/device-detector fixtures; 2026-11)."""
+HARMONY_TYPES: dict[str | None, DeviceType] = {
+    "phone": "mobile",
+    "tablet": "tablet",
+    "pc": "desktop",
+    "2in1": "desktop",
+}
+
 UNKNOWN = Device()
 
 
@@ -109,6 +119,9 @@ def _read(user_agent: str) -> Device:
     kind = _kind(parsed, lowered)
     system = SYSTEMS.get(parsed.os.family, parsed.os.family)
     system = _name(system) if system != "Other" else None
+    harmony = HARMONY.search(lowered)
+    if harmony:
+        kind, system = HARMONY_TYPES.get(harmony["type"], kind), "HarmonyOS"
     program = mail_program(lowered)
     if program is None:
         browser = BROWSERS.get(parsed.browser.family, parsed.browser.family)
