@@ -110,6 +110,14 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko)"
             Device("desktop", "ChromeOS", "Chrome"),
         ),
         (
+            f"Mozilla/5.0 (Linux; Android 7.0; M bot 60) {CHROME} Chrome/58.0.3029.83 Mobile Safari/537.36",
+            Device("mobile", "Android", "Chrome"),
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 13; Spider 8) {CHROME} Chrome/124.0.0.0 Mobile Safari/537.36",
+            Device("mobile", "Android", "Chrome"),
+        ),
+        (
             f"Mozilla/5.0 (Phone; OpenHarmony 5.0) {CHROME} Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1 Mobile",
             Device("mobile", "HarmonyOS", "Chrome"),
         ),

@@ -17,6 +17,7 @@ from types import ModuleType
 import ua_parser
 
 from hub.model import Device, DeviceType
+from hub.tracking.rules_agents import MODEL
 from hub.tracking.rules_programs import mail_program
 from hub.tracking.visit import USER_AGENT_BYTES
 
@@ -124,11 +125,23 @@ def _read(user_agent: str) -> Device:
         kind, system = HARMONY_TYPES.get(harmony["type"], kind), "HarmonyOS"
     program = mail_program(lowered)
     if program is None:
-        browser = BROWSERS.get(parsed.browser.family, parsed.browser.family)
-        return Device(kind, system, _name(browser))
+        family = _browser(parsed, lowered)
+        return Device(kind, system, _name(BROWSERS.get(family, family)))
     if lowered.startswith("mozilla/"):
         return Device(kind if kind != "unknown" else program.type or kind, system or program.os, program.client)
     return Device(program.type or kind, program.os or system, program.client)
+
+
+def _browser(parsed: _Parsed, lowered: str) -> str:
+    """The browser as ua-parser names it, which takes a telephone with a crawler's name, such as "M bot 60", for one."""
+    family: str = parsed.browser.family
+    found = MODEL.search(lowered)
+    if found:
+        system, _, model = found.group().partition(";")
+        if family.lower() in model:
+            told = parsed.ua_string
+            family = _Parsed(told[: found.start() + len(system)] + told[found.end() :]).browser.family
+    return family
 
 
 def _kind(parsed: _Parsed, lowered: str) -> DeviceType:
