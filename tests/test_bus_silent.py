@@ -229,6 +229,28 @@ async def test_parcel_of_another_process_is_handed_over_and_says_nothing_of_the_
     assert bus._is_silent
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\xc1",
+        b"\x93\x90\xa2\xff\xfe\x01",
+        b"\x93\x91\x92\xa1\xff\x01\xa0\x01",
+        b"\x94\x90\xa0\x01" + b"\x91" * 100_000,
+    ],
+    ids=["no message pack", "sender not in UTF-8", "kind of an item not in UTF-8", "nested too deeply"],
+)
+async def test_parcel_that_cannot_be_read_means_catching_up_and_the_next_is_handed_over(
+    bus: Bus, link: Link, listener: Listener, message: bytes
+) -> None:
+    link.taken.append(message)
+    link.let_through()
+    await bus.publish([notice(1)])
+    link.let_through()
+    await eventually(lambda: listener.parcels == [(notice(1),)])
+    assert listener.resyncs == 1
+    assert bus.up
+
+
 @pytest.mark.usefixtures("patient")
 async def test_bus_that_stops_waits_for_nothing_and_leaves_no_task(link: Link, listener: Listener) -> None:
     before = asyncio.all_tasks()

@@ -227,7 +227,8 @@ class Bus:
         if message:
             try:
                 parcel = self._decode(message)
-            except msgspec.DecodeError:
+            except Exception:
+                # Not all are msgspec's: a text that is not UTF-8, or what is nested too deeply, raises Python's own.
                 self._log_failure("the bus carried a parcel that cannot be read; reading the log instead")
             else:
                 self._take(parcel)
