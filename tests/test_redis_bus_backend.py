@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+from redis.asyncio import Connection
 
 from hub.live.redis_bus import Limits, RedisBackend
 from tests.processes import PATIENCE_SECONDS, eventually, free_port
@@ -190,3 +191,17 @@ async def test_switch_for_tls_does_no_harm_where_there_is_none(redis_url: str) -
     await backend.subscribe("news")
     await eventually(lambda: backend.up)
     await backend.disconnect()
+
+
+@pytest.mark.parametrize("query", ["protocol=3", "decode_responses=true"])
+async def test_query_of_a_url_leaves_the_bus_its_hearing(redis_url: str, query: str) -> None:
+    async with backend_on(f"{redis_url}?{query}", "news") as backend:
+        await backend.publish("news", b"heard")
+        assert await taken(backend) == b"heard"
+
+
+def test_query_of_a_url_puts_no_checks_and_no_timeouts_into_what_is_read() -> None:
+    backend = RedisBackend("redis://127.0.0.1/5?health_check_interval=1&socket_timeout=1&client_name=ours")
+    connection = cast(Connection, backend._connect())
+    assert (connection.health_check_interval, connection.socket_timeout) == (0, None)
+    assert (connection.db, connection.client_name) == (5, "ours"), "the rest of the URL is heeded"

@@ -37,6 +37,15 @@ WARNING_SECONDS = 10.0
 
 WARNING_CHARACTERS = 200
 
+AS_THE_BUS_READS: dict[str, Any] = {
+    "protocol": 2,
+    "decode_responses": False,
+    "health_check_interval": 0,
+    "socket_timeout": None,
+}
+"""The options of redis-py without which the bus could not read what comes. A check of its health takes the next message
+for its own answer."""
+
 logger = logging.getLogger(__name__)
 
 Connect: TypeAlias = Callable[[], AbstractConnection]
@@ -320,7 +329,7 @@ def connection_options(url: str, insecure_tls: bool) -> dict[str, Any]:
     redis-py's own timeout is off: it writes under `asyncio.wait_for`, which before Python 3.12 can swallow
     a cancellation (python/cpython#86296). Every use is to be under `asyncio.timeout` instead.
     """
-    options: dict[str, Any] = {"protocol": 2, "client_name": "glimpse", "socket_timeout": None}
+    options: dict[str, Any] = {"client_name": "glimpse", **AS_THE_BUS_READS}
     if insecure_tls and url.startswith("rediss://"):
         options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
     return options
@@ -330,6 +339,8 @@ def _connector(url: str, insecure_tls: bool) -> Connect:
     """A function that makes connections, which are not open yet. They speak RESP2: what is pushed comes as replies."""
     try:
         pool = ConnectionPool.from_url(url, **connection_options(url, insecure_tls))
+        # To redis-py the query of a URL counts for more than what its caller says; it would leave the bus deaf.
+        pool.connection_kwargs |= AS_THE_BUS_READS
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):
         raise ConfigError(
