@@ -119,6 +119,16 @@ def test_migrations_of_two_processes_at_once_both_end_well(database_url: str, tm
     assert [process.wait(PATIENCE_SECONDS) for process in processes] == [0, 0]
 
 
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_migrations_at_once_see_what_the_first_made_whatever_the_servers_default(
+    postgres: Postgres, isolation: str
+) -> None:
+    with postgres.database() as name:
+        postgres.run(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
+        url = postgres.url(name)
+        assert await asyncio.gather(*(migrate(url) for _ in range(3))) == [head()] * 3
+
+
 KILLED = """
 import asyncio, os, sys
 from sqlalchemy import event
@@ -220,6 +230,21 @@ async def test_role_that_may_make_tables_only_gets_an_index(postgres: Postgres) 
         assert await differences(postgres.url(name)) == []
         postgres.run(f"DROP OWNED BY {name}_owner", name)
         postgres.run(f"DROP ROLE {name}_owner")
+
+
+async def test_empty_database_that_cannot_keep_every_text_is_refused(postgres: Postgres) -> None:
+    postgres.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(
+            ConfigError, match=r"^DATABASE_URL is .* encoding is LATIN1.* create one with ENCODING 'UTF8'"
+        ):
+            await migrate(postgres.url("latin"))
+        # One that an earlier version took is left as it is.
+        tables = "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES"
+        postgres.run(f"{tables} ('{head()}')", "latin")
+        assert await migrate(postgres.url("latin")) == head()
+    finally:
+        postgres.run("DROP DATABASE latin WITH (FORCE)")
 
 
 async def test_embedded_database_has_a_write_ahead_log_once_it_was_opened(sqlite_url: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
@@ -35,6 +36,9 @@ ADVISORY_LOCK = 0x676C696D70736502
 MIGRATING_SECONDS = 3600.0
 """How long it may take. PostgreSQL needs a minute to index a million messages for the search."""
 
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""The encodings of a PostgreSQL database that can keep every text."""
+
 INTERRUPT_SECONDS = 0.05
 """How often SQLite is told to interrupt its statement: one that begins right after that does not hear it."""
 
@@ -53,6 +57,7 @@ async def migrate(url: str) -> str:
     def upgrade(connection: Connection) -> str:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+            _require_encoding(connection, url)
         config = _alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -130,6 +135,17 @@ def _make_for_owner(url: str) -> None:
         Path(sqlite_path(url)).resolve().touch(0o600, exist_ok=False)
 
 
+def _require_encoding(connection: Connection, url: str) -> None:
+    # Hits from a town that the encoding lacks would be put aside, and such a subject could not be registered. One that
+    # is in use already is left alone.
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding not in ENCODINGS and MigrationContext.configure(connection).get_current_revision() is None:
+        raise ConfigError(
+            f"DATABASE_URL is {without_password(url)[:160]}: its encoding is {encoding}, which lacks many letters; "
+            "create one with ENCODING 'UTF8', or name another"
+        )
+
+
 def _require_search(connection: Connection, url: str) -> None:
     # The file may come from another machine. If this SQLite lacks what its triggers need, no message can be registered.
     try:
@@ -145,8 +161,12 @@ def _require_search(connection: Connection, url: str) -> None:
 
 
 def _engine(url: str) -> AsyncEngine:
-    arguments = {} if url.startswith("sqlite") else {"timeout": CONNECT_SECONDS, **connect_arguments(url)}
-    engine = create_async_engine(async_engine_url(url), poolclass=NullPool, connect_args=arguments)
+    options: dict[str, Any] = {}
+    if not url.startswith("sqlite"):
+        options["connect_args"] = {"timeout": CONNECT_SECONDS, **connect_arguments(url)}
+        # Who waited for the lock has to see what its last holder made, whatever the server's default.
+        options["isolation_level"] = "READ COMMITTED"
+    engine = create_async_engine(async_engine_url(url), poolclass=NullPool, **options)
     if url.startswith("sqlite"):
         # By itself the driver begins transactions late, and none for DDL. This is SQLAlchemy's own advice.
         @event.listens_for(engine.sync_engine, "connect")
