@@ -76,6 +76,7 @@ def test_value_that_breaks_a_rule_or_does_not_fit_is_never_the_database_being_aw
         *kinds(asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError, asyncpg.InternalServerError),
         *kinds(asyncpg.InvalidTransactionStateError, asyncpg.InvalidAuthorizationSpecificationError),
         *(asyncpg.ReadOnlySQLTransactionError, asyncpg.LockNotAvailableError, asyncpg.InvalidCatalogNameError),
+        asyncpg.InvalidSchemaNameError,
         *(asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError),
         *(asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError, asyncpg.InternalClientError),
         *(asyncpg.InterfaceError, asyncpg.ClientConfigurationError),

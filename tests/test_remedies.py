@@ -31,6 +31,7 @@ FILE = "sqlite:///hub.db"
         (SERVER, ConnectionError("the server rejected SSL upgrade"), "rejected SSL upgrade", "sslmode"),
         (SERVER, asyncpg.InvalidPasswordError("password authentication failed"), "password", "correct the user or"),
         (SERVER, asyncpg.InvalidCatalogNameError('database "hub" does not exist'), "does not exist", "create it"),
+        (SERVER, asyncpg.InvalidSchemaNameError("no schema has been selected"), "no schema", "search_path"),
         (SERVER, asyncpg.InsufficientPrivilegeError("permission denied"), "permission denied", "grant"),
         (SERVER, asyncpg.InterfaceError("no root.crt\nHINT:  see there"), "no root.crt;", "correct the address"),
         (SERVER, asyncpg.ReadOnlySQLTransactionError("cannot execute"), "cannot execute", "may be written"),
@@ -57,6 +58,12 @@ def test_cause_of_an_error_is_told_and_not_the_error_it_led_to() -> None:
     away = DatabaseAway("somehow")
     away.__cause__ = asyncpg.InvalidCatalogNameError("there is none")
     assert "there is none; create it" in why_not_opened(SERVER, away)
+
+
+async def test_schema_that_is_not_there_is_told_by_a_migration(postgres: Postgres) -> None:
+    url = f"{postgres.url('postgres')}?options=-csearch_path%3Dnone"
+    with pytest.raises(DatabaseAway, match=r"no schema has been selected .*; create the schema"):
+        await migrate(url)
 
 
 @given(st.from_regex(r"[0-9]{4,20}", fullmatch=True), st.text(st.characters(categories=["L", "Z"]), max_size=200))

@@ -29,6 +29,8 @@ _PG_AWAY = (
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    # There is no schema to make a table in: that of the address's `options`, or of the role, is not there (yet).
+    asyncpg.InvalidSchemaNameError,
     asyncpg.InternalServerError,
     # A table, column or right that is not there (yet); only the words of the error tell it from wrong SQL.
     asyncpg.SyntaxOrAccessError,

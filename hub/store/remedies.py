@@ -29,6 +29,7 @@ SQLITE_REMEDIES = (
 ASYNCPG_REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.InvalidAuthorizationSpecificationError, "correct the user or the password in the address"),
     (asyncpg.InvalidCatalogNameError, "create it, or name another in the address"),
+    (asyncpg.InvalidSchemaNameError, "create the schema that search_path names, or correct that"),
     (asyncpg.InsufficientPrivilegeError, "grant that to the user in the address, or name another"),
     (asyncpg.ReadOnlySQLTransactionError, "name a server and a database that may be written"),
     (asyncpg.InsufficientResourcesError, "close other connections, or allow more"),
