@@ -23,12 +23,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from hub.config import Config, ConfigError
 from hub.preparation import prepare
 from hub.store.database import Database, DatabaseAway
-from hub.store.migrate import head, migrate
+from hub.store.migrate import ADVISORY_LOCK, head, migrate
 from hub.store.revision import revision
 from hub.store.schema import compared, metadata
 from hub.store.urls import async_engine_url, sqlite_path
 from tests.factories import open_store, seeded
-from tests.processes import PATIENCE_SECONDS, free_port, start_process
+from tests.processes import PATIENCE_SECONDS, eventually, free_port, start_process
 from tests.servers import ROOT, HubProcess, Postgres
 
 
@@ -127,6 +127,22 @@ async def test_migrations_at_once_see_what_the_first_made_whatever_the_servers_d
         postgres.run(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
         url = postgres.url(name)
         assert await asyncio.gather(*(migrate(url) for _ in range(3))) == [head()] * 3
+
+
+async def test_migration_takes_longer_than_everyday_statements_may(postgres: Postgres) -> None:
+    with postgres.database() as name:
+        postgres.run(f"ALTER DATABASE {name} SET statement_timeout = '500ms'")
+        waiting = f"datname = '{name}' AND wait_event = 'advisory' AND now() - query_start > '700ms'"
+        database = Database(postgres.url(name))
+        await database.connect()
+        async with database.write() as tx:
+            await tx.fetch(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+            migrating = asyncio.create_task(migrate(postgres.url(name)))
+            await eventually(
+                lambda: migrating.done() or postgres.run(f"SELECT 1 FROM pg_stat_activity WHERE {waiting}"),
+            )
+        await database.disconnect()
+        assert await migrating == head()
 
 
 KILLED = """

@@ -42,6 +42,13 @@ ENCODINGS = ("UTF8", "SQL_ASCII")
 INTERRUPT_SECONDS = 0.05
 """How often SQLite is told to interrupt its statement: one that begins right after that does not hear it."""
 
+_NO_TIMEOUTS = (
+    "SELECT set_config(name, '0', true) FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')"
+)
+"""Hosts and roles limit what a program's everyday statements may take; to wait for the lock and to make an index takes
+longer. Not every server has all three."""
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -56,6 +63,7 @@ async def migrate(url: str) -> str:
 
     def upgrade(connection: Connection) -> str:
         if connection.dialect.name == "postgresql":
+            connection.execute(text(_NO_TIMEOUTS))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             _require_encoding(connection, url)
         config = _alembic_config()
