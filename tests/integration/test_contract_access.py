@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.api import PASSWORD, Hub, Sender, assert_problem
+from tests.documents import OPENAPI
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ CALLS = [
 ]
 NOTHING = dict.fromkeys(("message", "token", "session"), "06d80000000000000000000000")
 OWNED = [call for call in CALLS if "{" in call.path]
+OTHERS = {
+    *("GET /openapi.json", "GET /asyncapi.json"),
+    *("POST /session", "DELETE /session"),
+    *("GET /stream", "GET /ws"),
+}
+"""The calls that are tried elsewhere: those for everybody, those by which a session begins and ends, and those whose
+answer does not end."""
 
 
 async def things_of(sender: Sender) -> dict[str, str]:
@@ -63,6 +72,13 @@ async def things_of(sender: Sender) -> dict[str, str]:
 async def answered(client: Any, call: Call, things: dict[str, str]) -> Any:
     options = {} if call.body is None else {"json": call.body}
     return await client.request(call.method, call.path.format(**things), **options)
+
+
+def test_every_call_of_the_document_is_tried_here() -> None:
+    methods = ("get", "post", "put", "patch", "delete")
+    documented = {f"{each.upper()} {path}" for path, item in OPENAPI["paths"].items() for each in item.keys() & methods}
+    tried = {str(call) for call in CALLS if call.method != "HEAD"} | OTHERS
+    assert {re.sub(r"{\w+}", "{}", each) for each in tried} == {re.sub(r"{\w+}", "{}", each) for each in documented}
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
