@@ -293,6 +293,7 @@ async def test_listener_with_too_much_waiting_is_closed_and_lets_go_of_it_all() 
     desk.deliver(a_notice(3))
     assert listener.closing is not None
     assert listener.closing.code == CloseCode.TOO_SLOW
+    assert desk.connections.queued_bytes == 0, "though whoever sends for it may still wait for its client"
     assert list(listener.take()) == []
     desk.deliver(a_notice(4))
     assert listener.queued_bytes == 0

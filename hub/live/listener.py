@@ -116,6 +116,7 @@ class Listener:
                 self._live_bytes += len(notice.event)
                 if self._live_bytes > self._max_bytes:
                     self._queue.clear()
+                    self._bytes = self._live_bytes = 0
                     self.close(CloseCode.TOO_SLOW, "too slow: come back and resume")
         elif notice.sequence > self.position:
             self.fall_behind()
