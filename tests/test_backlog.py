@@ -211,12 +211,19 @@ async def test_memory_takes_so_many_hits_and_the_log_counts_the_rest_once_in_a_w
     assert await desk.commit_all() == [*put[1:4], put[8]]
 
 
-async def test_close_puts_on_disk_what_is_in_memory_for_the_next_start(desk: Desk, tmp_path: Path) -> None:
+async def test_close_puts_on_disk_what_is_in_memory_for_the_next_start(
+    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     put = hits(3)
     desk.spool.room = 0
     await desk.backlog.add(put)
+    assert caplog.messages == [
+        f"the spool cannot be written ({FULL}): 3 hits are in memory only, and 0 found no room there"
+    ]
+    caplog.clear()
     desk.spool.room = None
     await desk.backlog.close()
+    assert caplog.messages == [], "none is lost"
     assert await Desk(tmp_path).commit_all() == put
 
 
