@@ -26,7 +26,9 @@ def test_rows_go_with_their_owner(table: str) -> None:
     assert all(key.ondelete == "CASCADE" for key in keys)
 
 
-@pytest.mark.parametrize(("table", "column"), COLUMNS)
+TIMES_AND_COUNTS = re.compile(r"(.*_)?(at|sequence)|opens|hits|views")
+
+
+@pytest.mark.parametrize(("table", "column"), [each for each in COLUMNS if TIMES_AND_COUNTS.fullmatch(each[1])])
 def test_times_and_counts_have_room(table: str, column: str) -> None:
-    if column.endswith("_at") or column in ("at", "opens", "hits", "sequence"):
-        assert type(metadata.tables[table].columns[column].type).__name__ == "BigInteger"
+    assert type(metadata.tables[table].columns[column].type).__name__ == "BigInteger"
