@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from hub.api.attempts import WINDOW_SECONDS
+from hub.api.auth import secret_hash
 from hub.api.passwords import Passwords
 from hub.api.session import ACCOUNT_ATTEMPTS
 from tests.api import MACHINE, PASSWORD, Hub, Sender, assert_problem
@@ -141,9 +142,18 @@ async def test_token_of_somebody_else_is_not_there(sender: Sender, stranger: Sen
     assert await sender.get("/me")
 
 
-async def test_hash_is_all_that_is_kept_of_a_token(hub: Hub, sender: Sender) -> None:
-    rows = await hub.database.fetch("SELECT * FROM tokens WHERE user_id = $1", sender.id)
-    assert sender.token not in str([tuple(row) for row in rows])
+async def test_hash_is_all_that_is_kept_of_a_token_and_of_a_session(hub: Hub, sender: Sender) -> None:
+    made = await sender.post("/tokens", {"name": "plugin"})
+    browser = await sender.log_in()
+    kept = [
+        tuple(row)
+        for table in ("tokens", "sessions")
+        for row in await hub.database.fetch(f"SELECT * FROM {table} WHERE user_id = $1", sender.id)
+    ]
+    assert len(kept) == 3
+    for secret in (made["token"], browser.cookies["glimpse"]):
+        assert secret not in str(kept)
+        assert secret_hash(secret) in str(kept)
 
 
 # Sessions and passwords
