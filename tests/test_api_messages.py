@@ -363,10 +363,10 @@ async def test_mute_all_silences_the_past_and_the_speaker_gives_one_its_voice_ba
     assert await muted() == [True, True, True]
 
 
-@pytest.mark.parametrize("identity", ["x", "0" * 26, "06d8000000000000000000000z", "..", "%00", "mute-all", "ä" * 26])
+@pytest.mark.parametrize("identity", ["x", "0" * 26, "06d8000000000000000000000z", "%2E.", "%00", "mute-all", "ä" * 26])
 async def test_message_id_that_is_unknown_is_a_404(sender: Sender, identity: str) -> None:
     for method, path in (("GET", ""), ("PATCH", ""), ("POST", "/viewing"), ("GET", "/opens")):
-        if identity == ".." or (identity == "mute-all" and not path):
+        if identity == "mute-all" and not path:
             continue
         body = {"muted": True} if method == "PATCH" else None
         answer = await sender.http.request(method, f"/messages/{identity}{path}", json=body)
