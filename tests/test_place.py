@@ -50,7 +50,7 @@ def test_place_of_an_address(places: Places, address: str, place: Place) -> None
     assert places.find(address) == place
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.ip_addresses().map(str) | st.ip_addresses(network="192.0.2.0/24").map(str))
 def test_place_of_any_text_is_nowhere_or_somewhere(places: Places, address: str) -> None:
     assert isinstance(places.find(address), Place)
 
