@@ -36,7 +36,7 @@ from hub.wire import MessageView, from_rfc3339, message_view, rfc3339
 
 MOST_RECIPIENTS = 500
 MOST_SUBJECT = 1000
-MOST_KEY = 200
+MOST_KEY = 255
 
 
 class RecipientBody(Struct, forbid_unknown_fields=True):
