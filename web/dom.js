@@ -98,7 +98,8 @@ export function whileBusy(action, onError) {
 export function onBeside(dialog, close) {
   let began = false;
   dialog.addEventListener("pointerdown", ({ target }) => void (began = target === dialog));
-  dialog.addEventListener("click", ({ target }) => began && target === dialog && close());
+  // The second half of a double click may be beside the dialog that the first half opened.
+  dialog.addEventListener("click", ({ target, detail }) => began && target === dialog && detail < 2 && close());
 }
 
 /**

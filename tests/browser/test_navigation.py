@@ -166,3 +166,19 @@ def test_a_link_that_is_pressed_as_a_history_closes_is_followed(desks: Desks, se
     page.go_back()
     expect(page).to_have_url(re.compile("/messages$"))
     expect(page.locator("dialog.history")).to_be_hidden()
+
+
+def test_a_double_click_beyond_the_edge_of_a_history_leaves_that_open(desks: Desks, sender: Sender) -> None:
+    sender.register(subject="The quote")
+    page = desks.open(sender, "/messages")
+    row = page.locator(".message").bounding_box()
+    assert row
+    right = row["x"] + row["width"] - 20
+    page.mouse.dblclick(right, row["y"] + row["height"] / 2)
+    dialog = page.get_by_role("dialog", name="The quote")
+    expect(dialog).to_be_visible()
+    frame = dialog.bounding_box()
+    assert frame
+    assert right > frame["x"] + frame["width"]
+    page.mouse.click(5, 5)
+    expect(dialog).to_be_hidden()
