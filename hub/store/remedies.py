@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import ssl
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
@@ -63,13 +63,16 @@ def _of_file(url: str, error: BaseException) -> tuple[str, str]:
 
 def _of_server(url: str, error: BaseException) -> tuple[str, str]:
     parts = urlsplit(url)
+    # The driver goes by these in the query, whatever stands before it.
+    query = dict(parse_qsl(parts.query))
+    host, port = query.get("host") or parts.hostname, query.get("port") or parts.port or 5432
     reason = str(error) or type(error).__name__
     if isinstance(error, socket.gaierror):
-        reason = f"there is no host {parts.hostname}"
+        reason = f"there is no host {host}"
     elif isinstance(error, OSError) and ("SSL" in reason or isinstance(error, ssl.SSLError)):
         return reason, "correct sslmode or sslrootcert in the address"
     elif isinstance(error, OSError):
-        where = f"at {parts.hostname} port {parts.port or 5432}" if parts.hostname else "there"
+        where = f"at {host} port {port}" if host else "there"
         reason = f"no database answers {where}"
     for kind, remedy in ASYNCPG_REMEDIES:
         if isinstance(error, kind):
