@@ -71,7 +71,8 @@ async def test_schema_that_is_not_there_is_told_by_a_migration(postgres: Postgre
 
 @given(st.from_regex(r"[0-9]{4,20}", fullmatch=True), st.text(st.characters(categories=["L", "Z"]), max_size=200))
 def test_password_is_never_repeated(password: str, text: str) -> None:
-    assert password not in why_not_opened(f"postgresql://u:{password}@h/d", Exception(f"{text}{password}{text}"))
+    for url in (f"postgresql://u:{password}@h/d", f"postgresql://u@h/d?password={password}"):
+        assert password not in why_not_opened(url, Exception(f"{text}{password}{text}"))
 
 
 async def test_server_that_never_answers_is_told_as_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,8 +82,9 @@ def _of_server(url: str, error: BaseException) -> tuple[str, str]:
 
 def _without_secret(url: str, text: str) -> str:
     """`text` without the password of `url`, should a library ever repeat it."""
-    password = urlsplit(url).password or ""
-    for secret in {password, unquote(password)}:
+    parts = urlsplit(url)
+    password = parts.password or ""
+    for secret in {password, unquote(password), dict(parse_qsl(parts.query)).get("password", "")}:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return text
