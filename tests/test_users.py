@@ -114,9 +114,10 @@ async def test_owners_of_messages_are_locked_and_advanced(store: Store) -> None:
     users = [await store.sender() for _ in range(3)]
     messages = [await store.message(user) for user in users for _ in range(2)]
     async with store.database.write() as tx:
-        owners = await store.users.lock_owners(tx, [message.id for message in messages[:4]] + ["none"])
-        assert list(owners) == sorted(user.id for user in users[:2])
-        assert {user.sequence for user in owners.values()} == {2}
+        await store.users.lock_owners(tx, [message.id for message in messages[:4]] + ["none"])
+        if not store.database.embedded:
+            free = await store.database.fetch("SELECT id FROM users FOR UPDATE SKIP LOCKED")
+            assert [row["id"] for row in free] == [users[2].id]
         await tx.change(store.users.advanced({users[0].id: 7, users[1].id: 9}))
     assert await store.users.heads(user.id for user in users) == {users[0].id: 7, users[1].id: 9, users[2].id: 2}
 

@@ -43,7 +43,9 @@ _TYPES = "text bigint text bigint boolean text text text text"
 
 
 class Events:
-    """The `events` table. The caller provides the sequences: see `Users.bump`, `lock_owners` and `unmoved`."""
+    """The `events` table. The caller provides the sequences, under a lock: see `Users.bump`, `lock_owners` and
+    `unmoved`.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -37,7 +37,6 @@ class UserRow(msgspec.Struct, array_like=True):
 
 COLUMNS = UserRow.__struct_fields__
 _ALL = ", ".join(COLUMNS)
-_rows = msgspec.json.Decoder(list[UserRow], strict=False)
 
 
 def columns(table: str) -> str:
@@ -54,16 +53,16 @@ class Users:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        owners = (
-            f"(SELECT {_ALL} FROM users WHERE id IN (SELECT s.user_id FROM"
-            f" {database.sql.at_keys(database.sql.rows('$1', message_id='text'), 'messages', 's.id = r.message_id')})"
-            f" ORDER BY id {database.sql.for_update})"
-        )
+        messages = database.sql.at_keys(database.sql.rows("$1", message_id="text"), "messages", "s.id = r.message_id")
         self._unmoved = (
             "SELECT u.id FROM ({rows}) AS r JOIN users u"
             " ON u.id = r.column1 AND u.sequence = r.column2 AND u.views = r.column3 ORDER BY u.id"
         ) + ("" if database.embedded else " FOR UPDATE OF u")
-        self._lock = f"SELECT {database.sql.json_rows(_ALL, f'{owners} AS owners')} AS owners"
+        # Counted, because every row that comes back costs a fight for Python's lock.
+        self._lock = (
+            f"SELECT count(*) FROM (SELECT id FROM users WHERE id IN (SELECT s.user_id FROM {messages})"
+            f" ORDER BY id {database.sql.for_update}) AS owners"
+        )
 
     async def add(self, email: str, name: str, role: str, password_hash: str, at: int) -> User:
         """Make an account. Raises `EmailTaken`."""
@@ -150,13 +149,12 @@ class Users:
         row = await tx.require_one(f"UPDATE users SET sequence = sequence + 1 WHERE id = $1 RETURNING {_ALL}", user_id)
         return user_from(row)
 
-    async def lock_owners(self, tx: Held, message_ids: Iterable[str]) -> dict[str, User]:
-        """Lock the owners of these messages until the commit, and return them by id.
+    async def lock_owners(self, tx: Held, message_ids: Iterable[str]) -> None:
+        """Lock the owners of these messages until the commit.
 
         They are locked in id order, so that two processes never wait for each other in a circle.
         """
-        row = await tx.require_one(self._lock, json.dumps([{"message_id": id_} for id_ in message_ids]))
-        return {owner.id: user_of(owner) for owner in _rows.decode(row["owners"])}
+        await tx.fetch(self._lock, json.dumps([{"message_id": id_} for id_ in message_ids]))
 
     def unmoved(self, users: Iterable[User]) -> Change:
         """The query that finds those of these users who still are as they were read: see `Held.change_if`.
