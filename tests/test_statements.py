@@ -143,3 +143,12 @@ def test_all_in_one_numbers_its_parameters_in_the_order_of_the_changes() -> None
     places = [sql.index(f"jsonb_array_elements(${number}::jsonb)") for number in range(1, 4)]
     assert places == sorted(places)
     assert "$4" not in sql
+
+
+def test_view_is_what_its_docstring_shows() -> None:
+    update = "UPDATE u SET n = r.column1 FROM ({rows}) AS r WHERE id = r.column2"
+    view = View("v", [("INSERT INTO t (a, b) {rows}", "text bigint"), (update, "bigint text")])
+    shown = " ".join((View.__doc__ or "").split())
+    assert len(view.definitions) == 3
+    for definition in view.definitions:
+        assert definition in shown

@@ -58,6 +58,21 @@ class View:
 
     It is an insertion into a view that has the columns of all changes side by side, with a trigger for each change that
     makes it. SQLite then works without Python, and so without Python's lock, until all is on the disk.
+
+    For example, the changes `INSERT INTO t (a, b) {rows}` and `UPDATE u SET n = r.column1 FROM ({rows}) AS r WHERE
+    id = r.column2` are the view and triggers
+
+        CREATE TEMP VIEW IF NOT EXISTS v AS SELECT NULL AS c0, NULL AS c1, NULL AS c2, NULL AS c3
+
+        CREATE TEMP TRIGGER IF NOT EXISTS v_0 INSTEAD OF INSERT ON v WHEN NEW.c0 IS NOT NULL BEGIN
+            INSERT INTO t (a, b) SELECT NEW.c0 AS column1, NEW.c1 AS column2; END
+
+        CREATE TEMP TRIGGER IF NOT EXISTS v_1 INSTEAD OF INSERT ON v WHEN NEW.c2 IS NOT NULL BEGIN
+            UPDATE u SET n = r.column1 FROM (SELECT NEW.c2 AS column1, NEW.c3 AS column2) AS r WHERE id = r.column2; END
+
+    and are made by
+
+        INSERT INTO v SELECT * FROM (VALUES (?, ?, ?, ?), ...) WHERE (SELECT count(*) FROM (unmoved)) = ?
     """
 
     def __init__(self, name: str, shapes: Sequence[Shape]) -> None:
@@ -96,7 +111,13 @@ def all_in_one(shapes: tuple[Shape, ...], unmoved: Shape | None = None) -> str:
     `as_json` gives them. An array for each column would be work for the driver, at three times the cost.
 
     With `unmoved`, a query whose rows are the first parameter, nothing is changed unless it finds all of them. The
-    statement returns how many it has `found`.
+    statement returns how many it has `found`:
+
+        WITH unmoved AS (unmoved, with the rows of $1),
+            counted AS (SELECT count(*) AS found FROM unmoved),
+            change0 AS (a change, with those rows of $2 WHERE (SELECT found FROM counted) = how many rows $1 has),
+            ...
+        SELECT found FROM counted
     """
     numbers = count(1)
 
