@@ -28,7 +28,18 @@ Read: TypeAlias = Callable[[Sequence[Hit]], Awaitable[Known | None]]
 
 
 class Pipeline:
-    """Puts hits together into drafts, and has the drafts kept one after another."""
+    """Puts hits together into drafts, and has the drafts kept one after another.
+
+    Each hit goes from `_waiting` through `_reading` into the draft that is `_ready`, and is kept with that; without
+    `read` it goes straight from `_waiting` to `_ready`. Two tasks work side by side:
+
+        reading ahead   | for draft 1 | for draft 2 | for draft 3 |
+        keeping                       | draft 1     | draft 2     | draft 3     |
+
+    What is read for draft 2 misses what draft 1 changes. So a hit on a message that draft 1 has hits on goes to
+    `_held_back` until draft 1 is kept. Then all that draft 2 is wrong about is where the users' logs stand: see
+    `Draft.follow`.
+    """
 
     def __init__(
         self,
