@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import jsonschema_rs
@@ -47,6 +48,19 @@ def test_references_lead_somewhere_and_nothing_is_left_over() -> None:
 def test_each_schema_of_a_frame_is_valid() -> None:
     for schema in DOCUMENT["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema)
+
+
+def test_every_object_in_a_frame_names_its_fields() -> None:
+    """A client generated from the document could not get at fields without a name."""
+
+    def objects(node: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(node, dict):
+            if node.get("type") == "object":
+                yield node
+            for each in node.values():
+                yield from objects(each)
+
+    assert all("properties" in each for each in objects(DOCUMENT["components"]["schemas"]))
 
 
 def test_every_frame_is_documented_in_its_direction() -> None:

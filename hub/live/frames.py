@@ -32,10 +32,18 @@ class Seen(Struct, tag_field="type", tag="seen", forbid_unknown_fields=True):
     sequence: SequenceNumber
 
 
+class ConnectedUser(Struct):
+    """Whose credential it was."""
+
+    id: str
+    email: str
+    name: str
+
+
 class Connected(Struct, tag_field="type", tag="connected"):
     """The answer to `Connect`."""
 
-    user: dict[str, str]
+    user: ConnectedUser
     settings: SettingsView
     sequence: int
     seen_sequence: int

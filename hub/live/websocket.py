@@ -26,7 +26,7 @@ from hub.live.allowance import TOO_MANY_FRAMES_REASON, Allowance
 from hub.live.close_codes import CloseCode
 from hub.live.connections import Connections, CredentialGone, TooManyListeners, Turnstile
 from hub.live.extension import extension
-from hub.live.frames import Connect, Connected, Error, Seen, Viewing, decode
+from hub.live.frames import Connect, Connected, ConnectedUser, Error, Seen, Viewing, decode
 from hub.live.listener import Listener
 from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
 from hub.model import User, is_id
@@ -224,7 +224,7 @@ async def refuse_without_upgrade(_request: Request) -> Response:
 
 def _connected(user: User, recovered: bool, heartbeat: float) -> Connected:
     return Connected(
-        user={"id": user.id, "email": user.email, "name": user.name},
+        user=ConnectedUser(user.id, user.email, user.name),
         settings=settings_view(user.settings),
         sequence=user.sequence,
         seen_sequence=user.seen_sequence,
