@@ -32,7 +32,7 @@ from hub.model import MOST_GIVEN, Crm, Message, Provider, Recipient, Settings
 from hub.store.idempotency import KeyReused
 from hub.store.messages import Messages
 from hub.tracking.token import Keys
-from hub.wire import MessageView, from_rfc3339, message_view, rfc3339
+from hub.wire import MessageView, MutedData, from_rfc3339, message_view, rfc3339
 
 MOST_RECIPIENTS = 500
 MOST_SUBJECT = 1000
@@ -154,7 +154,7 @@ class MessagesApi:
         user = await self._auth.require_user(request)
         await read_nothing(request)
         settings = await self._actions.mute_all(user.id)
-        return answer({"muted_all_at": rfc3339(settings.muted_all_at or 0)})
+        return answer(MutedData(rfc3339(settings.muted_all_at or 0)))
 
     async def viewing(self, request: Request) -> Response:
         """`POST /messages/{id}/viewing`."""
