@@ -20,9 +20,11 @@ VERSION = "1.0.0"
 """The contract's version, in each of its documents."""
 
 Schema: TypeAlias = dict[str, Any]
+References: TypeAlias = dict[type[Struct], Schema]
+"""For each type a reference to its schema."""
 
 
-def schemas(types: Sequence[type[Struct]]) -> tuple[dict[type[Struct], Schema], dict[str, Schema]]:
+def schemas(types: Sequence[type[Struct]]) -> tuple[References, dict[str, Schema]]:
     """References to the schemas of these types, and all schemas by their names, so that client generators understand
     them.
 
@@ -60,7 +62,7 @@ EVENTS: dict[str, tuple[type[Struct], tuple[EventType, ...]]] = {
 """The kinds of events, each with what is in its `data` and the types that are of it."""
 
 
-def tell_events_apart(components: dict[str, Any], references: Mapping[Any, dict[str, Any]]) -> None:
+def tell_events_apart(components: dict[str, Schema], references: References) -> None:
     """Make of the schema of an event one for each kind, so that by its `type` a client knows what is in its `data`."""
     whole = components["EventView"]
     for name, (data, types) in EVENTS.items():

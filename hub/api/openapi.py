@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from hub.api.asked import MOST_PAGE_ITEMS, MOST_TEXT, PAGE_ITEMS
 from hub.api.auth import HTTPS_COOKIE
-from hub.api.documents import EVENTS, VERSION, schemas, tell_events_apart
+from hub.api.documents import EVENTS, VERSION, References, schemas, tell_events_apart
 from hub.api.messages import MOST_KEY, MessageBody, MessagePage, MessagePatch
 from hub.api.opens import EVENTS_LIMIT, EventPage, OpenPage
 from hub.api.problems import MEDIA_TYPE, ProblemView
@@ -165,7 +165,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(asked: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
+def _operation(asked: Operation, refs: References) -> dict[str, Any]:
     known = PARAMETERS | {"limit": {**PARAMETERS["limit"], "default": asked.limit}}
     parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": known[name]} for name in asked.query]
     if "{id}" in asked.path:
@@ -192,7 +192,7 @@ def _operation(asked: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
     return operation
 
 
-def _stream(refs: dict[Any, Any]) -> dict[str, Any]:
+def _stream(refs: References) -> dict[str, Any]:
     return {
         "operationId": "getStream",
         "summary": "Events as they happen, as server-sent events",
@@ -210,7 +210,7 @@ def _stream(refs: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
+def _socket(refs: References) -> dict[str, Any]:
     """The WebSocket as far as HTTP goes, which is all that OpenAPI can describe."""
     header: dict[str, Any] = {
         "name": "Sec-WebSocket-Protocol",
@@ -239,7 +239,7 @@ def _socket(refs: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _document(name: str, summary: str, refs: dict[Any, Any]) -> dict[str, Any]:
+def _document(name: str, summary: str, refs: References) -> dict[str, Any]:
     content = {"application/json": {"schema": {"type": "object"}}}
     return {
         "operationId": f"get{name.title()}",
@@ -250,6 +250,6 @@ def _document(name: str, summary: str, refs: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _problems(refs: dict[Any, Any]) -> dict[str, Any]:
+def _problems(refs: References) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": refs[ProblemView]}}
     return {str(status): {"description": text, "content": content} for status, text in PROBLEMS.items()}
