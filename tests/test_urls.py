@@ -99,6 +99,7 @@ def test_certificate_is_verified_against_the_given_authority(tmp_path: Path, mod
     ("query", "named"),
     [
         ("sslmode=perhaps", "sslmode='perhaps'"),
+        ("target_session_attrs=master", "target_session_attrs='master': make it one of any, read-write, "),
         ("sslmode=verify-full&sslrootcert=/nowhere/at/all.pem", "sslrootcert='/nowhere/at/all.pem'"),
         (f"sslmode=verify-ca&sslrootcert={__file__}", "sslrootcert="),
         ("port=many", "port='many'"),

@@ -11,6 +11,8 @@ from hub.config import ConfigError, sqlite_path
 __all__ = ["async_engine_url", "connect_arguments", "driver_options", "driver_url", "sqlite_path", "without_password"]
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full", "true", "false")
+SESSIONS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+"""What `target_session_attrs` may be; asyncpg's own refusal of anything else names an object of Python's."""
 NAMES = {
     "host": "host",
     "user": "user",
@@ -81,6 +83,10 @@ def connect_arguments(url: str) -> dict[str, Any]:
         if not query["port"].isdecimal():
             raise ConfigError(f"DATABASE_URL has port={query['port'][:40]!r}: make it a number")
         arguments["port"] = int(query["port"])
+    if (session := query.get("target_session_attrs", "any")) not in SESSIONS:
+        raise ConfigError(
+            f"DATABASE_URL has target_session_attrs={session[:40]!r}: make it one of {', '.join(SESSIONS)}"
+        )
     if "options" in query:
         arguments["server_settings"] = {"options": query["options"]}
     mode = query.get("sslmode") or query.get("ssl")
