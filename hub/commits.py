@@ -205,8 +205,8 @@ class Commits:
                 early.add((hit.message_id, hit.position))
             if message.viewed_at is not None and message.viewed_at >= hit.at - VIEWING_MS:
                 viewed.setdefault(hit.message_id, []).append(hit.at)
-        for pixel in early:
-            known.early[pixel] = await self._opens.early(fetch, *pixel)
+        if early:
+            known.early.update(await self._opens.early(fetch, early))
         for message_id, at in viewed.items():
             known.viewings[message_id] = await self._messages.viewings(
                 fetch, message_id, min(at) - VIEWING_MS, max(at) + VIEWING_MS

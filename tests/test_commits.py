@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from hub.batch import Batch
 from hub.commits import Commits, Draft, Measures
@@ -45,6 +46,25 @@ async def opens_told(store: Store, message: Message) -> list[Event]:
     """The events of opens in the log of the message's owner."""
     log = await store.log(await store.user(message.user_id))
     return [event for event in log if event.open is not None]
+
+
+async def test_hits_on_many_messages_just_sent_are_read_for_in_two_statements(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each pixel would take longer than a commit may, on a server that is some milliseconds away."""
+    user = await store.sender()
+    messages = [await store.message(user) for _ in range(5)]
+    asked: list[str] = []
+    fetch = store.database.fetch_reserved
+
+    async def noted(sql: str, *args: Any) -> Any:
+        asked.append(sql)
+        return await fetch(sql, *args)
+
+    monkeypatch.setattr(store.database, "fetch_reserved", noted)
+    known = await commits_of(store).read([replace(a_hit(each, 1), at=each.sent_at or 0) for each in messages])
+    assert known.early == {(each.id, 1): [] for each in messages}
+    assert len(asked) == 2
 
 
 async def test_draft_is_committed_as_it_was_judged_with_one_statement(

@@ -141,7 +141,8 @@ async def test_early_opens_are_those_with_a_client_hash_on_that_pixel(store: Sto
     await add(store, opens_of(message, 3))
     await add(store, opens_of(message, 3, position=2), "a client")
     async with store.database.write() as tx:
-        assert await store.opens.early(tx.fetch, message.id, 1) == [(open_, "a client") for open_ in early]
+        found = await store.opens.early(tx.fetch, [(message.id, 1), (message.id, 3)])
+        assert found == {(message.id, 1): [(open_, "a client") for open_ in early], (message.id, 3): []}
 
 
 async def test_opens_that_may_turn_are_not_hidden_behind_a_thousand_others(store: Store) -> None:
@@ -150,7 +151,7 @@ async def test_opens_that_may_turn_are_not_hidden_behind_a_thousand_others(store
     [person] = opens_of(message, 1)
     await add(store, [*machines, person], "a client")
     async with store.database.write() as tx:
-        assert await store.opens.early(tx.fetch, message.id, 1) == [(person, "a client")]
+        assert await store.opens.early(tx.fetch, [(message.id, 1)]) == {(message.id, 1): [(person, "a client")]}
         found = await store.opens.between(tx, message.id, T0, T0 + 2000)
     assert len(found) == 1000
     assert found[-1] == person
@@ -176,8 +177,16 @@ async def test_early_opens_are_found_without_looking_through_the_rest(
     migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This query runs in every batch of a pixel's first seconds, however often that pixel was fetched."""
-    plan = await plans(migrated_sqlite_url, monkeypatch, lambda store, tx: store.opens.early(tx.fetch, "message", 1))
-    assert plan == ["SEARCH o USING INDEX opens_early_on_pixel (message_id=? AND position=?)"]
+    plan = await plans(
+        migrated_sqlite_url, monkeypatch, lambda store, tx: store.opens.early(tx.fetch, [("message", 1)])
+    )
+    assert plan == [
+        "SCAN json_each VIRTUAL TABLE INDEX 1:",
+        "SEARCH s USING PRIMARY KEY (id=?)",
+        "CORRELATED LIST SUBQUERY 2",
+        "SEARCH s USING INDEX opens_early_on_pixel (message_id=? AND position=?)",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ]
 
 
 @pytest.mark.parametrize("people", [False, True])

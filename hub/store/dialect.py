@@ -52,6 +52,13 @@ class Dialect:
             return f"{keys} CROSS JOIN {table} s ON {condition}"
         return f"{keys} CROSS JOIN LATERAL (SELECT * FROM {table} s WHERE {condition} LIMIT 1) AS s"
 
+    def first_at_keys(self, keys: str, table: str, condition: str, most: int) -> str:
+        """As `at_keys`, for the rows with the lowest ids, at most so many for each key. The table's key is `id`."""
+        first = f"FROM {table} s WHERE {condition} ORDER BY s.id LIMIT {most:d}"
+        if self._embedded:
+            return f"{keys} CROSS JOIN {table} s ON s.id IN (SELECT s.id {first})"
+        return f"{keys} CROSS JOIN LATERAL (SELECT * {first}) AS s"
+
     @property
     def for_update(self) -> str:
         """SQL that locks the rows read, in the order read. SQLite's one writer needs none."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
-from hub.model import ClientKey, Device, Open, Place, Recipient, Verdict, id_text
+from hub.model import ClientKey, Device, Open, PixelKey, Place, Recipient, Verdict, id_text
 from hub.store.database import Change, Database, Fetch, Held, Row
 
 COLUMNS = (
@@ -51,6 +51,9 @@ _CORRECT = (
 MOST_AT_ONCE = 1000
 """The most opens corrected in one transaction: it takes tenths of a second, for which hits wait."""
 
+MOST_EARLY = 1000
+"""The most early opens that are read of one pixel: so many are a burst, whatever the others are."""
+
 CLOCK_MS = 60_000
 """By how much the time in an open's id may lie before its `at`, in ms: the id is made a moment after `at` is read, and
 the clock may be set back between the two. It may lie any time after, for ids keep their order when that happens."""
@@ -73,6 +76,14 @@ class Opens:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        early = database.sql.first_at_keys(
+            database.sql.rows("$1", message_id="text", position="integer"),
+            "opens",
+            "s.message_id = r.message_id AND s.position = r.position AND s.client_hash IS NOT NULL"
+            " AND s.verdict IN ('human', 'scanner')",
+            MOST_EARLY,
+        )
+        self._early = f"SELECT {columns('s')}, s.client_hash FROM {early} ORDER BY s.id"
 
     def added(self, opens: Iterable[tuple[Open, str | None]]) -> Change:
         """The change that inserts new opens, each with the client hash that is to be kept with it."""
@@ -126,17 +137,17 @@ class Opens:
             else:
                 await tx.fetch(f"DELETE FROM last_seen WHERE {then}", *pixel, again)
 
-    async def early(self, fetch: Fetch, message_id: str, position: int) -> list[tuple[Open, str]]:
-        """The opens of one pixel that a burst may be made of: those of people or scanners that have a client hash, and
-        so are within the delivery window. At most a thousand: so many are a burst, whatever the others are.
+    async def early(self, fetch: Fetch, pixels: Collection[PixelKey]) -> dict[PixelKey, list[tuple[Open, str]]]:
+        """The opens of each of these pixels that a burst may be made of: those of people or scanners that have a client
+        hash, and so are within the delivery window. At most `MOST_EARLY` of each.
+
+        All in one statement: when much mail was just sent, nearly every hit of a batch is on a pixel of its own.
         """
-        rows = await fetch(
-            f"SELECT {columns('o')}, o.client_hash FROM opens o WHERE o.message_id = $1 AND o.position = $2"
-            " AND o.client_hash IS NOT NULL AND o.verdict IN ('human', 'scanner') ORDER BY o.id LIMIT 1000",
-            message_id,
-            position,
-        )
-        return [(open_from(row), row["client_hash"]) for row in rows]
+        keys = json.dumps([{"message_id": id_, "position": position} for id_, position in pixels])
+        found: dict[PixelKey, list[tuple[Open, str]]] = {pixel: [] for pixel in pixels}
+        for row in await fetch(self._early, keys):
+            found[row["o_message_id"], row["o_position"]].append((open_from(row), row["client_hash"]))
+        return found
 
     async def between(
         self, tx: Held, message_id: str, earliest: int, latest: int, *, people: bool = False
