@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -157,6 +159,29 @@ async def test_pages_kept_are_bounded_and_the_oldest_go_first(monkeypatch: pytes
     log.size = 10_000
     assert len(await pages.after(USER, 9, None)) == 50
     assert pages.kept_bytes == 0
+
+
+async def test_page_dropped_to_make_room_takes_no_memory_until_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.live.log_pages.SHARED_BYTES", 0)
+    log, readings = Log(), weakref.WeakSet[asyncio.Task[Any]]()
+    read = log.after
+
+    async def noted(user_id: str, sequence: int, limit: int) -> list[Event]:
+        task = asyncio.current_task()
+        assert task is not None
+        readings.add(task)
+        return await read(user_id, sequence, limit)
+
+    monkeypatch.setattr(log, "after", noted)
+    pages = pages_of(log)
+    for after in range(5):
+        await pages.after(USER, after, None)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert len(log.reads) == 5
+    assert list(readings) == []
 
 
 async def test_page_that_is_being_read_is_not_dropped_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,8 +43,9 @@ class LogPages:
         self._events = events
         self._renderer = renderer
         self._pages: dict[_Place, asyncio.Task[Sequence[Notice]]] = {}
-        self._sizes: dict[_Place, int] = {}
-        """How many bytes each kept page takes, the one kept longest first; the others are being read."""
+        self._kept: dict[_Place, tuple[int, asyncio.TimerHandle]] = {}
+        """How many bytes each kept page takes, and the timer of its end, the one kept longest first; the others are
+        being read."""
         self.kept_bytes = 0
         """How many bytes they take together."""
 
@@ -68,17 +69,18 @@ class LogPages:
             del self._pages[place]
             return
         # Each notice holds its JSON and, once it is sent, its frame as well.
-        self._sizes[place] = sum(2 * len(notice.event) for notice in reading.result())
-        self.kept_bytes += self._sizes[place]
-        asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget, place, reading)
+        size = sum(2 * len(notice.event) for notice in reading.result())
+        self._kept[place] = size, asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget, place)
+        self.kept_bytes += size
         while self.kept_bytes > SHARED_BYTES:
-            longest = next(iter(self._sizes))
-            self._forget(longest, self._pages[longest])
+            self._forget(next(iter(self._kept)))
 
-    def _forget(self, place: _Place, reading: asyncio.Task[Sequence[Notice]]) -> None:
-        if self._pages.get(place) is reading:
-            del self._pages[place]
-            self.kept_bytes -= self._sizes.pop(place)
+    def _forget(self, place: _Place) -> None:
+        del self._pages[place]
+        size, timer = self._kept.pop(place)
+        self.kept_bytes -= size
+        # Left alone, it would keep the page in memory until it is due.
+        timer.cancel()
 
     async def _read(self, place: _Place) -> Sequence[Notice]:
         notices = []
