@@ -131,6 +131,26 @@ async def test_checkpoint_that_kept_the_writer_for_long_is_made_after_fewer_rows
         assert await copying.made(rows + 2 * LEAST_ROWS)
 
 
+async def test_rows_that_an_earlier_writer_changed_count_towards_the_next_checkpoint() -> None:
+    copying = Copying()
+    async with copying.running():
+        for rows in (ROWS // 2, ROWS // 4, ROWS // 4 - 1):
+            assert not await copying.made(rows)
+        assert await copying.made(1)
+
+
+async def test_checkpoints_go_on_after_the_count_of_sqlite_began_anew_below_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.store.checkpoints.EVERY_SECONDS", 0)
+    copying, least = Copying(), -(2**31)
+    async with copying.running():
+        assert await copying.made(2**31 - 1)
+        assert not await copying.made(least)
+        assert not await copying.made(least + ROWS - 1)
+        assert await copying.made(least + ROWS)
+
+
 @pytest.mark.parametrize(("seconds", "turns"), [(0, 3), (60, 1)])
 async def test_checkpoint_is_not_made_soon_after_another(
     monkeypatch: pytest.MonkeyPatch, seconds: float, turns: int

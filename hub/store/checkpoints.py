@@ -47,14 +47,19 @@ class Checkpoints:
         self._fetch = fetch
         self._writing = writing
         self._due = asyncio.Event()
+        self._changed = 0
+        """How many rows the writer had changed at its last commit."""
         self._counted = 0
+        """How many rows were changed since a checkpoint was due last."""
         self._rows = ROWS
 
     def written(self, rows: int) -> None:
         """Note a commit; `rows` is how many rows were changed since the writer was opened."""
-        # Fewer than before: the writer was opened anew, and counts from 0.
-        if not 0 <= rows - self._counted < self._rows:
-            self._counted = rows
+        # Fewer than before: the writer was opened anew, and counts from 0; or, after 2**31, from -(2**31).
+        self._counted += rows - self._changed if rows >= self._changed else max(rows, 0)
+        self._changed = rows
+        if self._counted >= self._rows:
+            self._counted = 0
             self._due.set()
 
     async def run(self) -> None:
