@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from argon2 import PasswordHasher
 
-from hub.api.passwords import AT_ONCE, Passwords, password_problem
+from hub.api.passwords import AT_ONCE, MOST_WAITING, Passwords, password_problem
+from hub.api.problems import Problem
 from tests.processes import PATIENCE_SECONDS, eventually
 
 
@@ -94,4 +95,23 @@ async def test_hashes_run_off_the_event_loop_and_a_few_at_once(monkeypatch: pyte
     assert await asyncio.gather(*attempts) == [True] * len(attempts)
     assert most == AT_ONCE
     assert threading.main_thread() not in threads
+    passwords.close()
+
+
+async def test_password_is_refused_while_too_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords()
+    enough = threading.Event()
+    monkeypatch.setattr(passwords, "_verify", lambda *_: enough.wait(PATIENCE_SECONDS))
+    attempts = [asyncio.create_task(passwords.verify("kept", "password")) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    for refused in (passwords.verify("kept", "password"), passwords.verify(None, "password"), passwords.hash("new")):
+        with pytest.raises(Problem) as problem:
+            await refused
+        assert problem.value.status == 503
+        assert "retry-after" in problem.value.headers
+    attempts.pop().cancel()
+    await asyncio.sleep(0)
+    attempts.append(asyncio.create_task(passwords.verify("kept", "password")))
+    enough.set()
+    assert await asyncio.gather(*attempts) == [True] * MOST_WAITING
     passwords.close()

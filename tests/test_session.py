@@ -208,6 +208,20 @@ async def test_password_that_could_not_be_looked_up_was_no_attempt(
     assert (await sender.http.patch("/me", json=change)).status_code == 200
 
 
+async def test_password_that_found_no_room_to_be_checked_was_no_attempt(
+    quiet_hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = await quiet_hub.add_sender()
+    change = {"password": {"current": PASSWORD, "new": "another long password"}}
+    with monkeypatch.context() as rush:
+        rush.setattr("hub.api.passwords.MOST_WAITING", 0)
+        for _ in range(max(ACCOUNT_ATTEMPTS, ADDRESS_ATTEMPTS)):
+            assert_problem(await log_in(quiet_hub, sender.email, PASSWORD), 503)
+            assert_problem(await sender.http.patch("/me", json=change), 503)
+    assert (await log_in(quiet_hub, sender.email, PASSWORD)).status_code == 200
+    assert (await sender.http.patch("/me", json=change)).status_code == 200
+
+
 async def test_login_that_fails_leaves_no_session(hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(_events: Events, *_: object) -> None:
         raise DatabaseAway("as if")

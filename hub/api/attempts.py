@@ -6,6 +6,8 @@ Promise: guessing is slow, even when many guesses come at once. The count of sev
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from hub.api.problems import Problem
@@ -58,6 +60,17 @@ class LocalAttempts:
         """As `Attempts.give_back`."""
         if made := self._made.get(key):
             made.pop()
+
+
+@asynccontextmanager
+async def given_back_if_refused(attempts: Attempts, *keys: str) -> AsyncIterator[None]:
+    """Gives back one attempt at each of the keys if the block ends with a `Problem`: no password was tried."""
+    try:
+        yield
+    except Problem:
+        for key in keys:
+            await attempts.give_back(key)
+        raise
 
 
 def too_many_attempts(wait: int) -> Problem:

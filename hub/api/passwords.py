@@ -14,7 +14,13 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from hub.api.problems import unavailable
+
 AT_ONCE = 2
+MOST_WAITING = 100
+"""How many may be under way or wait: some seconds' work. One whose client has left is done all the same: without a
+limit, whoever asks from many addresses would have all others wait for ever, in more and more memory."""
+
 LEAST_CHARACTERS = 8
 MOST_CHARACTERS = 256
 
@@ -35,11 +41,12 @@ def password_problem(password: str) -> str | None:
 
 
 class Passwords:
-    """Hashes and verifies passwords in a few threads of its own."""
+    """Hashes and verifies passwords in a few threads of its own; a 503 `Problem` while too many wait for that."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._threads = ThreadPoolExecutor(AT_ONCE, "passwords")
+        self._waiting = 0
 
     async def hash(self, password: str) -> str:
         """The hash to keep."""
@@ -62,4 +69,10 @@ class Passwords:
             return False
 
     async def _run(self, function: Callable[..., T], *args: str) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        if self._waiting >= MOST_WAITING:
+            raise unavailable("Too many passwords wait to be checked; try again in a moment.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        finally:
+            self._waiting -= 1

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from hub.actions import Actions
 from hub.api.asked import MOST_ADDRESS, answer, read_body, read_nothing
-from hub.api.attempts import Attempts, too_many_attempts
+from hub.api.attempts import Attempts, given_back_if_refused, too_many_attempts
 from hub.api.auth import Auth, new_secret, secret_hash
 from hub.api.passwords import MOST_CHARACTERS, Passwords
 from hub.api.problems import Problem
@@ -80,7 +80,9 @@ class SessionApi:
         wait = wait or await self._attempts.begin(account, ACCOUNT_ATTEMPTS)
         if wait:
             raise too_many_attempts(wait)
-        if not await self._passwords.verify(found[1] if found else None, body.password) or found is None:
+        async with given_back_if_refused(self._attempts, account, address):
+            fits = await self._passwords.verify(found[1] if found else None, body.password)
+        if not fits or found is None:
             raise _wrong_password()
         await self._attempts.succeeded(account)
         # Given back, not forgotten: else somebody with an account of their own could guess at others for ever.

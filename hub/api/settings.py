@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from hub.actions import Actions, BeyondTheLog
 from hub.api.asked import MOST_NAME, Checks, Query, answer, length, path_id, read_body, read_nothing
-from hub.api.attempts import Attempts, too_many_attempts
+from hub.api.attempts import Attempts, given_back_if_refused, too_many_attempts
 from hub.api.auth import TOKEN_PREFIX, Auth, new_secret, secret_hash
 from hub.api.passwords import LEAST_CHARACTERS, MOST_CHARACTERS, Passwords, password_problem
 from hub.api.problems import Problem, invalid, not_found
@@ -207,7 +207,9 @@ class AccountApi:
         key = f"password:{credential.user.id}"
         if wait := await self._attempts.begin(key, ACCOUNT_ATTEMPTS):
             raise too_many_attempts(wait)
-        if found is None or not await self._passwords.verify(found[1], body.current):
+        async with given_back_if_refused(self._attempts, key):
+            fits = found is not None and await self._passwords.verify(found[1], body.current)
+        if found is None or not fits:
             raise _not_the_current()
         await self._attempts.succeeded(key)
         kept = credential.id if credential.kind == "session" else None
