@@ -163,7 +163,7 @@ class Spool:
         """Every segment that is not over, oldest first. Raises OSError if there is no descriptor left to look with."""
         try:
             found = (path for path in self._directory.iterdir() if path.suffix == ".spool")
-            return sorted(path for path in found if path not in self._over)
+            segments = sorted(path for path in found if path not in self._over)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -171,6 +171,8 @@ class Spool:
                 raise
             self._complain(self._directory, error)
             return []
+        self._unreadable.pop(self._directory, None)
+        return segments
 
     def _readable(self) -> list[Path]:
         """The segments, without those that lately could not be read: new hits are spooled as long as one is tried."""
@@ -253,6 +255,7 @@ class Spool:
                 with path.open("rb") as segment:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     spooled, self._damaged[path] = _hits(path, segment)
+                    self._unreadable.pop(path, None)
                     return path, spooled
             except (FileNotFoundError, BlockingIOError):
                 continue

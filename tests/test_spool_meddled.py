@@ -91,6 +91,44 @@ async def test_segment_that_fails_as_it_is_read_hinders_nothing_and_is_tried_aga
     assert await drain(spool) == put
 
 
+async def test_segment_that_could_be_read_meanwhile_is_told_anew_when_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("hub.spool.time.monotonic", lambda: now)
+    spool, put = Spool(tmp_path), hits(2)
+    await spool.append(put)
+    spool.close()
+    [segment] = segments(tmp_path)
+    for times in (1, 2):
+        segment.rename(tmp_path / "kept")
+        segment.mkdir()
+        for _ in range(2):
+            assert await spool.take() is None
+            now += LOOK_AGAIN_SECONDS
+        assert caplog.text.count(f"{segment.name} cannot be read") == times
+        segment.rmdir()
+        (tmp_path / "kept").rename(segment)
+        assert await spool.take() == (segment, put)
+
+
+async def test_folder_that_could_be_read_meanwhile_is_told_anew_when_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path)
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "not allowed")
+
+    for times in (1, 2):
+        with monkeypatch.context() as closed:
+            closed.setattr(Path, "iterdir", refuse)
+            for _ in range(2):
+                assert not spool.pending()
+        assert caplog.text.count(f"{tmp_path.name} cannot be read") == times
+        assert not spool.pending()
+
+
 async def test_segment_that_cannot_be_removed_is_taken_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
