@@ -211,6 +211,26 @@ def test_oldest_of_too_many_held_goes_and_makes_a_gap_to_read_from_the_log() -> 
     assert (taken(listener), listener.behind) == (list(range(1, MOST_HELD + 3)), False)
 
 
+def test_events_held_are_bounded_in_bytes_and_none_of_them_is_missed() -> None:
+    listener = a_listener(max_bytes=35)
+    listener.fall_behind()
+    for sequence in range(1, 9):
+        listener.offer(a_run(sequence))
+    listener.caught_up(0)
+    assert (taken(listener), listener.behind, listener.closing) == ([], True, None)
+    listener.replay(map(a_notice, range(1, 7)))
+    listener.caught_up(6)
+    assert (taken(listener), listener.behind, listener.closing) == (list(range(1, 9)), False, None)
+
+
+def test_event_that_alone_is_over_the_bound_still_shows_the_gap_before_it() -> None:
+    listener = a_listener(max_bytes=5)
+    listener.fall_behind()
+    listener.offer(a_run(1, 3))
+    listener.caught_up(1)
+    assert (taken(listener), listener.behind) == ([], True)
+
+
 def test_event_is_written_at_once_and_nobody_is_woken() -> None:
     listener, woken = a_listener(), []
     client = Client(listener)

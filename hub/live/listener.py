@@ -38,8 +38,8 @@ class Listener:
 
     # There may be ten thousand.
     __slots__ = (
-        *("_bytes", "_held", "_live_bytes", "_max_bytes", "_queue", "_waiter", "base_url", "behind", "closing"),
-        *("_taken", "credential", "decisions", "kind", "on_work", "position", "stream", "user_id", "write"),
+        *("_bytes", "_held", "_held_bytes", "_live_bytes", "_max_bytes", "_queue", "_waiter", "base_url", "behind"),
+        *("_taken", "closing", "credential", "decisions", "kind", "on_work", "position", "stream", "user_id", "write"),
     )
 
     def __init__(
@@ -71,6 +71,7 @@ class Listener:
         self._bytes = 0
         self._live_bytes = 0
         self._held: list[Notice] = []
+        self._held_bytes = 0
         self.on_work: Callable[[], None] | None = None
         """Called whenever there may be something to do. Whoever sends for this listener sets it, or uses `wait`."""
         self._waiter: asyncio.Future[None] | None = None
@@ -135,7 +136,7 @@ class Listener:
         """The log ends at `position`: go on with the events that came live meanwhile."""
         self.position = max(self.position, position)
         self.behind = False
-        held, self._held = self._held, []
+        held, self._held, self._held_bytes = self._held, [], 0
         for notice in held:
             self._offer_one(notice)
 
@@ -190,10 +191,12 @@ class Listener:
         return True
 
     def _hold(self, notice: Notice) -> None:
-        """Hold a live event until the log is read. If too many are held the oldest goes: a gap to read from the log."""
+        """Hold a live event until the log is read. If too much is held the oldest goes: a gap to read from the log."""
         self._held.append(notice)
-        if len(self._held) > MOST_HELD:
-            del self._held[0]
+        self._held_bytes += len(notice.event)
+        # The last one stays in any case, or nothing would show the gap.
+        while len(self._held) > MOST_HELD or (self._held_bytes > self._max_bytes and len(self._held) > 1):
+            self._held_bytes -= len(self._held.pop(0).event)
 
     def _rouse(self) -> None:
         if self.on_work is not None:
