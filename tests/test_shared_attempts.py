@@ -101,6 +101,19 @@ async def test_each_process_counts_for_itself_while_redis_is_away(processes: lis
         valkey.start()
 
 
+async def test_log_is_not_flooded_by_attempts_while_redis_is_away(
+    processes: list[Attempts], valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Anybody may try to log in, as often as they like under other names.
+    valkey.stop()
+    try:
+        for number in range(5):
+            assert await processes[0].begin(f"account:{number}", 2) == 0
+    finally:
+        valkey.start()
+    assert caplog.text.count("log-in attempts are counted by this process alone") == 1
+
+
 async def test_attempt_given_back_to_redis_is_not_counted(processes: list[Attempts]) -> None:
     await check_attempts_given_back(processes[0])
 

@@ -15,7 +15,8 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from hub.api.attempts import WINDOW_SECONDS, LocalAttempts
-from hub.live.redis_bus import connection_options
+from hub.live.redis_bus import WARNING_SECONDS, connection_options
+from hub.logs import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class SharedAttempts:
         self._redis = Redis.from_pool(pool)
         self._pseudonym = pseudonym
         self._local = local
+        self._warnings = Seldom(WARNING_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -57,7 +59,8 @@ class SharedAttempts:
                 pipe.ttl(name)
                 _, made, left = await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            logger.warning("log-in attempts are counted by this process alone: %s", type(error).__name__)
+            if self._warnings.may_say():
+                logger.warning("log-in attempts are counted by this process alone: %s", type(error).__name__)
             return 0
         if int(made) <= most:
             return 0
