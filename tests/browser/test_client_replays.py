@@ -236,3 +236,39 @@ def test_a_listener_may_close_the_client_as_it_begins_to_catch_up(page: Page, he
     accept(page, 0, sequence=head, recovered=False)
     assert page.evaluate("() => [client.state, client.sequence, asked]") == ["idle", 2, []]
     assert told(page, "reset") == []
+
+
+def test_a_heartbeat_while_the_api_is_read_skips_nothing(page: Page) -> None:
+    old = {"type": "settings.updated", "data": {}}
+    answers = [{"items": [{**old, "sequence": str(sequence)} for sequence in (3, 4, 5)], "sequence": 5}]
+    page.evaluate(FAKE, {"cursor": 2, "stream": "history", "answers": answers})
+    page.evaluate("""() => {
+        const [socket] = FakeSocket.all;
+        socket.accept({ sequence: 5, recovered: false });
+        socket.say({ type: "heartbeat", sequence: 5 });
+    }""")
+    state(page, "live")
+    assert events(page, 3) == [[3, True], [4, True], [5, True]]
+    assert told(page, "caughtup") == [{"missed": 3}]
+
+
+@pytest.mark.parametrize(("missed", "asks"), [(5_000, 1), (5_001, 0)])
+def test_more_than_is_worth_replaying_is_a_reset_without_a_question(page: Page, missed: int, asks: int) -> None:
+    page.evaluate(FAKE, {"cursor": 2, "answers": [{"items": [], "sequence": 2 + missed}]})
+    accept(page, 0, sequence=2 + missed, recovered=False)
+    state(page, "live")
+    assert told(page, "reset") == [{"sequence": 2 + missed}]
+    assert len(page.evaluate("() => asked")) == asks
+
+
+def test_only_failures_in_a_row_put_the_api_out_of_reach(page: Page) -> None:
+    """An answer in between shows that it is not; null stands for an answer that cannot be read."""
+    old = {"type": "settings.updated", "data": {}, "sequence": "3"}
+    page.evaluate(FAKE, {"cursor": 2, "answers": [*[None] * 7, {"items": [old], "sequence": 5}, *[None] * 7]})
+    for number in range(15):
+        sockets(page, number + 1)
+        accept(page, number, sequence=5, recovered=False)
+    sockets(page, 15)
+    state(page, "live")
+    assert events(page, 1) == [[3, True]]
+    assert len(page.evaluate("() => asked")) == 16
