@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Desks, live, log_in, log_in_by_hand, popups
+from tests.browser.conftest import CLOCK_OFF, Desks, live, log_in, log_in_by_hand, popups
 from tests.browser.people import CURL, Sender
 from tests.browser.test_orders import on_its_way, wait
 from tests.browser.test_sessions import Line, logged_in
@@ -87,6 +87,35 @@ def test_a_network_that_is_gone_is_said_at_once_and_one_that_is_back_is_used_at_
     expect(page.locator(".open")).to_have_count(1)
 
 
+def never_again(desks: Desks, sender: Sender, before: str = "") -> tuple[Page, Line]:
+    """A tab that, once its line is cut, does not try again for minutes, and the line."""
+    context = desks.context(sender.hub)
+    context.add_init_script(before)
+    log_in(context, sender)
+    page = context.new_page()
+    line = Line(page)
+    page.add_init_script("Math.random = () => 600;")
+    page.goto("/activity")
+    live(page)
+    return page, line
+
+
+def test_a_page_that_is_looked_at_again_tries_at_once(desks: Desks, sender: Sender) -> None:
+    page, line = never_again(desks, sender)
+    line.cut()
+    sign(page, "Offline, trying again")
+    line.mend()
+    page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    live(page)
+
+
+def test_a_computer_that_has_slept_does_not_trust_its_old_socket(desks: Desks, sender: Sender) -> None:
+    page, _ = never_again(desks, sender, before=CLOCK_OFF % "(globalThis.off ?? 0)")
+    with page.expect_websocket():
+        page.evaluate("() => void (globalThis.off = 60_000)")
+    live(page)
+
+
 def test_only_the_opens_that_were_missed_last_are_marked(desks: Desks, sender: Sender) -> None:
     first, between, second = (sender.register(subject=subject) for subject in ("First", "Between", "Second"))
     page, line = logged_in(desks, sender)
@@ -101,6 +130,7 @@ def test_only_the_opens_that_were_missed_last_are_marked(desks: Desks, sender: S
             expect(page.locator(".open")).to_have_count(2)
     expect(page.locator(".open, .missed-line")).to_contain_text(["Second", "While you were away", "Between", "First"])
     expect(page.locator(".is-missed")).to_have_count(1)
+    expect(page.locator(".toast")).to_contain_text("1 open while you were away")
 
 
 def test_tries_to_reach_the_hub_are_not_read_aloud_one_by_one(desks: Desks, sender: Sender) -> None:

@@ -199,13 +199,14 @@ def test_just_now_is_said_even_by_a_computer_whose_clock_is_wrong(desks: Desks, 
     expect(page.get_by_role("dialog").get_by_text("This mail is to be sent")).to_have_count(0)
 
 
-def test_just_now_is_said_even_after_the_computers_clock_was_set(desks: Desks, sender: Sender) -> None:
+@pytest.mark.parametrize("off", [-AN_HOUR_MS, AN_HOUR_MS], ids=["back", "forward"])
+def test_just_now_is_said_even_after_the_computers_clock_was_set(desks: Desks, sender: Sender, off: int) -> None:
     context = desks.context(sender.hub)
     context.add_init_script(CLOCK_OFF % "(globalThis.off ?? 0)")
     log_in(context, sender)
     page = desks.tab(context)
     with page.expect_response("**/api/v1/me"):
-        page.evaluate(f"() => void (globalThis.off = {AN_HOUR_MS})")
+        page.evaluate(f"() => void (globalThis.off = {off})")
     sender.hit(sender.register())
     expect(page.locator(".open-when")).to_have_text("just now")
 
