@@ -41,8 +41,10 @@ def test_when_the_tab_that_shows_popups_is_closed_another_takes_over(desks: Desk
 
 
 def assert_leads_again(page: Page, other: Page, sender: Sender) -> None:
-    """Check that the tab is back and, once the other is closed, shows the next pop-up."""
+    """Check that the tab is back, leaves the pop-ups to the other and, once that is closed, shows the next."""
     live(page)
+    sender.hit(sender.register(subject="The letter"))
+    assert "The letter" in popups(other, 2)[1]["body"]
     other.close()
     sender.hit(sender.register(subject="The contract"))
     [popup] = popups(page, 1)
@@ -358,3 +360,26 @@ def test_popups_that_were_asked_for_after_all_are_on(desks: Desks, sender: Sende
     popups(page, 1)
     page.get_by_role("link", name="Settings").click()
     expect(switch).to_be_checked()
+
+
+def test_popups_that_were_turned_off_are_not_shown(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    switch = page.get_by_role("switch", name="Pop-ups in this browser")
+    switch.uncheck()
+    # Whoever has a pop-up to show tells the other tabs of it, shown or not.
+    page.evaluate(
+        """(id) => {
+            window.told = 0;
+            window.line = new BroadcastChannel(`glimpse-${id}`);
+            line.onmessage = ({ data }) => (told += data.shown ? 1 : 0);
+        }""",
+        sender.get("/me")["id"],
+    )
+    first, second = sender.register(subject="The quote"), sender.register(subject="The contract")
+    sender.hit(first)
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    wait_until(lambda: page.evaluate("told") == 1, what="the pop-up's turn")
+    switch.check()
+    sender.hit(second)
+    [popup] = popups(page, 1)
+    assert "The contract" in popup["body"]

@@ -144,8 +144,8 @@ def test_the_second_of_two_choices_in_a_row_holds(desks: Desks, sender: Sender) 
 POPUPS = """async () => {
     const { createPopups } = await import("/static/notify/popups.js");
     const heard = {}, channel = new EventTarget();
-    const parts = { leads: false, shown: [], closing: [] };
-    Object.assign(channel, { postMessage() {} });
+    const parts = { leads: false, shown: [], closing: [], said: [] };
+    Object.assign(channel, { postMessage: (said) => parts.said.push(said) });
     const popups = createPopups({
         live: { on: (name, listener) => (heard[name] = listener), state: "live" },
         attention: { within: () => true },
