@@ -338,3 +338,13 @@ def test_opens_seen_while_the_unseen_are_counted_are_not_counted(desks: Desks, s
         await asking;
         heard.opened({ notify: true, sequence: 11 });"""
     assert counted(page, 3, 10, happens) == [3, 0, 1]
+
+
+def test_unseen_are_those_of_a_hub_that_began_anew(desks: Desks, sender: Sender) -> None:
+    page = logged_in(desks, sender)
+    page.goto("/settings")
+    happens = """heard.seen({ sequence: 10 });
+        heard.reset({});
+        await new Promise((done) => setTimeout(done));
+        heard.opened({ notify: true, sequence: 2 });"""
+    assert counted(page, 3, 1, happens) == [3, 0, 3]

@@ -269,3 +269,13 @@ def test_a_log_in_of_somebody_else_does_not_lead_to_where_the_last_one_was(
         log_in_by_hand(page, account)
         live(page)
         expect(page).to_have_url(re.compile(f"{where}$"))
+
+
+def test_a_log_out_takes_the_number_of_unseen_from_the_title(desks: Desks, sender: Sender) -> None:
+    page = desks.open(sender, "/settings")
+    sender.hit(sender.register())
+    expect(page).to_have_title("(1) Settings · Glimpse")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
+    expect(page).to_have_title(re.compile("^[^(]"))
+    expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("icon.svg"))
