@@ -18,6 +18,7 @@ KILLS = 5
 DRAIN_KILLS = 3
 CONNECTIONS = 16
 SPOOLED = 6000
+SEGMENTS = 4
 
 
 async def recorded(store: Store) -> int:
@@ -62,21 +63,25 @@ async def test_kill_while_the_spool_is_replayed_records_each_spooled_hit_once(
     chance = seeded()
     ledger = await a_ledger(store, pixels=20000)
     spool_dir = tmp_path / "spool"
+    hub = start_hub(store.url, HUB_SECRET_KEY=SECRET, HUB_SPOOL_DIR=str(spool_dir))
+    hub.kill()
+    # Only now: a start waits until the hub is ready, which it is once its spool is replayed.
     spool = Spool(spool_dir)
-    for _ in range(4):
-        pixels = [ledger.pixel() for _ in range(SPOOLED // 4)]
+    for _ in range(SEGMENTS):
+        pixels = [ledger.pixel() for _ in range(SPOOLED // SEGMENTS)]
         by_id = {message.id: message for message in ledger.messages}
         await spool.append([a_hit(by_id[message_id], position) for message_id, position in pixels])
         ledger.answered.update(pixels)
         spool.close()
-    hub = start_hub(store.url, HUB_SECRET_KEY=SECRET, HUB_SPOOL_DIR=str(spool_dir))
-    hub.kill()
+    in_the_middle = 0
     for _ in range(DRAIN_KILLS):
         before = await recorded(store)
         hub.launch()
-        target = before + chance.randrange(1, max(2, SPOOLED - before))
+        target = before + chance.randrange(1, max(2, (SPOOLED - before) // 3))
         await eventually(lambda target=target: _reached(store, target))  # type: ignore[misc]
         hub.kill()
+        in_the_middle += before < await recorded(store) < SPOOLED
+    assert in_the_middle
     async with asking(ledger, [hub.start()], 4):
         await eventually(lambda: not Spool(spool_dir).pending() and len(ledger.answered) > SPOOLED + 50)
     assert hub.terminate() == 0
