@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import cast
 
 import pytest
 from redis.asyncio import Connection
+from redis.asyncio.connection import AbstractConnection
 
 from hub.live.redis_bus import Limits, RedisBackend
 from tests.processes import PATIENCE_SECONDS, eventually, free_port
@@ -67,6 +69,24 @@ async def test_message_published_before_there_is_a_link_is_sent_before_the_end(r
         async with backend_on(redis_url) as backend:
             await backend.publish("news", b"the last")
         assert await taken(other) == b"the last"
+
+
+async def test_messages_that_could_not_be_sent_come_before_those_published_since(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with backend_on(redis_url, "news") as backend:
+        send = backend._sender._send
+
+        async def fail_once(connection: AbstractConnection, batch: deque[tuple[str, bytes]]) -> None:
+            if not batch:
+                return await send(connection, batch)
+            monkeypatch.undo()
+            await backend.publish("news", b"2")
+            raise ConnectionError("cut off")
+
+        monkeypatch.setattr(backend._sender, "_send", fail_once)
+        await backend.publish("news", b"1")
+        assert [await taken(backend) for _ in range(2)] == [b"1", b"2"]
 
 
 async def test_backend_that_was_let_go_leaves_no_task(redis_url: str) -> None:
