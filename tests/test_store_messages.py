@@ -234,7 +234,7 @@ async def test_viewings_are_kept_once_each_and_the_last_is_on_the_message(store:
     user = await store.sender()
     message = await store.message(user)
     async with store.database.write() as tx:
-        for at in (T0 + 5, T0, T0 + 5):
+        for at in (T0, T0 + 5, T0):
             await store.messages.add_viewing(tx, message.id, at)
         assert await store.messages.viewings(tx.fetch, message.id, T0 - 1, T0 + 5) == [T0, T0 + 5]
         assert await store.messages.viewings(tx.fetch, message.id, T0, T0) == [T0]

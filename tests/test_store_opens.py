@@ -280,14 +280,14 @@ async def test_client_first_seen_with_an_open_that_is_taken_back_is_forgotten(st
     user = await store.sender()
     message = await store.message(user)
     same = an_open(user_id=user.id, message_id=message.id, position=0, counted=True)
-    first, again, new = (
+    first, again, between, new = (
         replace(same, id=new_id(), at=T0 + at, counted=counted, repeat=not counted)
-        for at, counted in ((0, True), (10, False), (11, True))
+        for at, counted in ((0, True), (10, False), (11, True), (12, True))
     )
     machine = replace(new, id=new_id(), verdict=SCANNER, counted=False)
     earlier, newcomer = (message.id, 0, "who came first"), (message.id, 0, "who came then")
     async with store.database.write() as tx:
-        await tx.change(store.opens.added([(first, None)]))
+        await tx.change(store.opens.added([(first, None), (between, None)]))
         await tx.change(store.opens.seen({earlier: again.at, newcomer: new.at}))
         await store.opens.unsee(tx, [again, new, machine])
         seen = (await Standings(store.database).read(tx.fetch, [], [], [earlier, newcomer])).last_seen
