@@ -89,7 +89,8 @@ class Ledger:
         assert not doubled, f"{len(doubled)} hits were recorded more than once"
         lost = self.answered - set(found)
         assert not lost, f"{len(lost)} of {len(self.answered)} answered hits were not recorded"
-        assert set(found) <= self.answered | self.uncertain
+        strange = set(found) - self.answered - self.uncertain
+        assert not strange, f"{len(strange)} hits were recorded that were never asked for"
         await audit(database)
 
 
