@@ -240,6 +240,7 @@ async def test_revoked_socket_is_told_nothing_more_and_heard_no_more(
     await hub.fill_log(sender, 5)
     made = await sender.post("/tokens", {"name": "plugin"})
     send, receive, said = live.Socket.send, live.Socket.receive, asyncio.Event()
+    frames: list[str] = []
 
     async def slow(self: live.Socket, frame: bytes) -> None:
         await send(self, frame)
@@ -248,10 +249,11 @@ async def test_revoked_socket_is_told_nothing_more_and_heard_no_more(
             await said.wait()
 
     async def heard(self: live.Socket) -> str | None:
-        frame = await receive(self)
-        if "seen" in (frame or ""):
-            asyncio.get_running_loop().call_soon(said.set)
-        return frame
+        if any("seen" in frame for frame in frames):
+            # Only now is the hub done with it.
+            said.set()
+        frames.append(await receive(self) or "")
+        return frames[-1]
 
     monkeypatch.setattr(live.Socket, "send", slow)
     monkeypatch.setattr(live.Socket, "receive", heard)
