@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from hub.model import Device, Evidence, Hit, Message, Place
 from hub.spool import REJECTED, Spool
+from hub.store.away import DatabaseAway
 from hub.store.urls import sqlite_path
 from tests.absence import times
 from tests.factories import BROWSER, T0, Store, a_hit, a_recorder, a_visit, audit, open_store
@@ -56,6 +58,36 @@ async def test_replay_that_fails_for_any_reason_is_tried_again_and_says_so(
             assert recorder.trouble is None
     assert await times(store) == [T0, T0 + 1]
     await audit(store.database)
+
+
+async def test_replay_holds_up_new_hits_and_says_why_it_failed_only_as_long_as_it_has_to(
+    store: Store, message: Message, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New hits wait for a step of the replay only while the database answers."""
+    for at in (T0, T0 + 1, T0 + 2):
+        await spooled(spool_dir, a_hit(message, at=at))
+    steps: list[tuple[bool, str | None]] = []
+    with monkeypatch.context() as out_of_threads:
+        out_of_threads.setattr(Spool, "_take", fail_for_want_of_a_thread)
+        async with a_recorder(store, spool_dir) as recorder:
+            reason = "the spool cannot be replayed (can't start new thread); hits go to the spool"
+            await eventually(lambda: recorder.trouble == reason)
+            replay = recorder._commits.replay
+
+            async def fail_at_the_second(hits: Sequence[Hit]) -> Any:
+                steps.append((recorder._gate.locked(), recorder.trouble))
+                if len(steps) == 2:
+                    raise DatabaseAway("gone")
+                return await replay(hits)
+
+            monkeypatch.setattr(recorder._commits, "replay", fail_at_the_second)
+            out_of_threads.undo()
+            await eventually(lambda: not recorder.spooling)
+    away = "the database is away; hits go to the spool"
+    assert steps[0] == (False, reason)
+    assert steps[1] == (True, away)
+    assert not steps[2][0]
+    assert await times(store) == [T0, T0 + 1, T0 + 2]
 
 
 async def test_hit_that_cannot_be_spooled_for_any_reason_is_kept_in_memory(
