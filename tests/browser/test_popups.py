@@ -76,3 +76,32 @@ def test_opens_of_a_hub_that_began_anew_are_shown(page: Page) -> None:
     opened(page, 3)
     page.clock.run_for(1_000)
     assert shown(page) == ["3"]
+
+
+ELECTIONS = """async () => {
+    const { createElection } = await import("/static/notify/leader.js");
+    const elected = [];
+    const tabs = [0, 1].map((number) => createElection("a name", () => elected.push(number)));
+    const leads = () => tabs.map((tab) => tab.leads());
+    const once = async (count) => {
+        while (elected.length < count) await navigator.locks.query();
+        return leads();
+    };
+    for (const tab of tabs) tab.join();
+    const seen = [await once(1)];
+    tabs[0].leave();
+    seen.push(leads(), await once(2));
+    tabs[0].join();
+    tabs[0].join();
+    tabs[1].leave();
+    seen.push(await once(3));
+    tabs[0].leave();
+    seen.push(leads());
+    return [seen, elected];
+}"""
+
+
+def test_one_tab_leads_until_it_leaves_and_then_the_next(page: Page) -> None:
+    seen, elected = page.evaluate(ELECTIONS)
+    assert seen == [[True, False], [False, False], [False, True], [True, False], [False, False]]
+    assert elected == [0, 1, 0]
