@@ -105,3 +105,26 @@ def test_one_tab_leads_until_it_leaves_and_then_the_next(page: Page) -> None:
     seen, elected = page.evaluate(ELECTIONS)
     assert seen == [[True, False], [False, False], [False, True], [True, False], [False, False]]
     assert elected == [0, 1, 0]
+
+
+def test_somebody_who_uses_another_tab_is_there_for_two_minutes(page: Page) -> None:
+    page.evaluate("""async () => {
+        const { createAttention } = await import("/static/live/attention.js");
+        desk.attention = createAttention(desk.channel);
+    }""")
+
+    def there() -> bool:
+        return bool(page.evaluate("() => desk.attention.within(120_000)"))
+
+    page.clock.run_for(119_000)
+    assert there()
+    page.clock.run_for(2_000)
+    assert not there()
+    page.evaluate("() => desk.channel.dispatchEvent(new MessageEvent('message', { data: { active: true } }))")
+    assert there()
+    assert page.evaluate("() => desk.parts.said") == [], "what another tab has told is not told again"
+    page.clock.run_for(121_000)
+    assert not there()
+    page.evaluate("() => { for (const _ of [1, 2]) dispatchEvent(new PointerEvent('pointermove')); }")
+    assert there()
+    assert page.evaluate("() => desk.parts.said") == [{"active": True}]
