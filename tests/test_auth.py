@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -195,6 +196,19 @@ async def test_token_needs_no_origin(sender: Sender) -> None:
         "/settings", json={"realtime_notifications": False}, headers={"origin": "https://mail.example"}
     )
     assert answer.status_code == 200
+
+
+async def test_token_that_is_revoked_while_a_body_comes_is_a_401(hub: Hub, sender: Sender) -> None:
+    made = await sender.post("/tokens", {"name": "plugin"})
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"subject": "x", '
+        assert (await sender.http.delete(f"/tokens/{made['id']}")).status_code == 204
+        yield b'"recipients": [{"address": "a@example.com"}]}'
+
+    plugin = hub.client(authorization=f"Bearer {made['token']}")
+    assert_problem(await plugin.post("/messages", content=body()), 401)
+    assert (await sender.get("/messages"))["items"] == []
 
 
 async def test_token_says_when_it_was_used(sender: Sender) -> None:
