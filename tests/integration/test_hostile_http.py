@@ -197,6 +197,11 @@ async def test_lone_surrogate_is_a_422_and_never_reaches_the_database(sender: Se
     assert_problem(await sender.http.post("/messages", content=content), 422)
 
 
+async def test_login_with_a_character_that_no_text_of_the_database_has_is_a_401(hub: Hub) -> None:
+    answer = await hub.client().post("/session", json={"email": "a\0b@example.com", "password": "a guess"})
+    assert_problem(answer, 401)
+
+
 @pytest.mark.parametrize("query", ["q=%ed%a0%80", "q=%ff", "template=%00", "cursor=%ed%a0%80", "q=" + "%25" * 200])
 async def test_query_of_odd_bytes_is_answered(sender: Sender, query: str) -> None:
     assert (await sender.http.get(f"/messages?{query}")).status_code in (200, 422)
