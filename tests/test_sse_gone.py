@@ -12,6 +12,7 @@ import pytest
 from tests.api import Hub, Sender, running_hub
 from tests.processes import eventually
 
+NEVER_SECONDS = 1000.0
 HIGH_WATER = 64 * 1024
 """If more waits for a client, the next answer to it waits, too."""
 
@@ -47,8 +48,10 @@ async def test_client_that_reads_not_even_an_earlier_answer_holds_no_place(
 
 
 async def test_client_that_never_reads_is_let_go_without_an_error(
-    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, migrated_sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Otherwise the transport would do the same, a minute later.
+    monkeypatch.setattr("hub.transport.UNREAD_SECONDS", NEVER_SECONDS)
     settings = {"send_seconds": 0.5, "max_queue_bytes": 1 << 18}
     async with running_hub(tmp_path, migrated_sqlite_url, **settings) as hub:
         sender = await hub.add_sender()
