@@ -153,6 +153,31 @@ async def test_login_is_limited_for_an_account_from_all_addresses_together(
 
 
 @pytest.mark.usefixtures("unhashed")
+async def test_login_guesses_are_counted_however_the_address_is_written(hub: Hub, sender: Sender) -> None:
+    for number in range(ACCOUNT_ATTEMPTS):
+        email = sender.email.upper() if number % 2 else sender.email
+        assert_problem(await log_in(hub, email, WRONG, x_forwarded_for=f"192.0.2.{number}"), 401)
+    assert_problem(await log_in(hub, sender.email.title(), WRONG, x_forwarded_for="192.0.2.250"), 429)
+
+
+@pytest.mark.usefixtures("unhashed")
+async def test_login_that_succeeds_forgives_its_account_all_and_its_address_only_itself(quiet_hub: Hub) -> None:
+    sender = await quiet_hub.add_sender()
+
+    async def attempt(email: str, password: str) -> int:
+        return (await log_in(quiet_hub, email, password, x_forwarded_for="192.0.2.1")).status_code
+
+    wrong = [WRONG] * (ACCOUNT_ATTEMPTS - 1)
+    rounds = (ADDRESS_ATTEMPTS - 1) // len(wrong)
+    for _ in range(rounds):
+        statuses = [await attempt(sender.email, password) for password in (*wrong, PASSWORD, PASSWORD)]
+        assert statuses == [401] * len(wrong) + [200, 200]
+    for _ in range(ADDRESS_ATTEMPTS - rounds * len(wrong)):
+        assert await attempt(f"{new_id()}@example.com", WRONG) == 401
+    assert await attempt(sender.email, PASSWORD) == 429
+
+
+@pytest.mark.usefixtures("unhashed")
 async def test_login_attempts_at_once_are_each_counted(hub: Hub, sender: Sender) -> None:
     answers = await asyncio.gather(
         *(log_in(hub, sender.email, WRONG, x_forwarded_for=f"192.0.2.{n}") for n in range(ACCOUNT_ATTEMPTS + 5))
