@@ -169,6 +169,14 @@ def test_event_is_a_cloud_event_with_its_own_kind_of_data(
     assert all(re.fullmatch("[a-z0-9]+", name) for name in seen)
 
 
+def test_source_of_an_event_is_the_hubs_own_address_whatever_its_asker_calls_it() -> None:
+    event = Event("user", 7, "message.registered", T0, message=MESSAGE)
+    view = RENDERER.view(event, Settings(True, None, 0), "http://10.0.0.7:8000")
+    assert view.source == BASE_URL
+    assert all(pixel.url.startswith("http://10.0.0.7:8000/o/") for pixel in view.data.message.pixels)
+    assert view.data.message.pixels
+
+
 @pytest.mark.parametrize("type_", ["open.recorded", "open.reclassified", "message.registered", "message.updated"])
 def test_event_whose_open_or_message_is_gone_becomes_one_that_says_nothing(type_: EventType) -> None:
     seen = RENDERER.view(Event("user", 7, type_, T0), Settings())
