@@ -49,4 +49,6 @@ def test_a_time_is_said_as_short_as_its_age_allows(desks: Desks, sender: Sender)
     page = desks.context(sender.hub).new_page()
     page.goto("/docs")
     assert dict(zip(AGO, in_words(page, "ago", list(AGO)), strict=True)) == AGO
-    assert dict(zip(DAYS, in_words(page, "day", list(DAYS)), strict=True)) == DAYS
+    # Whether a comma is behind the day of the week depends on the version of Unicode's locale data.
+    days = [day.replace(",", "") for day in in_words(page, "day", list(DAYS))]
+    assert dict(zip(DAYS, days, strict=True)) == DAYS
