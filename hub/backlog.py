@@ -121,8 +121,8 @@ class Backlog:
             self._taken = None
 
     async def put_aside(self, hit: Hit) -> None:
-        """As `Spool.reject`."""
-        await self._spool.reject(hit)
+        """As `Spool.put_aside`."""
+        await self._spool.put_aside(hit)
 
     def _forget_stranded(self, hits: Sequence[Hit]) -> None:
         """Forget these hits, which are safe now. Some may have been made safe in another way, and forgotten already."""

@@ -38,7 +38,7 @@ REJECTED = "rejected.jsonl"
 DAMAGED = "damaged.txt"
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 SEGMENT_BYTES = 4 * 1024 * 1024
-"""A segment ends once it is this long: some 8,000 hits. It is read whole."""
+"""A segment ends once it is this long: some 10,000 hits. It is read whole."""
 
 LOOK_AGAIN_SECONDS = 60.0
 """How long until the spool tries again to read what could not be read."""
@@ -138,7 +138,7 @@ class Spool:
             self._over.add(segment)
             logger.error("the spool segment %s is replayed and cannot be removed: %s", segment.name, error)
 
-    async def reject(self, hit: Hit) -> None:
+    async def put_aside(self, hit: Hit) -> None:
         """Put aside, for a person to see, a hit that the database will not take for a reason of the hit's own.
 
         Nothing is replayed from there, and it stays as long as that person likes: so its client hashes are left out.

@@ -132,7 +132,7 @@ async def test_hits_that_were_put_aside_are_replayed_by_hand_as_documented(
     put = [a_hit(message, at=T0 + n, evidence=evidence) for n, evidence in enumerate(EVIDENCE)]
     gone = a_hit(await store.message(await store.sender()), at=T0 + 9)
     for hit in (*put, gone, put[0]):
-        await dead.reject(hit)
+        await dead.put_aside(hit)
     async with store.database.write() as tx:
         await tx.fetch("DELETE FROM messages WHERE id = $1", gone.message_id)
     replay_by_hand(spool_dir)

@@ -345,11 +345,11 @@ async def test_failed_sync_is_a_failed_append(tmp_path: Path, monkeypatch: pytes
     assert await drain(spool) == put
 
 
-async def test_rejected_hits_are_put_aside_for_a_person_to_see_without_their_clients(tmp_path: Path) -> None:
+async def test_hits_are_put_aside_for_a_person_to_see_without_their_clients(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     put = hits(2)
     for hit in put:
-        await spool.reject(hit)
+        await spool.put_aside(hit)
     lines = (tmp_path / REJECTED).read_bytes().splitlines()
     assert [msgspec.json.decode(line, type=Hit) for line in lines] == [replace(hit, clients=()) for hit in put]
     assert not spool.pending()
@@ -362,7 +362,7 @@ async def test_spool_contains_no_address_and_no_user_agent(tmp_path: Path, migra
         recorder = make_recorder(store, spool)
         visit = a_visit(MESSAGE, address="198.18.77.66", user_agent=READER + " of-a-certain/1")
         await spool.append([recorder.hit(visit)])
-        await spool.reject(recorder.hit(visit))
+        await spool.put_aside(recorder.hit(visit))
         spool.close()
     raw = b"".join(path.read_bytes() for path in (tmp_path / "spool").iterdir())
     assert MESSAGE.id.encode() in raw
