@@ -34,7 +34,17 @@ class Closing:
 
 
 class Listener:
-    """One socket or stream: where it stands in its user's log, and what waits to be sent to it."""
+    """One socket or stream: where it stands in its user's log, and what waits to be sent to it.
+
+    * While it is `behind`, `offer` only holds live events. `replay` queues what the log has, and `caught_up` ends this
+      state: what was held is offered anew.
+    * Otherwise it is live: `offer` sends or queues the event that follows on `position`, and any later one puts the
+      listener behind.
+    * Once it is `closing`, `offer` takes nothing and `take` gives nothing out.
+
+    `position` is the last event that was sent, queued or left out by the stream; after a decision of the sender's, the
+    last that was sent.
+    """
 
     # There may be ten thousand.
     __slots__ = (
