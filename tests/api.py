@@ -53,6 +53,9 @@ MAIL_PROGRAM = (
 MACHINE = "curl/8.5.0"
 COMMIT_SECONDS = 10.0
 """Long: on a busy machine a slow commit would send a hit to the spool, and its open would be counted only later."""
+NEVER_SECONDS = 1000.0
+"""Longer than any test: the look through all sockets and their logs would mend, half a minute later, what was not said
+at once."""
 JSON = {"content-type": "application/json"}
 
 
@@ -272,7 +275,8 @@ def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 async def running_hub(directory: Path, database_url: str, **settings: Any) -> AsyncIterator[Hub]:
     """A hub on a migrated database, for as long as the block; `settings` are of `Config`."""
     folders = {"data_dir": directory / "data", "spool_dir": directory / "spool"}
-    config = Config(database_url=database_url, **{"commit_seconds": COMMIT_SECONDS, **folders, **settings})
+    patience = {"commit_seconds": COMMIT_SECONDS, "log_check_seconds": NEVER_SECONDS}
+    config = Config(database_url=database_url, **{**patience, **folders, **settings})
     app = create_app(config)
     server = Server(
         uvicorn.Config(

@@ -21,7 +21,6 @@ from hub.store.users import Users
 from tests.api import PASSWORD, Hub, Sender, assert_problem, running_hub
 
 TOO_LONG = "x" * 300
-NEVER_SECONDS = 1000.0
 WRONG = "not the password"
 
 
@@ -189,8 +188,8 @@ async def test_login_attempts_at_once_are_each_counted(hub: Hub, sender: Sender)
 
 @pytest.fixture
 async def quiet_hub(tmp_path: Path, migrated_sqlite_url: str) -> AsyncIterator[Hub]:
-    """A hub whose limits no other test has used, and that never looks through its sockets for revoked ones."""
-    async with running_hub(tmp_path, migrated_sqlite_url, log_check_seconds=NEVER_SECONDS) as hub:
+    """A hub whose limits no other test has used."""
+    async with running_hub(tmp_path, migrated_sqlite_url) as hub:
         yield hub
 
 
@@ -290,8 +289,7 @@ async def test_logout_with_a_token_is_a_404(sender: Sender) -> None:
     assert_problem(await sender.http.delete("/session"), 404)
 
 
-async def test_logout_closes_the_sockets_of_that_session_only(quiet_hub: Hub) -> None:
-    hub, sender = quiet_hub, await quiet_hub.add_sender()
+async def test_logout_closes_the_sockets_of_that_session_only(hub: Hub, sender: Sender) -> None:
     first, second = await sender.log_in(), await sender.log_in()
 
     def cookie(browser: httpx.AsyncClient) -> dict[str, str]:

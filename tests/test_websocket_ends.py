@@ -17,16 +17,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from hub.live import socket as live
+from hub.store.away import DatabaseAway
 from hub.store.credentials import Credentials
-from hub.store.database import DatabaseAway
 from hub.store.messages import Messages
 from hub.transport_websocket import HubWebSocket
-from tests.api import MACHINE, Hub, Sender, Socket, assert_problem, running_hub
+from tests.api import MACHINE, NEVER_SECONDS, Hub, Sender, Socket, assert_problem, running_hub
 from tests.processes import eventually
 
 Frame = dict[str, Any]
-
-NEVER_SECONDS = 1000.0
 
 
 @pytest.fixture
