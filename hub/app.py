@@ -48,8 +48,9 @@ from hub.model import now
 from hub.preparation import Preparation
 from hub.recorder import Recorder
 from hub.spool import Spool
+from hub.store.away import DatabaseAway
 from hub.store.credentials import Credentials
-from hub.store.database import Database, DatabaseAway
+from hub.store.database import Database
 from hub.store.events import Events
 from hub.store.messages import Messages
 from hub.store.opens import Opens

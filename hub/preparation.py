@@ -17,7 +17,8 @@ from pathlib import Path
 from hub.api.auth import new_secret
 from hub.config import Config, ConfigError
 from hub.logs import WAITING_SECONDS, Seldom
-from hub.store.database import Database, DatabaseAway
+from hub.store.away import DatabaseAway
+from hub.store.database import Database
 from hub.store.revision import NEEDED, revision
 from hub.store.users import Users
 from hub.tracking.token import Keys

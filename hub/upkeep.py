@@ -18,8 +18,8 @@ from hub.logs import WAITING_SECONDS, Seldom
 from hub.machine import Machine
 from hub.model import Clock
 from hub.recorder import Recorder
+from hub.store.away import DatabaseAway
 from hub.store.credentials import Credentials
-from hub.store.database import DatabaseAway
 from hub.store.retention import Retention
 from hub.tracking.datasets import Datasets
 

@@ -36,7 +36,8 @@ from hub.live.bus import Bus
 from hub.model import now
 from hub.spool import Spool
 from hub.store import migrate
-from hub.store.database import Database, DatabaseAway, Held
+from hub.store.away import DatabaseAway
+from hub.store.database import Database, Held
 
 PRAGMAS = {"read-only": ("query_only", 1, 0), "full": ("max_page_count", 1, 2**30)}
 READ_ONLY = OSError(errno.EROFS, os.strerror(errno.EROFS))

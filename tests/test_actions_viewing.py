@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from hub.model import Message, User, new_id
 from hub.spool import Spool
-from hub.store.database import DatabaseAway, Held
+from hub.store.away import DatabaseAway
+from hub.store.database import Held
 from hub.store.opens import MOST_AT_ONCE
 from hub.store.users import Users
 from hub.tracking.rules import VIEWING_MS

@@ -14,7 +14,8 @@ from hub.batch import Batch
 from hub.commits import Commits, Draft, Measures
 from hub.live.notices import Notice
 from hub.model import Event, Hit, Message
-from hub.store.database import Database, DatabaseAway, Fetch
+from hub.store.away import DatabaseAway
+from hub.store.database import Database, Fetch
 from tests.factories import BASE_URL, T0, Store, a_hit, audit, open_store
 from tests.processes import PATIENCE_SECONDS, eventually
 

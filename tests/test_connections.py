@@ -18,7 +18,7 @@ from hub.live.listener import MOST_HELD, Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.live.notices import Item, Notice, Revoked
 from hub.model import Event, Settings, Stream, User
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 
 ME = "06d80000000000000000000004"
 

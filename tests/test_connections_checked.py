@@ -10,7 +10,7 @@ import asyncio
 import pytest
 
 from hub.live.close_codes import CloseCode
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 from tests.test_connections import Desk, Log, a_notice
 
 

@@ -13,7 +13,7 @@ from hub.live.listener import Listener
 from hub.live.log_pages import PAGE
 from hub.live.notices import Notice
 from hub.model import Event
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 from tests.test_connections import ME, Desk, Log, a_notice
 
 

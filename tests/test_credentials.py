@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from hub.model import User
+from hub.store.away import DatabaseAway
 from hub.store.credentials import SESSION_MS, Credential, Credentials
-from hub.store.database import Database, DatabaseAway
+from hub.store.database import Database
 from tests.factories import T0, Store
 
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub.store.away import is_about_what_was_asked, is_away
-from hub.store.database import Change, Database, DatabaseAway, Held
+from hub.store.away import DatabaseAway, is_about_what_was_asked, is_away
+from hub.store.database import Change, Database, Held
 from tests.factories import together
 from tests.notes import ODD_TEXTS, a_database, add, numbers
 from tests.processes import eventually

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from hub.store.away import RowLocked
-from hub.store.database import READERS, Database, DatabaseAway
+from hub.store.away import DatabaseAway, RowLocked
+from hub.store.database import READERS, Database
 from tests.factories import Stopwatch, together
 from tests.notes import add, numbers
 from tests.processes import PATIENCE_SECONDS, eventually, free_port

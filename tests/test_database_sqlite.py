@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.store.away import is_away
-from hub.store.database import READERS, Change, Database, DatabaseAway, Held, Row
+from hub.store.away import DatabaseAway, is_away
+from hub.store.database import READERS, Change, Database, Held, Row
 from hub.store.urls import sqlite_path
 from tests.factories import Stopwatch, together
 from tests.notes import WAYS, Add, a_database, add, add_at_once, numbers

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hub.live.log_pages import LogPages
 from hub.model import Event, Settings, User
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 from tests.processes import eventually
 
 ME = "06d80000000000000000000004"

@@ -22,7 +22,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from hub.config import Config, ConfigError
 from hub.preparation import prepare
-from hub.store.database import Database, DatabaseAway
+from hub.store.away import DatabaseAway
+from hub.store.database import Database
 from hub.store.migrate import ADVISORY_LOCK, head, migrate
 from hub.store.revision import revision
 from hub.store.schema import compared, metadata

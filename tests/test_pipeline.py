@@ -18,7 +18,7 @@ from hub.commits import Draft
 from hub.live.notices import Notice
 from hub.model import Hit, Message, Settings, User, new_id
 from hub.pipeline import BATCH, ENOUGH, Pipeline
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 from tests.factories import T0, a_hit
 from tests.processes import PATIENCE_SECONDS, eventually
 from tests.samples import a_message

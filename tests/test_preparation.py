@@ -17,7 +17,8 @@ import pytest
 from hub.config import Config, ConfigError
 from hub.preparation import KEY_FILE, Preparation, prepare
 from hub.server import END_SECONDS
-from hub.store.database import Database, DatabaseAway
+from hub.store.away import DatabaseAway
+from hub.store.database import Database
 from hub.store.migrate import head, migrate
 from hub.store.revision import revision
 from hub.store.urls import sqlite_path

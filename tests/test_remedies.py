@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.store.database import Database, DatabaseAway
+from hub.store.away import DatabaseAway
+from hub.store.database import Database
 from hub.store.migrate import migrate
 from hub.store.remedies import why_not_opened
 from tests.processes import free_port

@@ -18,8 +18,8 @@ from hub.live import sse
 from hub.live.connections import MOST_REPLAYED
 from hub.live.sse import Streams
 from hub.model import User
+from hub.store.away import DatabaseAway
 from hub.store.credentials import Credentials
-from hub.store.database import DatabaseAway
 from hub.store.users import Users
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
 from tests.processes import PATIENCE_SECONDS, eventually

@@ -17,7 +17,7 @@ from hub.live.bus import Bus
 from hub.live.connections import Connections
 from hub.model import DAY_MS
 from hub.spool import Spool
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 from hub.store.retention import Retention
 from hub.tracking.datasets import Datasets
 from hub.upkeep import BUS_SECONDS, Upkeep

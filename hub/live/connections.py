@@ -19,8 +19,8 @@ from hub.live.listener import Kind, Listener
 from hub.live.log_pages import PAGE, LogPages
 from hub.live.notices import Item, Notice, Revoked, runs
 from hub.model import Clock, Stream, User
+from hub.store.away import DatabaseAway
 from hub.store.credentials import Credential, Credentials
-from hub.store.database import DatabaseAway
 from hub.store.users import Users
 
 logger = logging.getLogger(__name__)

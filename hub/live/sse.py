@@ -26,7 +26,7 @@ from hub.live.connections import Connections, CredentialGone, TooManyListeners
 from hub.live.extension import drop
 from hub.live.listener import Listener
 from hub.model import MOST_NUMBER, Stream
-from hub.store.database import DatabaseAway
+from hub.store.away import DatabaseAway
 
 RETRY = b"retry: 2000\n\n"
 """Come back after so many milliseconds."""

@@ -30,8 +30,8 @@ from hub.live.frames import Connect, Connected, ConnectedUser, Error, Seen, View
 from hub.live.listener import Listener
 from hub.live.socket import CloseSocket, Disconnected, Socket, Writer
 from hub.model import User, is_id
+from hub.store.away import DatabaseAway
 from hub.store.credentials import Credential
-from hub.store.database import DatabaseAway
 from hub.wire import encode, settings_view
 
 logger = logging.getLogger(__name__)

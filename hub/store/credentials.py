@@ -14,7 +14,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from hub.model import DAY_MS, User, new_id
-from hub.store.database import Change, Database, DatabaseAway, Row
+from hub.store.away import DatabaseAway
+from hub.store.database import Change, Database, Row
 from hub.store.users import Users, columns, user_from
 
 SESSION_MS = 30 * DAY_MS

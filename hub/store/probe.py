@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from hub.store.database import Database, DatabaseAway
+from hub.store.away import DatabaseAway
+from hub.store.database import Database
 
 PROBE_SECONDS = 2.0
 FRESH_SECONDS = 1.0

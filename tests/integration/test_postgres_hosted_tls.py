@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hub.api.auth import TOKEN_PREFIX, new_secret, secret_hash
-from hub.store.database import Database, DatabaseAway
+from hub.store.away import DatabaseAway
+from hub.store.database import Database
 from tests.factories import T0, Store, open_store
 from tests.ledger import SECRET, a_ledger
 from tests.plugins import Plugin, listening, reading
