@@ -126,8 +126,7 @@ class Listener:
             if self._put(notice):
                 self._live_bytes += len(notice.event)
                 if self._live_bytes > self._max_bytes:
-                    self._queue.clear()
-                    self._bytes = self._live_bytes = 0
+                    self._let_go()
                     self.close(CloseCode.TOO_SLOW, "too slow: come back and resume")
         elif notice.sequence > self.position:
             self.fall_behind()
@@ -186,9 +185,13 @@ class Listener:
         if self._taken or self._queue:
             self.position = (self._taken[-1] if self._taken else self._queue[0]).sequence - 1
             self._taken.clear()
-            self._queue.clear()
-            self._bytes = self._live_bytes = 0
+            self._let_go()
             self.fall_behind()
+
+    def _let_go(self) -> None:
+        """Let go of what is queued."""
+        self._queue.clear()
+        self._bytes = self._live_bytes = 0
 
     def _put(self, notice: Notice) -> bool:
         """Queue the next event if the stream carries it. Returns whether it does."""
