@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from hub.model import Hit
 from hub.spool import DAMAGED, LOOK_AGAIN_SECONDS, Spool
 from tests.test_spool import drain, hits, segments
+
+
+async def one_segment(directory: Path, number: int) -> tuple[Spool, list[Hit], Path]:
+    """A spool, so many hits that were put there, and the closed segment with them."""
+    spool, put = Spool(directory), hits(number)
+    await spool.append(put)
+    spool.close()
+    [segment] = segments(directory)
+    return spool, put, segment
 
 
 @pytest.mark.parametrize("remove", ["segment", "folder", "name"])
@@ -73,10 +83,7 @@ async def test_segment_that_fails_as_it_is_read_hinders_nothing_and_is_tried_aga
 ) -> None:
     now = time.monotonic()
     monkeypatch.setattr("hub.spool.time.monotonic", lambda: now)
-    spool, put = Spool(tmp_path), hits(2)
-    await spool.append(put)
-    spool.close()
-    [broken] = segments(tmp_path)
+    spool, put, broken = await one_segment(tmp_path, 2)
     broken.rename(tmp_path / "kept")
     # This file can be opened and locked, but reading its first byte is an input/output error.
     broken.symlink_to("/proc/self/mem")
@@ -96,10 +103,7 @@ async def test_segment_that_could_be_read_meanwhile_is_told_anew_when_it_cannot(
 ) -> None:
     now = time.monotonic()
     monkeypatch.setattr("hub.spool.time.monotonic", lambda: now)
-    spool, put = Spool(tmp_path), hits(2)
-    await spool.append(put)
-    spool.close()
-    [segment] = segments(tmp_path)
+    spool, put, segment = await one_segment(tmp_path, 2)
     for times in (1, 2):
         segment.rename(tmp_path / "kept")
         segment.mkdir()
@@ -148,10 +152,7 @@ async def test_segment_that_cannot_be_removed_is_taken_once(
 async def test_damaged_line_is_put_aside_without_its_client_once_its_segment_is_done(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool, put = Spool(tmp_path), hits(3)
-    await spool.append(put)
-    spool.close()
-    [segment] = segments(tmp_path)
+    spool, put, segment = await one_segment(tmp_path, 3)
     lines = segment.read_bytes().splitlines(keepends=True)
     lines[1] = lines[1].replace(b'"position":1', b'"position":7')
     segment.write_bytes(b"".join(lines))
@@ -170,13 +171,10 @@ async def test_damaged_line_is_put_aside_without_its_client_once_its_segment_is_
 async def test_segment_whose_damaged_line_cannot_be_put_aside_stays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool = Spool(tmp_path)
-    await spool.append(hits(1))
-    spool.close()
-    [segment] = segments(tmp_path)
+    spool, put, segment = await one_segment(tmp_path, 1)
     segment.write_bytes(b"no hit\n" + segment.read_bytes())
     (tmp_path / DAMAGED).mkdir()
-    assert len(await drain(spool)) == 1
+    assert await drain(spool) == put
     assert segments(tmp_path) == [segment]
     assert not spool.pending()
     assert "cannot be removed" in caplog.text
