@@ -233,6 +233,18 @@ def popups(page: Page, count: int | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def count_told(page: Page, sender: Sender, what: str) -> None:
+    """Count in `told` how often another part of this browser tells the tabs of `what`."""
+    page.evaluate(
+        """([id, what]) => {
+            window.told = 0;
+            window.line = new BroadcastChannel(`glimpse-${id}`);
+            line.onmessage = ({ data }) => (told += data[what] ? 1 : 0);
+        }""",
+        [sender.get("/me")["id"], what],
+    )
+
+
 def scroll(page: Page, pixels: int) -> None:
     """Turn the wheel, and wait until the page has come to rest."""
     before = page.evaluate("() => scrollY")

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Desks, live, log_in
 from tests.browser.people import Sender
 from tests.browser.test_readings import an_event, logged_in
-from tests.browser.test_sessions import Line
+from tests.browser.test_sessions import logged_in as with_line
 from tests.processes import wait_until
 
 MISSED = 150
@@ -53,13 +53,7 @@ def test_drawing_is_done_once_a_frame(desks: Desks, sender: Sender) -> None:
 
 def test_a_long_absence_is_made_up_for_at_once(desks: Desks, sender: Sender) -> None:
     message = sender.register(subject="The letter")
-    context = desks.context(sender.hub)
-    context.add_init_script(COUNT_ICONS)
-    log_in(context, sender)
-    page = context.new_page()
-    line = Line(page)
-    page.goto("/activity")
-    live(page)
+    page, line = with_line(desks, sender, before=COUNT_ICONS)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/api/v1/opens" in request.url else None)
     line.cut()

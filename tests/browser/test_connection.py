@@ -89,15 +89,7 @@ def test_a_network_that_is_gone_is_said_at_once_and_one_that_is_back_is_used_at_
 
 def never_again(desks: Desks, sender: Sender, before: str = "") -> tuple[Page, Line]:
     """A tab that, once its line is cut, does not try again for minutes, and the line."""
-    context = desks.context(sender.hub)
-    context.add_init_script(before)
-    log_in(context, sender)
-    page = context.new_page()
-    line = Line(page)
-    page.add_init_script("Math.random = () => 600;")
-    page.goto("/activity")
-    live(page)
-    return page, line
+    return logged_in(desks, sender, before=f"Math.random = () => 600;{before}")
 
 
 def test_a_page_that_is_looked_at_again_tries_at_once(desks: Desks, sender: Sender) -> None:

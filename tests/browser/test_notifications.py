@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, Desks, live, log_in, popups
+from tests.browser.conftest import PATIENCE_MS, Desks, count_told, live, log_in, popups
 from tests.browser.people import Sender
 from tests.browser.test_orders import on_its_way, wait
 from tests.browser.test_sessions import Line, logged_in
@@ -365,14 +365,7 @@ def test_popups_that_were_turned_off_are_not_shown(desks: Desks, sender: Sender)
     switch = page.get_by_role("switch", name="Pop-ups in this browser")
     switch.uncheck()
     # Whoever has a pop-up to show tells the other tabs of it, shown or not.
-    page.evaluate(
-        """(id) => {
-            window.told = 0;
-            window.line = new BroadcastChannel(`glimpse-${id}`);
-            line.onmessage = ({ data }) => (told += data.shown ? 1 : 0);
-        }""",
-        sender.get("/me")["id"],
-    )
+    count_told(page, sender, "shown")
     first, second = sender.register(subject="The quote"), sender.register(subject="The contract")
     sender.hit(first)
     expect(page).to_have_title("(1) Settings · Glimpse")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_FIVE_SECONDS, Desks, live, log_in, popups
+from tests.browser.conftest import NO_FIVE_SECONDS, Desks, count_told, live, log_in, popups
 from tests.browser.people import PASSWORD, Sender
 from tests.processes import wait_until
 
@@ -237,16 +237,9 @@ def test_a_tab_that_may_not_sound_has_one_of_the_others_do_it(desks: Desks, send
     live(leader)
     others = [desks.tab(context, "/settings") for _ in range(2)]
     for page in others:
-        page.evaluate(
-            """(id) => {
-                window.asked = 0;
-                window.line = new BroadcastChannel(`glimpse-${id}`);
-                line.onmessage = ({ data }) => (asked += data.chime ? 1 : 0);
-            }""",
-            sender.get("/me")["id"],
-        )
+        count_told(page, sender, "chime")
     sender.hit(sender.register())
     popups(leader, 1)
-    wait_until(lambda: [page.evaluate("asked") for page in others] == [1, 1], what="the others to be asked")
+    wait_until(lambda: [page.evaluate("told") for page in others] == [1, 1], what="the others to be asked")
     wait_until(lambda: sum(page.evaluate("notes") for page in others) == 2, what="one of them to sound")
     assert leader.evaluate("notes") == 0
