@@ -207,10 +207,9 @@ class Commits:
                 viewed.setdefault(hit.message_id, []).append(hit.at)
         if early:
             known.early.update(await self._opens.early(fetch, early))
-        for message_id, at in viewed.items():
-            known.viewings[message_id] = await self._messages.viewings(
-                fetch, message_id, min(at) - VIEWING_MS, max(at) + VIEWING_MS
-            )
+        if viewed:
+            spans = {id_: (min(at) - VIEWING_MS, max(at) + VIEWING_MS) for id_, at in viewed.items()}
+            known.viewings.update(await self._messages.viewings(fetch, spans))
         return known
 
     def _changes(self, batch: Batch, events: Sequence[Event]) -> tuple[Change, ...]:

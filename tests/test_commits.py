@@ -49,12 +49,15 @@ async def opens_told(store: Store, message: Message) -> list[Event]:
     return [event for event in log if event.open is not None]
 
 
-async def test_hits_on_many_messages_just_sent_are_read_for_in_two_statements(
+async def test_hits_on_many_messages_just_sent_and_looked_at_are_read_for_in_three_statements(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One for each pixel would take longer than a commit may, on a server that is some milliseconds away."""
     user = await store.sender()
     messages = [await store.message(user) for _ in range(5)]
+    async with store.database.write() as tx:
+        for message in messages:
+            await store.messages.add_viewing(tx, message.id, message.sent_at or 0)
     asked: list[str] = []
     fetch = store.database.fetch_reserved
 
@@ -65,7 +68,8 @@ async def test_hits_on_many_messages_just_sent_are_read_for_in_two_statements(
     monkeypatch.setattr(store.database, "fetch_reserved", noted)
     known = await commits_of(store).read([replace(a_hit(each, 1), at=each.sent_at or 0) for each in messages])
     assert known.early == {(each.id, 1): [] for each in messages}
-    assert len(asked) == 2
+    assert known.viewings == {each.id: [each.sent_at] for each in messages}
+    assert len(asked) == 3
 
 
 async def test_draft_is_committed_as_it_was_judged_with_one_statement(

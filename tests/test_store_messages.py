@@ -236,7 +236,21 @@ async def test_viewings_are_kept_once_each_and_the_last_is_on_the_message(store:
     async with store.database.write() as tx:
         for at in (T0, T0 + 5, T0):
             await store.messages.add_viewing(tx, message.id, at)
-        assert await store.messages.viewings(tx.fetch, message.id, T0 - 1, T0 + 5) == [T0, T0 + 5]
-        assert await store.messages.viewings(tx.fetch, message.id, T0, T0) == [T0]
-        assert await store.messages.viewings(tx.fetch, message.id, T0 + 1, T0 + 4) == []
+        for span, expected in (
+            ((T0 - 1, T0 + 5), [T0, T0 + 5]),
+            ((T0, T0), [T0]),
+            ((T0 + 1, T0 + 4), []),
+        ):
+            assert await store.messages.viewings(tx.fetch, {message.id: span}) == {message.id: expected}
     assert (await store.reload(message)).viewed_at == T0 + 5
+
+
+async def test_viewings_of_several_messages_are_found_each_in_its_own_span(store: Store) -> None:
+    user = await store.sender()
+    first, second, unseen = [await store.message(user) for _ in range(3)]
+    async with store.database.write() as tx:
+        for message, at in ((first, T0), (second, T0), (first, T0 + 9), (second, T0 + 5)):
+            await store.messages.add_viewing(tx, message.id, at)
+    spans = {first.id: (T0 + 1, T0 + 9), second.id: (T0, T0 + 8), unseen.id: (T0, T0 + 9)}
+    found = await store.messages.viewings(store.database.fetch, spans)
+    assert found == {first.id: [T0 + 9], second.id: [T0, T0 + 5], unseen.id: []}

@@ -48,6 +48,11 @@ class Messages:
             f"UPDATE recipients SET opens = opens + r.column1,{opened}{rows}"
             " message_id = r.column4 AND position = r.column5"
         )
+        spans = database.sql.rows("$1", message_id="text", earliest="bigint", latest="bigint")
+        self._viewings = (
+            f"SELECT v.message_id, v.at FROM {spans} CROSS JOIN viewings v"
+            " WHERE v.message_id = r.message_id AND v.at BETWEEN r.earliest AND r.latest ORDER BY v.at"
+        )
 
     async def add(self, tx: Held, message: Message) -> None:
         """Insert a message and its recipients."""
@@ -177,15 +182,16 @@ class Messages:
             "UPDATE users SET views = views + 1 WHERE id = (SELECT user_id FROM messages WHERE id = $1)", message_id
         )
 
-    async def viewings(self, fetch: Fetch, message_id: str, earliest: int, latest: int) -> list[int]:
-        """When the sender was looking at the message, between two times."""
-        rows = await fetch(
-            "SELECT at FROM viewings WHERE message_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at",
-            message_id,
-            earliest,
-            latest,
-        )
-        return [row["at"] for row in rows]
+    async def viewings(self, fetch: Fetch, spans: Mapping[str, tuple[int, int]]) -> dict[str, list[int]]:
+        """When the sender was looking at each of these messages, between two times, both included.
+
+        All in one statement: every hit of a batch may be on another message that was just looked at.
+        """
+        asked = [{"message_id": id_, "earliest": first, "latest": last} for id_, (first, last) in spans.items()]
+        found: dict[str, list[int]] = {message_id: [] for message_id in spans}
+        for row in await fetch(self._viewings, json.dumps(asked)):
+            found[row["message_id"]].append(row["at"])
+        return found
 
     async def _with_recipients(self, messages: list[Message]) -> list[Message]:
         found = await recipients_of(self._database, [message.id for message in messages])
