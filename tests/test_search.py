@@ -19,7 +19,7 @@ from hub.store.search import ASKED, MOST_TRIGRAMS, folded, rarest
 from hub.store.urls import sqlite_path
 from tests.factories import T0, Store, open_store, seeded
 
-LETTERS = "aAbß%_\\'\" *^(-:🙂é\n\ufffe"
+LETTERS = "aAbß%_!\\'\" *^(-:🙂é\n\ufffe"
 TEMPLATES = (None, "t1", "t2")
 
 
@@ -119,6 +119,11 @@ async def test_answer_from_the_newest_is_that_of_a_look_at_every_message(store: 
 async def test_answer_without_the_index_is_that_of_a_look_at_every_message(migrated_sqlite_url: str) -> None:
     async with open_store(migrated_sqlite_url) as store:
         await drop_the_index(store)
+        await check_answers(store)
+
+
+async def test_answer_is_the_same_where_postgresql_reads_backslashes_in_quotes(migrated_postgresql_url: str) -> None:
+    async with open_store(f"{migrated_postgresql_url}?options=-cstandard_conforming_strings%3Doff") as store:
         await check_answers(store)
 
 

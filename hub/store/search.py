@@ -54,8 +54,9 @@ class Search:
         parameters are `args`, of which the first is the user's id.
         """
         text = folded(text)
-        escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        matching = (*others, f"m.search LIKE ${len(args) + 1} ESCAPE '\\'")
+        # No backslash: in quotes, PostgreSQL with standard_conforming_strings off takes it for its own.
+        escaped = text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        matching = (*others, f"m.search LIKE ${len(args) + 1} ESCAPE '!'")
 
         async def found(messages: str, conditions: Sequence[str], *wanted: str) -> Sequence[Row]:
             return await self._database.fetch(
