@@ -2,6 +2,9 @@
 # `.venv` is made if it is missing, half made, of too old a Python or of another checkout, and filled again only when
 # pyproject.toml or constraints.txt has changed.
 
+# Some machines have Python keep no compiled files. Each process of the tests would compile all of them again.
+unset PYTHONDONTWRITEBYTECODE
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
 
