@@ -114,9 +114,9 @@ class Pipeline:
                 # Not called here: the next draft is to be on its way before the answers leave.
                 loop.call_soon(answer)
             await self._tell(notices)
-            self._over(draft)
+            self._finish(draft)
 
-    def _over(self, draft: Draft) -> None:
+    def _finish(self, draft: Draft) -> None:
         self._keeping = None
         self._ready.follow(draft)
         self._busy.difference_update(hit.message_id for hit in draft.hits)
