@@ -121,12 +121,12 @@ async def test_live_event_is_written_at_once_while_nothing_waits_before_it() -> 
     desk.deliver(a_notice(10))
     fast = True
     desk.deliver(a_notice(11))
-    together = a_notice(8).socket_frame + a_notice(9).socket_frame
+    together = a_notice(8).frame + a_notice(9).frame
     assert written == [together], "nothing overtakes what has to wait"
     assert await desk.all_sent(listener) == [10, 11]
     desk.deliver(a_notice(12), a_notice(14))
     desk.deliver(a_notice(13))
-    assert (written, listener.behind) == ([together, a_notice(12).socket_frame], True)
+    assert (written, listener.behind) == ([together, a_notice(12).frame], True)
 
 
 async def test_event_that_a_stream_does_not_carry_is_not_written_and_not_missed() -> None:
@@ -143,9 +143,9 @@ async def test_event_that_a_stream_does_not_carry_is_not_written_and_not_missed(
     silent, loud = a_notice(8, notified=False), a_notice(9)
     desk.deliver(silent)
     desk.deliver(a_notice(9), a_notice(10, notified=False))
-    assert heard["notifications"] == [loud.socket_frame]
-    rest = loud.socket_frame + a_notice(10, notified=False).socket_frame
-    assert heard["history"] == [silent.socket_frame, rest]
+    assert heard["notifications"] == [loud.frame]
+    rest = loud.frame + a_notice(10, notified=False).frame
+    assert heard["history"] == [silent.frame, rest]
     assert (listener.position, history.position) == (10, 10)
 
 

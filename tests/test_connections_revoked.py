@@ -33,7 +33,7 @@ async def test_what_comes_with_the_end_of_its_credential_is_not_told_a_listener(
     for each in (ended, kept):
         each.write = partial(write, each.credential)
     desk.deliver(a_notice(1), Revoked("token:1"))
-    assert written == {"token:1": [], "token:2": [a_notice(1).socket_frame]}
+    assert written == {"token:1": [], "token:2": [a_notice(1).frame]}
 
 
 async def test_resync_looks_at_credentials_too() -> None:

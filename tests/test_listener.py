@@ -53,7 +53,7 @@ class Client:
         return self.is_fast
 
     def read(self) -> None:
-        self.frames += b"".join(notice.socket_frame for notice in self.listener.take())
+        self.frames += b"".join(notice.frame for notice in self.listener.take())
 
 
 STEPS = st.lists(
@@ -71,7 +71,7 @@ STEPS = st.lists(
 def frames(stream: Stream, after: int, position: int) -> bytes:
     """What a client is to get of the log between these two places."""
     numbers = range(after + 1, position + 1)
-    return b"".join(a_notice(n).socket_frame for n in numbers if stream == "history" or n in LOUD)
+    return b"".join(a_notice(n).frame for n in numbers if stream == "history" or n in LOUD)
 
 
 @settings(max_examples=150)

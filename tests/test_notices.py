@@ -18,8 +18,9 @@ def notice(sequence: int, user_id: str = "user-1", *, notified: bool = True) -> 
 
 def test_notice_is_framed_once_for_all_sockets() -> None:
     shown = notice(7)
-    assert shown.frame == b'{"type":"event","event":' + EVENT + b"}"
+    assert shown.payload == b'{"type":"event","event":' + EVENT + b"}"
     assert shown.sse == b"id: 7\nevent: open.recorded\ndata: " + EVENT + b"\n\n"
+    assert shown.frame == text_frame(shown.payload)
     assert shown.frame is shown.frame
     assert shown.sse is shown.sse
 
@@ -32,8 +33,8 @@ def test_text_frame_is_as_the_protocol_has_it(length: int) -> None:
 
 def test_run_has_for_each_stream_what_it_carries() -> None:
     [run] = runs([notice(1), notice(2, notified=False), notice(3)])
-    assert run.frames("notifications") == text_frame(notice(1).frame) * 2
-    assert run.frames("history") == text_frame(notice(1).frame) * 3
+    assert run.frames("notifications") == notice(1).frame * 2
+    assert run.frames("history") == notice(1).frame * 3
     assert run.frames("history") is run.frames("history")
 
 

@@ -40,14 +40,14 @@ class Notice(Struct, frozen=True, tag_field="kind", tag="n", array_like=True, di
         return cls(event.user_id, event.sequence, event.type, event.notified, rendered, committed_at, decides)
 
     @cached_property
-    def frame(self) -> bytes:
+    def payload(self) -> bytes:
         """The event as a WebSocket text frame's payload."""
         return b'{"type":"event","event":' + self.event + b"}"
 
     @cached_property
-    def socket_frame(self) -> bytes:
+    def frame(self) -> bytes:
         """The whole WebSocket frame, header and all, for a transport that takes it as it is."""
-        return text_frame(self.frame)
+        return text_frame(self.payload)
 
     @cached_property
     def sse(self) -> bytes:
@@ -67,7 +67,7 @@ class Run:
     def frames(self, stream: Stream) -> bytes:
         """The WebSocket frames of those that a stream carries, one after the other."""
         if stream not in self._frames:
-            carried = (each.socket_frame for each in self.notices if streamed(each.notified, stream))
+            carried = (each.frame for each in self.notices if streamed(each.notified, stream))
             self._frames[stream] = b"".join(carried)
         return self._frames[stream]
 

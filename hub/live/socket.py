@@ -64,13 +64,13 @@ class Socket:
         self.spoke_at = self._loop.time()
         return True
 
-    async def send(self, frame: bytes) -> None:
-        """Send a text frame. Raises `Disconnected`, or TimeoutError if the client does not read."""
-        if self.write(text_frame(frame)):
+    async def send(self, payload: bytes) -> None:
+        """Send a text frame with this payload. Raises `Disconnected`, or TimeoutError if the client does not read."""
+        if self.write(text_frame(payload)):
             return
         async with asyncio.timeout(self._send_seconds):
             try:
-                await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
+                await self._websocket.send({"type": "websocket.send", "text": payload.decode()})
             except GONE:
                 raise Disconnected from None
         self.spoke_at = self._loop.time()
@@ -142,7 +142,7 @@ class Writer:
             if listener.behind:
                 await self._connections.catch_up(listener)
             for notice in listener.take():
-                await self._socket.send(notice.frame)
+                await self._socket.send(notice.payload)
                 self._heartbeat_due = False
             # Not after an end that left something unsent: a client goes on from the sequence that it is told.
             if self._heartbeat_due and listener.closing is None:
