@@ -26,7 +26,7 @@ SHARED_BYTES = 24 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _PageKey:
     """What a page depends on. Whatever else could change the page moves the head of the user's log."""
 
     user_id: str
@@ -42,8 +42,8 @@ class LogPages:
     def __init__(self, events: Events, renderer: Renderer) -> None:
         self._events = events
         self._renderer = renderer
-        self._pages: dict[_Place, asyncio.Task[Sequence[Notice]]] = {}
-        self._kept: dict[_Place, tuple[int, asyncio.TimerHandle]] = {}
+        self._pages: dict[_PageKey, asyncio.Task[Sequence[Notice]]] = {}
+        self._kept: dict[_PageKey, tuple[int, asyncio.TimerHandle]] = {}
         """How many bytes each kept page takes, and the timer of its end, the one kept longest first; the others are
         being read."""
         self.kept_bytes = 0
@@ -55,36 +55,36 @@ class LogPages:
         `user` must have been read just now: the page is of a log that has every event up to `user.sequence`, and
         perhaps more. Pixel addresses begin with `base_url`.
         """
-        place = _Place(user.id, user.sequence, user.settings, sequence, base_url)
-        reading = self._pages.get(place)
+        key = _PageKey(user.id, user.sequence, user.settings, sequence, base_url)
+        reading = self._pages.get(key)
         if reading is None:
-            reading = self._pages[place] = asyncio.create_task(self._read(place))
-            reading.add_done_callback(partial(self._keep, place))
+            reading = self._pages[key] = asyncio.create_task(self._read(key))
+            reading.add_done_callback(partial(self._keep, key))
         # Shielded, for whoever came first may leave first, too.
         return await asyncio.shield(reading)
 
-    def _keep(self, place: _Place, reading: asyncio.Task[Sequence[Notice]]) -> None:
+    def _keep(self, key: _PageKey, reading: asyncio.Task[Sequence[Notice]]) -> None:
         """Keep a page for the next that comes; the pages kept longest make room for it."""
         if reading.cancelled() or reading.exception() is not None:
-            del self._pages[place]
+            del self._pages[key]
             return
         # Each notice holds its JSON and, once it is sent, its frame as well.
         size = sum(2 * len(notice.event) for notice in reading.result())
-        self._kept[place] = size, asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget, place)
+        self._kept[key] = size, asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget, key)
         self.kept_bytes += size
         while self.kept_bytes > SHARED_BYTES:
             self._forget(next(iter(self._kept)))
 
-    def _forget(self, place: _Place) -> None:
-        del self._pages[place]
-        size, timer = self._kept.pop(place)
+    def _forget(self, key: _PageKey) -> None:
+        del self._pages[key]
+        size, timer = self._kept.pop(key)
         self.kept_bytes -= size
         # Left alone, it would keep the page in memory until it is due.
         timer.cancel()
 
-    async def _read(self, place: _Place) -> Sequence[Notice]:
+    async def _read(self, key: _PageKey) -> Sequence[Notice]:
         notices = []
-        for event in await self._events.after(place.user_id, place.after, PAGE):
-            event = policy.as_told_now(event, place.settings)
-            notices.append(Notice.of(event, self._renderer.event(event, place.settings, place.base_url)))
+        for event in await self._events.after(key.user_id, key.after, PAGE):
+            event = policy.as_told_now(event, key.settings)
+            notices.append(Notice.of(event, self._renderer.event(event, key.settings, key.base_url)))
         return notices
