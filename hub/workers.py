@@ -105,7 +105,7 @@ class Supervisor:
                     reason = self._start_missing()
                     if reason is None:
                         wait([waker, *self._watched()], timeout=self._pause())
-                        _drain(waker)
+                        _empty(waker)
                         reason = None if self._stopping else self._look_after()
             finally:
                 # As it exits, Python waits for every worker that is left, and no signal can end that wait any more.
@@ -184,7 +184,7 @@ class Supervisor:
                     worker.process.kill()
                 break
             wait([waker, *(worker.process.sentinel for worker in running)], timeout=left)
-            _drain(waker)
+            _empty(waker)
         for worker in self._workers:
             worker.close()
         self._workers.clear()
@@ -209,6 +209,6 @@ def _waker(stop: Callable[[], None]) -> Iterator[socket.socket]:
             signal.set_wakeup_fd(before)
 
 
-def _drain(waker: socket.socket) -> None:
+def _empty(waker: socket.socket) -> None:
     with contextlib.suppress(BlockingIOError):
         waker.recv(4096)
