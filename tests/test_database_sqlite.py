@@ -167,13 +167,13 @@ async def test_quick_write_runs_on_the_event_loop_and_waits_for_the_disk_elsewhe
 ) -> None:
     here: list[str] = []
     elsewhere: list[str] = []
-    execute = Held._execute
+    fetch_all = Held._fetch_all
 
     def noted(self: Held, sql: str, values: object) -> object:
         (here if threading.current_thread() is threading.main_thread() else elsewhere).append(sql.split()[0])
-        return execute(self, sql, values)
+        return fetch_all(self, sql, values)
 
-    monkeypatch.setattr(Held, "_execute", noted)
+    monkeypatch.setattr(Held, "_fetch_all", noted)
     async with embedded.write(quick=True) as tx:
         await tx.change(Change(INSERT, "bigint", [(1,)]))
     assert (here, elsewhere) == (["BEGIN", "INSERT"], ["COMMIT"])

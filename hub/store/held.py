@@ -156,15 +156,15 @@ class Held:
                 if execute is not None:
                     return await execute(sql, values)
                 if self.quick and sql not in WAITS:
-                    return self._execute(sql, values)
-                return await self._raw._execute(self._execute, sql, values)
+                    return self._fetch_all(sql, values)
+                return await self._raw._execute(self._fetch_all, sql, values)
             except sqlite3.OperationalError as error:
                 # The low byte is the kind of error; the bytes above it give details.
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or loop.time() > until:
                     raise
             await asyncio.sleep(BUSY_STEP_SECONDS)
 
-    def _execute(self, sql: str, values: Any) -> Sequence[Row]:
+    def _fetch_all(self, sql: str, values: Any) -> Sequence[Row]:
         rows: Sequence[Row] = self._raw._conn.execute(sql, values).fetchall()
         return rows
 
