@@ -205,7 +205,7 @@ class Connections:
             self._by_user.pop(listener.user_id, None)
 
     def deliver(self, items: Sequence[Item]) -> None:
-        """Hand a batch from the bus to the listeners it is for."""
+        """Hand the items of a parcel from the bus to the listeners they are for."""
         for item in items:
             if isinstance(item, Revoked):
                 for listener in self._all():
@@ -265,12 +265,12 @@ class Connections:
             head = heads.get(listener.user_id, position)
             if position > head:
                 listener.close(CloseCode.GOING_DOWN, LOG_WENT_BACK)
-            elif listener.position < head and self._is_told(listener):
+            elif listener.position < head and self._is_listening(listener):
                 missed = missed or not listener.behind
                 listener.fall_behind()
         return missed
 
-    def _is_told(self, listener: Listener) -> bool:
+    def _is_listening(self, listener: Listener) -> bool:
         return listener.closing is None and listener in self._by_user.get(listener.user_id, ())
 
     def _begin(self, comparison: Coroutine[Any, Any, Any]) -> None:
