@@ -31,7 +31,7 @@ from hub.store.remedies import why_not_opened
 from hub.store.statements import Change
 from hub.store.urls import driver_options, driver_url, sqlite_path
 
-__all__ = ["Change", "Database", "DatabaseAway", "Fetch", "Held", "Row", "require_folder"]
+__all__ = ["Change", "Database", "Fetch", "Held", "Row", "require_folder"]
 
 logger = logging.getLogger(__name__)
 
