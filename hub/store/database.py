@@ -273,12 +273,11 @@ class Database:
                 return self._writer
             except BaseException as error:
                 self._drop_writer()
-                # SQLite's own "locked" will not go away by asking again at once.
-                final = attempt == 2 or self.embedded
-                if is_away(error) and final:
-                    raise away(error) from error
                 if not is_away(error):
                     raise
+                # SQLite's own "locked" will not go away by asking again at once.
+                if attempt == 2 or self.embedded:
+                    raise away(error) from error
         raise AssertionError("unreachable")
 
     async def _roll_back(self, writer: Held) -> None:
