@@ -184,7 +184,7 @@ class Recorder:
                 async with asyncio.timeout(self._commit_seconds):
                     return await self._commits.commit(draft)
             except (DatabaseAway, TimeoutError) as error:
-                self._absence = self._words(error)
+                self._absence = self._words_for_anybody(error)
                 logger.error("%s: hits go to the spool", _words_for_the_log(error))
             except Exception:
                 self._absence = AWAY
@@ -193,8 +193,8 @@ class Recorder:
         self._begin_replay()
         return ()
 
-    def _words(self, error: DatabaseAway | TimeoutError) -> str:
-        """Why the database takes no hits, for anybody: a server's own words may name machines and accounts."""
+    def _words_for_anybody(self, error: DatabaseAway | TimeoutError) -> str:
+        """Why the database takes no hits. A server's own words are left out: they may name machines and accounts."""
         if isinstance(error, RowLocked) or (self._database.embedded and str(error)):
             return _words_for_the_log(error)
         return AWAY
@@ -216,14 +216,8 @@ class Recorder:
                 delay, answering, self._replay_failure = 0.1, True, ""
             except Exception as error:
                 answering = False
-                if isinstance(error, (DatabaseAway, TimeoutError)):
-                    self._replay_failure, self._absence = "", self._words(error)
-                    if self._warnings.may_say("waiting"):
-                        logger.warning("the spool waits for the database: %s", said(error))
-                else:
-                    self._replay_failure = why(error)
-                    if self._warnings.may_say("failing"):
-                        logger.error("the spool cannot be replayed: %s", self._replay_failure, exc_info=error)
+                self._note_failed_replay(error)
+                # What is in memory only goes to disk as soon as the spool can be written.
                 async with self._gate:
                     await self._backlog.add(())
                 await asyncio.sleep(random.uniform(delay / 2, delay))
@@ -232,6 +226,17 @@ class Recorder:
         self._warnings.forget()
         self._aside.clear()
         logger.info("the spool is replayed; hits go to the database again")
+
+    def _note_failed_replay(self, error: Exception) -> None:
+        """Note, for `trouble` and the log, why the spool could not be replayed now."""
+        if isinstance(error, (DatabaseAway, TimeoutError)):
+            self._replay_failure, self._absence = "", self._words_for_anybody(error)
+            if self._warnings.may_say("waiting"):
+                logger.warning("the spool waits for the database: %s", said(error))
+        else:
+            self._replay_failure = why(error)
+            if self._warnings.may_say("failing"):
+                logger.error("the spool cannot be replayed: %s", self._replay_failure, exc_info=error)
 
     async def _replay_step(self, most: int) -> None:
         async with self._backlog.oldest(most) as hits:
