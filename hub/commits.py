@@ -81,7 +81,7 @@ class Draft:
 
 
 class Commits:
-    """Judges and commits. One caller at a time."""
+    """Judges and commits."""
 
     def __init__(
         self, database: Database, bus: Bus, renderer: Renderer, repeat_ms: int, clock: Clock, measures: Measures
@@ -150,8 +150,8 @@ class Commits:
             if not self._database.embedded:  # On SQLite the transaction itself is the lock.
                 await self._users.lock_owners(tx, {hit.message_id for hit in hits})
             recorded = await self._opens.recorded(tx, [hit.id for hit in hits]) if again else frozenset()
-            # A hit may be in the spool twice if the hub was stopped while it was put there.
             before = {hit.message_id for hit in hits if hit.id in recorded}
+            # A hit may be in the spool twice if the hub was stopped while it was put there.
             hits = list({hit.id: hit for hit in hits if hit.id not in recorded}.values())
             batch = await self._judged(tx.fetch, hits)
             gone = [hit for hit in hits if hit.id not in batch]

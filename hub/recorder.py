@@ -40,7 +40,7 @@ SMALL_BATCH = 64
 busy machine a whole BATCH would take too long again and again."""
 
 REPLAY_SECONDS = 10.0
-"""How long a batch from the spool may take: no new hit waits for it, and the database may just have come back."""
+"""How long a batch from the spool may take while no new hit waits for it: the database may just have come back."""
 
 SAY_AGAIN_SECONDS = 10.0
 """The least time between two lines of the log that say the same for each of many batches."""

@@ -96,9 +96,10 @@ class HubHttp(HttpToolsProtocol):
     def _feed(self, data: bytes) -> bytes:
         """Give `data` to the parser. Returns the bytes that have to be given to it next.
 
-        A request to speak another protocol than WebSocket is taken as if it did not ask (RFC 9110, 7.8). httptools
-        does not read its body, which would be taken for the next request: behind a proxy, for one of its next client.
-        So is one for a WebSocket while an earlier request waits for its answer, which would end up among the frames.
+        A request to speak another protocol than WebSocket is taken as if it did not ask (RFC 9110, 7.8). So is one for
+        a WebSocket while an earlier request waits for its answer, which would end up among the frames. httptools does
+        not read the body of either, which would be taken for the next request: behind a proxy, for one of its next
+        client.
         """
         if self.parser is None:
             # The connection is a WebSocket's by now.

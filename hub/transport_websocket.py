@@ -145,7 +145,8 @@ class HubWebSocket(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        # By now uvicorn has made the task that runs the application, but the task has not begun.
+        # By now uvicorn has made the task that runs the application, but the task has not begun. Without a scope the
+        # client was refused.
         if scope := getattr(self, "scope", None):
             scope["extensions"][TRANSPORT_EXTENSION] = {"transport": self.transport, "frame": self.write_frame}
 

@@ -64,8 +64,8 @@ class _Awaited(NamedTuple):
 class Bus:
     """Broadcaster's bus with one subscription for the whole process.
 
-    Without a backend it is the in-process bus: always up, generation 1. With one, `generation` counts
-    the links there have been; each new one means that some parcels may have been missed.
+    Without a backend it is the in-process bus: always up, generation 1. With one, `generation` counts how often parcels
+    may have been missed: with each new link, and when more came than may wait here.
     """
 
     def __init__(self, backend: RedisBackend | None = None) -> None:
@@ -98,7 +98,7 @@ class Bus:
 
     @property
     def generation(self) -> int:
-        """How many links to the other processes there have been; 1 for ever in process."""
+        """How often parcels may have been missed so far; 1 for ever in process."""
         return 1 if self._backend is None else self._backend.generation
 
     def wants(self, user_id: str) -> bool:

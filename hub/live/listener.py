@@ -73,7 +73,7 @@ class Listener:
         """Sends WebSocket frames at once, or returns False if they would have to wait. Whoever sends for this listener
         sets it while nothing is queued: then nobody has to be woken."""
         self.decisions = 0
-        """How many of the sender's decisions came while this listener had something to send or to read."""
+        """How many of the sender's decisions came that could not be sent at once."""
         self._max_bytes = max_bytes
         self._queue: list[Notice] = []
         self._taken: list[Notice] = []

@@ -1,7 +1,8 @@
-"""What a batch of hits is judged by, read in one statement and as one row.
+"""What every batch of hits is judged by, read in one statement and as one row.
 
 Promise: it reads the same as a query for each table would, at a fraction of the cost: every statement of a transaction
-costs a round trip, and every row a fight for Python's lock.
+costs a round trip, and every row a fight for Python's lock. What only some batches need besides, early opens and looks
+at a message, is read by `opens` and `messages`.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Pixel:
         await _answer(scope, receive, send)
 
     def take(self, scope: Scope, write: Write, run: Run) -> None:
-        """Answer the GET in `scope` without a task of its own: see `Take`."""
+        """Answer the GET in `scope` without a task of its own, by `write` or, where that is refused, by `run`."""
 
         def answer() -> None:
             if not write(HEADER_LINES, GIF):
