@@ -36,7 +36,8 @@ class Known:
     """What was read for hits that are to be judged.
 
     `early` holds each pixel's opens in the delivery window with their client hashes. `last_seen` says when each client
-    was last taken for a person.
+    was last taken for a person, and `viewings` when the sender looked at each message. Each has only what bears on the
+    hits.
     """
 
     users: dict[str, User]

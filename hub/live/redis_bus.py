@@ -58,7 +58,8 @@ class Limits:
     A link that carries nothing for `quiet` is asked for a sign of life, and any answer from Redis is due
     within `answer`; a whole new connection, with TLS and log-in, takes at most `connect`. Before each try to
     come back it waits for a random part (full jitter) of `retry_least`, which is doubled each time up to
-    `retry_most`. A link counts as sound, and the doubling starts anew, once it has lived for `sound`.
+    `retry_most`. A link counts as sound, and the doubling starts anew, once it has lived for `sound`. If more than
+    `inbound_bytes` wait to be taken, or `outbound_bytes` to be sent, all that waits is given up for an empty message.
     """
 
     quiet: float = 5.0
@@ -88,6 +89,7 @@ class RedisBackend(BroadcastBackend):
         self._listeners: dict[str, _Listener] = {}
         self._sender = _Sender(self._connect, self._limits)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        """Each listener's by its channel, and the sender's under no name."""
         self._ended: list[asyncio.Task[None]] = []
 
     @property

@@ -79,6 +79,7 @@ class Socket:
         """Close with a code; a client that does not even read that is cut off."""
         try:
             async with asyncio.timeout(min(2.0, self._send_seconds)):
+                # A close has room for 123 bytes (RFC 6455, 5.5).
                 await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
         except TimeoutError:
             self.abort()

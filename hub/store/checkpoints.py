@@ -52,6 +52,7 @@ class Checkpoints:
         self._counted = 0
         """How many rows were changed since a checkpoint was due last."""
         self._rows = ROWS
+        """After how many changed rows a checkpoint is due now: between LEAST_ROWS and ROWS."""
 
     def written(self, rows: int) -> None:
         """Note a commit; `rows` is how many rows were changed since the writer was opened."""
