@@ -144,7 +144,7 @@ class Supervisor:
             status = worker.process.exitcode
             worker.hear()
             if not self._served and (worker.failure or status is not None):
-                return worker.failure or f"A worker ended at its start with status {status}"
+                return worker.failure or f"a worker ended at its start with status {status}"
             if worker.failure and worker.first:
                 return worker.failure
             if status is not None:
