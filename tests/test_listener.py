@@ -177,6 +177,17 @@ def test_stream_moves_on_over_what_it_does_not_carry_and_only_the_rest_waits(str
     assert listener.queued_bytes == 0
 
 
+def test_what_is_taken_counts_as_waiting_until_it_is_given_out() -> None:
+    listener = a_listener(max_bytes=30)
+    listener.offer(a_run(1, 3))
+    given = listener.take()
+    assert [(next(given).sequence, listener.queued_bytes) for _ in range(2)] == [(1, 20), (2, 10)]
+    listener.offer(a_run(4, 6))
+    assert listener.queued_bytes == 40
+    listener.offer(a_run(7))
+    assert (listener.closing is not None, listener.queued_bytes, list(given)) == (True, 0, [])
+
+
 def test_live_events_over_the_bound_close_the_listener_and_let_go_of_what_waits() -> None:
     listener = a_listener(max_bytes=30)
     for first in (1, 4, 7):

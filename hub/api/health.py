@@ -137,7 +137,7 @@ class HealthApi:
         metrics.watch("glimpse_queue_bytes", "Bytes waiting for slow clients.", lambda: connections.queued_bytes)
         metrics.watch("glimpse_spool_hits", "Hits waiting in the spool.", lambda: recorder.spool_depth)
         metrics.watch("glimpse_bus_up", "1 if the bus works.", lambda: float(bus.up))
-        metrics.watch("glimpse_bus_generation", "Links to the bus so far.", lambda: bus.generation)
+        metrics.watch("glimpse_bus_generation", "How often the bus may have lost something.", lambda: bus.generation)
 
     async def alive(self, _request: Request) -> Response:
         """`GET /healthz`."""

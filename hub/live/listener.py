@@ -93,7 +93,7 @@ class Listener:
 
     @property
     def queued_bytes(self) -> int:
-        """Bytes of events waiting to be sent."""
+        """Bytes of events that wait to be given out for sending."""
         return self._bytes
 
     def offer(self, run: Run) -> bool:
@@ -175,22 +175,24 @@ class Listener:
         """
         self._taken, self._queue = self._queue, []
         self._taken.reverse()
-        self._bytes = self._live_bytes = 0
+        self._live_bytes = 0
         while self._taken and self.closing is None:
-            yield self._taken.pop()
+            notice = self._taken.pop()
+            self._bytes -= len(notice.event)
+            yield notice
 
     def _recall(self) -> None:
         """Let go of what waits: it was made before a decision of the sender's. The log is read again from there."""
         self.decisions += 1
         if self._taken or self._queue:
             self.position = (self._taken[-1] if self._taken else self._queue[0]).sequence - 1
-            self._taken.clear()
             self._let_go()
             self.fall_behind()
 
     def _let_go(self) -> None:
-        """Let go of what is queued."""
+        """Let go of what waits, queued or taken."""
         self._queue.clear()
+        self._taken.clear()
         self._bytes = self._live_bytes = 0
 
     def _put(self, notice: Notice) -> bool:
