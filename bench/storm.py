@@ -1,7 +1,8 @@
 """Measure 5, a reconnect storm: five thousand clients come back at once for what they missed, while hits go on.
 
-Each client names the sequence it saw last, and has to get every later event of its user, once and in order: those
-that it missed and those that come meanwhile.
+Each client names the sequence it saw last, drawn by itself, so that those of one user ask for different pages of its
+log; and it has to get every later event of its user, once and in order: those that it missed and those that come
+meanwhile. The hub they come back to was just started, and remembers nothing of the log.
 """
 
 from __future__ import annotations
@@ -25,10 +26,8 @@ from bench.world import Letter, World, a_world, build
 NAME = "storm"
 CLIENTS, PER_USER = 5000, 5
 USERS = CLIENTS // PER_USER
-LOGGED, SEEN = 12, 2
-"""How many events each user's log has before the storm, and how many of them each client saw."""
-
-MISSED = LOGGED - SEEN
+LOGGED = 12
+"""How many events each user's log has before the storm. Each client saw fewer of them, or none."""
 
 HITS_PER_SECOND = 200
 HIT_SECONDS = 10
@@ -50,18 +49,24 @@ def measure(setting: Setting) -> list[Figure]:
         figures = []
         for name, url in urls.items():
             asyncio.run(build(url, world))
+            with servers.hub(name, setting.folder, url) as server:
+                logged = _requests(world.messages[: USERS * LOGGED])
+                load.run(Load(server.port, logged, CONNECTIONS, LIVE_SECONDS, once=True))
             with servers.hub(name, setting.folder, url, helpers=helpers[name], strained=True) as server:
                 figures += _storm(setting, server, world)
         return figures
 
 
 def _storm(setting: Setting, server: Server, world: World) -> list[Figure]:
-    logged, during = world.messages[: USERS * LOGGED], world.messages[USERS * LOGGED :]
-    load.run(Load(server.port, _requests(logged), CONNECTIONS, LIVE_SECONDS, once=True))
-    openings = [hub_opening(s.token, "history", SEEN, MISSED) for s in world.senders for _ in range(PER_USER)]
+    during = world.messages[USERS * LOGGED :]
+    dice = random.Random(6)
+    seen = [dice.randrange(LOGGED) for _ in range(CLIENTS)]
+    owners = [sender for sender in world.senders for _ in range(PER_USER)]
+    openings = [
+        hub_opening(owner.token, "history", after, LOGGED - after) for owner, after in zip(owners, seen, strict=True)
+    ]
     meanwhile = Load(server.port, _requests(during), CONNECTIONS, HIT_SECONDS, HITS_PER_SECOND, once=True)
-    heads = _heads(len(during))
-    expected = sum(PER_USER * (head - SEEN) for head in heads)
+    heads = [head for head in _heads(len(during)) for _ in range(PER_USER)]
     with (
         Clients(Crowd(server.port, openings, at_once=CLIENTS, noting="sequences")) as clients,
         load.generator(meanwhile) as child,
@@ -74,18 +79,19 @@ def _storm(setting: Setting, server: Server, world: World) -> list[Figure]:
         broke = time.monotonic_ns()
         clients.start()
         done = load.heard(child, meanwhile)
-        clients.wait(expected, LIVE_SECONDS, silence=LIVE_SECONDS / 4)
+        clients.wait(sum(heads) - sum(seen), LIVE_SECONDS, silence=LIVE_SECONDS / 4)
         watch.end()
         heard = clients.heard()
     if not heard.connected:
         raise BenchError(f"{server.name}: no client came back")
-    wrong = faulty(heard.sequences, [head for head in heads for _ in range(PER_USER)])
+    wrong = faulty(heard.sequences, seen, heads)
     return _figures(setting, server, done, heard, watch, broke, wrong)
 
 
-def faulty(sequences: Sequence[Sequence[int]], heads: Sequence[int]) -> int:
-    """How many clients did not get exactly what came after SEEN up to their user's head, in order."""
-    return sum(list(got) != list(range(SEEN + 1, head + 1)) for got, head in zip(sequences, heads, strict=True))
+def faulty(sequences: Sequence[Sequence[int]], seen: Sequence[int], heads: Sequence[int]) -> int:
+    """How many clients did not get exactly what came after what they had seen up to their user's head, in order."""
+    each = zip(sequences, seen, heads, strict=True)
+    return sum(list(got) != list(range(after + 1, head + 1)) for got, after, head in each)
 
 
 def _heads(during: int) -> list[int]:
@@ -116,7 +122,7 @@ def _figures(
             server=watch.server,
             generator=generator,
             others=watch.others(generator),
-            note=f"{len(heard.connected):,} live after {live:.2f} s; {len(heard.times):,} have the {MISSED} missed",
+            note=f"{len(heard.connected):,} live after {live:.2f} s; {len(heard.times):,} have what they missed",
         ),
         Figure(
             measure=NAME,

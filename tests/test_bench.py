@@ -172,7 +172,11 @@ def test_screen_misses_every_event_that_did_not_come_whether_its_hit_was_answere
 def test_storm_finds_what_is_lost_doubled_or_out_of_order() -> None:
     right = [3, 4, 5]
     wrong = [[3, 5], [3, 4, 4, 5], [4, 3, 5], [3, 4, 5, 6], []]
-    assert storm.faulty([right, *wrong], [5] * 6) == len(wrong)
+    assert storm.faulty([right, *wrong], [2] * 6, [5] * 6) == len(wrong)
+
+
+def test_storm_asks_of_each_client_what_came_after_what_it_had_seen_itself() -> None:
+    assert storm.faulty([[1, 2, 3], [3], [3]], [0, 2, 1], [3, 3, 3]) == 1
 
 
 def test_mixture_is_of_all_kinds_and_of_real_pixels() -> None:

@@ -1,7 +1,7 @@
 """Pages of users' logs, as listeners are sent them: each is read and rendered once for all who come for it together.
 
-Promise: a page is what the log says when somebody asks for it. After a restart all of a user's clients come back to the
-same place; only the first of them costs the way to the database.
+Promise: a page is what the log says when somebody asks for it. After a restart all of a user's clients that had been
+connected come back to the same place; only the first of them costs the way to the database.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ PAGE = 50
 
 SHARED_SECONDS = 5.0
 SHARED_BYTES = 24 << 20
-"""How long pages are kept for others, and how many bytes of them at most: ten events each for some 1,000 users."""
+"""How long pages are kept for others, by when all who lost their connection together have come back, and how many bytes
+of them at most, some 12,000 events: what a process can spare. Who finds no page kept has it read anew."""
 
 
 @dataclass(frozen=True, slots=True)
