@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection
 
 from bench.children import Child
 from bench.figures import BenchError, percentile
-from bench.machine import own_cpu_seconds
+from bench.machine import Watch, own_cpu_seconds
+from bench.servers import Server
 
 PATIENCE_SECONDS = 15.0
 PAUSE_SECONDS = 0.0002
@@ -31,8 +32,8 @@ SECOND_NS = 1_000_000_000
 class Load:
     """What to ask for: `requests` in turn over `connections`, `rate` a second or as fast as they are answered.
 
-    With `once`, the load ends when each request was sent once; else it goes round until `seconds` have passed. Every
-    answer has to begin with `answer`.
+    With `once`, the load ends when each request was sent once; else it goes round until `seconds` have passed, or until
+    its generator is told to end. Every answer has to begin with `answer`.
     """
 
     port: int
@@ -77,11 +78,17 @@ class Loaded:
 
     def milliseconds(self, percent: float) -> float:
         """The percentile of the answers' times; an answer that never came took at least as long as was waited for."""
-        return percentile(sorted((*self.latencies, *self.waits)), percent) / 1e6
+        return self.since(0, percent)
+
+    def since(self, due: int, percent: float) -> float:
+        """The percentile in milliseconds of those that were `due` then or later; all that never came are among them."""
+        answered = (took for at, took in zip(self.due, self.latencies, strict=True) if at >= due)
+        return percentile(sorted((*answered, *self.waits)), percent) / 1e6
 
 
 def generator(load: Load) -> Child:
-    """A process that says "ready"; once it is told anything it makes the load, and then says a `Loaded`."""
+    """A process that says "ready"; once it is told anything it makes the load, and then says a `Loaded`. If it is told
+    anything more meanwhile, the load ends."""
     return Child(_work, load)
 
 
@@ -93,6 +100,17 @@ def run(load: Load) -> Loaded:
         return heard(child, load)
 
 
+def watched(server: Server, load: Load) -> tuple[Loaded, Watch]:
+    """Make the load now and watch what it takes of the machine, without the generator's start."""
+    with generator(load) as child:
+        child.hear(PATIENCE_SECONDS)
+        watch = server.watch()
+        child.tell("go")
+        done = heard(child, load)
+        watch.end()
+    return done, watch
+
+
 def heard(child: Child, load: Load) -> Loaded:
     """What a generator found after it was told to go. Raises `BenchError` if a request fails."""
     said = child.hear(load.seconds + 3 * PATIENCE_SECONDS)
@@ -101,7 +119,7 @@ def heard(child: Child, load: Load) -> Loaded:
 
 
 def _work(load: Load, link: Connection) -> None:
-    making = _Making(load)
+    making = _Making(load, link)
     link.send("ready")
     link.recv()
     link.send(making.run())
@@ -110,9 +128,13 @@ def _work(load: Load, link: Connection) -> None:
 class _Making:
     """One run of a load, on one thread: sends what is due, reads what has come, and sleeps when there is neither."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, owner: Connection) -> None:
+        """It ends early if its `owner` says anything."""
         self._load = load
+        self._owner = owner
         self._poll = select.epoll()
+        self._poll.register(owner.fileno(), select.EPOLLIN)
+        self._end = 0
         self._sockets: dict[int, socket.socket] = {}
         for _ in range(load.connections):
             link = socket.create_connection(("127.0.0.1", load.port), timeout=PATIENCE_SECONDS)
@@ -127,12 +149,12 @@ class _Making:
 
     def run(self) -> Loaded:
         cpu, began = own_cpu_seconds(), time.monotonic_ns()
-        end = began + int(self._load.seconds * SECOND_NS)
+        self._end = began + int(self._load.seconds * SECOND_NS)
         if self._load.rate is None:
-            self._as_fast_as_answered(end)
+            self._as_fast_as_answered()
             unsent = []
         else:
-            unsent = self._as_due(began, end, self._load.rate)
+            unsent = self._as_due(began, self._load.rate)
         # Wait only for the answers that are still due, and not for ever.
         stop = time.monotonic_ns()
         while self._asked and time.monotonic_ns() < stop + PATIENCE_SECONDS * SECOND_NS:
@@ -143,27 +165,30 @@ class _Making:
         waits = array("q", (ended - due for due in (*(due for _, due in self._asked.values()), *unsent)))
         return Loaded((ended - began) / SECOND_NS, used, self._numbers, self._due, self._latencies, waits)
 
-    def _as_fast_as_answered(self, end: int) -> None:
+    def _as_fast_as_answered(self) -> None:
         number, total = 0, len(self._load.requests)
         most = total if self._load.once else sys.maxsize
-        while (now := time.monotonic_ns()) < end and number < most:
+        while (now := time.monotonic_ns()) < self._end and number < most:
             while self._idle and number < most:
                 self._ask(number % total, now)
                 number += 1
             self._take(0.1)
 
-    def _as_due(self, began: int, end: int, rate: float) -> list[int]:
+    def _as_due(self, began: int, rate: float) -> list[int]:
         """Send what is due. Returns when those were due that could not be sent."""
         number, total, step = 0, len(self._load.requests), SECOND_NS / rate
-        most = total if self._load.once else int((end - began) / step)
-        while number < most and time.monotonic_ns() < end + PATIENCE_SECONDS * SECOND_NS:
+
+        def most() -> int:
+            return total if self._load.once else int((self._end - began) / step)
+
+        while number < most() and time.monotonic_ns() < self._end + PATIENCE_SECONDS * SECOND_NS:
             now = time.monotonic_ns()
-            while number < most and self._idle and (due := began + int(number * step)) <= now:
+            while number < most() and self._idle and (due := began + int(number * step)) <= now:
                 self._ask(number % total, due)
                 number += 1
             if not self._take(0):
                 time.sleep(PAUSE_SECONDS)
-        return [began + int(late * step) for late in range(number, most)]
+        return [began + int(late * step) for late in range(number, most())]
 
     def _ask(self, number: int, due: int) -> None:
         at = self._idle.popleft()
@@ -174,6 +199,10 @@ class _Making:
         """Read what has come; returns whether anything had."""
         ready = self._poll.poll(seconds)
         for at, _ in ready:
+            if at == self._owner.fileno():
+                self._owner.recv()
+                self._end = min(self._end, time.monotonic_ns())
+                continue
             data = self._partial.pop(at, b"") + self._sockets[at].recv(RECEIVE_BYTES)
             if not data.startswith(self._load.answer):
                 raise BenchError(f"a request was answered with {data[:200]!r}")

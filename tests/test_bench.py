@@ -9,7 +9,9 @@ import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import takewhile
+from multiprocessing import Pipe
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -219,12 +221,31 @@ def test_load_charges_a_stall_for_what_was_never_answered_and_never_sent(monkeyp
     monkeypatch.setattr(load, "PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(f"{__name__}.STALL_SECONDS", 1.0)
     requests = [f"GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for number in range(100)]
-    with answering(stall_at=b"GET /20 ") as port:
-        done = load._Making(load.Load(port, requests, 1, 0.15, 1000.0, once=True)).run()
+    owner, link = Pipe()
+    with owner, link, answering(stall_at=b"GET /20 ") as port:
+        done = load._Making(load.Load(port, requests, 1, 0.15, 1000.0, once=True), link).run()
     assert (len(done.latencies), done.unanswered) == (20, 80)
     # The one that was sent and stalled is the one that waited the longest.
     assert done.milliseconds(100) == max(done.waits) / 1e6 >= 150
     assert done.milliseconds(50) > max(done.latencies) / 1e6
+
+
+def test_load_that_is_told_to_end_counts_what_was_due_until_then() -> None:
+    made = load.Load(0, [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], 2, 1000.0, 200.0)
+    with answering() as port, load.generator(replace(made, port=port)) as child:
+        child.hear(load.PATIENCE_SECONDS)
+        began = time.monotonic()
+        child.tell("go")
+        child.tell("end")
+        done = load.heard(child, made)
+    assert done.seconds <= time.monotonic() - began
+    assert len(done.latencies) <= done.seconds * 200 + 1
+    assert done.unanswered == 0
+
+
+def test_load_is_judged_since_a_moment_by_what_was_due_later_and_what_never_came() -> None:
+    done = load.Loaded(1.0, 0.1, array("q"), array("q", [10, 20, 30]), array("q", [9, 2, 1]), array("q", [5]))
+    assert [done.since(20, percent) * 1e6 for percent in (0, 50, 100)] == [1, 2, 5]
 
 
 def test_load_once_sends_each_request_once() -> None:
@@ -312,6 +333,14 @@ def test_growth_asks_for_pages_that_are_full_and_readers_that_are_found() -> Non
             assert cursor >= bulk.grown_id(first + growth.LEFT)
         reader = growth.QUERIES["list, search for a reader"](grown, dice).partition("q=reader")[2]
         assert int(reader.removesuffix("@")) % bulk.SENDERS == 0, "the message is another sender's"
+
+
+def test_growth_is_judged_at_the_size_at_which_it_is_the_worst() -> None:
+    asked = [growth.Asked([ms * 1_000_000] * 4, [(0.5, 0.25, 0.125)]) for ms in (2, 5, 3)]
+    (figure,) = growth.compared("SQLite", [10, 100, 1000], {"list": asked})
+    assert (figure.value, figure.ratio, figure.met) == (5.0, 2.5, False)
+    assert figure.note.startswith("the worst is with 100; p99 2/5/3 ")
+    assert (figure.server, figure.generator, figure.others) == (0.5, 0.25, 0.125)
 
 
 def test_grown_ids_are_ids_and_older_than_new_ones() -> None:
