@@ -39,6 +39,9 @@ ARRIVE_SECONDS = 60.0
 PACED_SECONDS = 5.0
 SILENCE_SECONDS = 8.0
 GOAL = 1.0
+LIMIT_CORES = 0.9
+"""A generator that takes more than this of a core is what limits the rate: the clients are one thread."""
+
 COMMITTED = 16
 CONNECTIONS_TO_THE_BUS = 1
 """Under such a load a process commits about COMMITTED events at a time, and tells of them over one connection."""
@@ -87,6 +90,18 @@ class _Runs:
     lost: int = 0
     cost: float = 0.0
     """The microseconds of a core for each delivery of the last round."""
+
+    def taken(self) -> tuple[float, float, float]:
+        """The cores of server, generator and others, over the rounds that count for the rate: all but the first, which
+        warms up, and the last, which is paced."""
+        server, generator, others = map(statistics.median, zip(*self.cores[1:-1], strict=True))
+        return server, generator, others
+
+    def reservations(self) -> list[str]:
+        """Why its rate is not quite what the server can do, in words."""
+        _server, generator, _others = self.taken()
+        limited = ["limited by the client"] if generator > LIMIT_CORES else []
+        return limited + ([f"{self.lost:,} NEVER CAME"] if self.lost else [])
 
 
 def measure(setting: Setting) -> list[Figure]:
@@ -222,8 +237,11 @@ def _round(setting: Setting, shape: Shape, runs: _Runs, clients: Clients, made: 
 
 
 def _rate(shape: Shape, runs: _Runs, beside: _Runs | None) -> Figure:
-    """The deliveries a second, over all rounds but the first, which warms up, and the last, which is paced."""
-    server, generator, others = map(statistics.median, zip(*runs.cores[1:-1], strict=True))
+    """The deliveries a second, and what has to be known of its own rate and of the one beside it."""
+    server, generator, others = runs.taken()
+    notes = [f"{shape.events:,} events as fast as they are taken", *runs.reservations()]
+    if beside:
+        notes += [f"{beside.server.name}: {each}" for each in beside.reservations()]
     return Figure(
         measure=NAME,
         name=f"{runs.server.name}, {shape.name}",
@@ -236,8 +254,7 @@ def _rate(shape: Shape, runs: _Runs, beside: _Runs | None) -> Figure:
         generator=generator,
         others=others,
         runs=tuple(runs.rates[1:-1]),
-        note=f"{shape.events:,} events as fast as they are taken"
-        + (f"; {runs.lost:,} NEVER CAME" if runs.lost else ""),
+        note="; ".join(notes),
     )
 
 

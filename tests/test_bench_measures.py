@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import bulk, crowd, growth, hits, load, machine, screen, storm, wrk
+from bench import bulk, crowd, fanout, growth, hits, load, machine, screen, storm, wrk
 from bench.figures import Setting
 from bench.servers import Server
 from bench.world import Letter, a_world
@@ -63,6 +63,22 @@ def test_screen_misses_every_event_that_did_not_come_whether_its_hit_was_answere
     messages = [Letter("a" * 26), Letter("b" * 26), Letter("c" * 26)]
     heard = crowd.Heard(subjects=[b"a" * 26, b"a" * 26, b"a" * 26, b"b" * 26])
     assert screen.missing(messages, heard) == [b"b" * 26, b"c" * 26, b"c" * 26]
+
+
+@pytest.mark.parametrize(
+    ("generator", "lost", "said"),
+    [(0.9, 0, ""), (0.95, 0, "limited by the client"), (0.95, 7, "limited by the client; 7 NEVER CAME")],
+)
+def test_fanout_says_at_both_rates_what_the_client_limited_or_missed(
+    tmp_path: Path, generator: float, lost: int, said: str
+) -> None:
+    # The first round warms up, and the last is paced: what the client took then limits no rate.
+    cores = [(0.5, 1.0, 0.0), *[(0.5, generator, 0.0)] * 3, (0.5, 1.0, 0.0)]
+    ours = fanout._Runs(Server("hub", 0, 0, tmp_path), [2.0] * 5, [(0.5, 0.5, 0.0)] * 5)
+    theirs = fanout._Runs(Server("Nchan", 0, 0, tmp_path), [1.0] * 5, cores, lost)
+    shape = fanout.Shape("one to all", 1, 3)
+    notes = [fanout._rate(shape, *pair).note.partition("taken")[2] for pair in ((theirs, None), (ours, theirs))]
+    assert notes == [f"; {said}" if said else "", "".join(f"; Nchan: {each}" for each in said.split("; ") if each)]
 
 
 def test_storm_finds_what_is_lost_doubled_or_out_of_order() -> None:
