@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench import fanout, growth, hits, idle, ledger, picture, report, screen, servers, storm
 from bench.figures import BenchError, Figure, Setting
-from bench.machine import allow_files, facts
+from bench.machine import allow_files, facts, in_memory
 from tests.servers import ROOT
 
 MEASURES: dict[str, Callable[[Setting], list[Figure]]] = {
@@ -63,6 +63,8 @@ def _asked() -> argparse.Namespace:
         parser.error(f"there is no folder {asked.temporary}")
     if asked.ledger and (asked.measures or asked.quick or asked.long or asked.save):
         parser.error("--ledger measures nothing: only --temporary goes with it")
+    if not asked.ledger and in_memory(place := asked.temporary or Path(tempfile.gettempdir())):
+        parser.error(f"{place} is in memory, where nothing waits for a disk: name a folder on one with --temporary")
     if asked.save and asked.measures:
         parser.error("--save replaces the whole page: name no measures with it")
     if asked.save and (missing := servers.lacking([servers.NCHAN])):

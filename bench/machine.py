@@ -19,6 +19,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 SYNCS = 200
 FILES = 20_000
 """Files that one process has open at the most: 10,000 sockets, and room for all else."""
+MOUNTS = Path("/proc/self/mountinfo")
 DAMON = Path("/sys/kernel/mm/damon/admin/kdamonds")
 """Where Linux says which memory it gives up though there is room (Documentation/admin-guide/mm/damon, 6.18)."""
 
@@ -50,6 +51,14 @@ def kept_for(damon: Path = DAMON) -> str:
             micros = int((action.parents[2] / "monitoring_attrs/intervals/aggr_us").read_text())
             return f"what was not touched for {intervals * micros / 1e6:.0f} s is given up (DAMON)"
     return "kept while there is room"
+
+
+def in_memory(folder: Path, mounts: Path = MOUNTS) -> bool:
+    """Whether what is written into `folder` reaches no disk, so that an fsync costs nothing."""
+    device = folder.stat().st_dev
+    here = f"{os.major(device)}:{os.minor(device)}"
+    lines = (line.partition(" - ") for line in mounts.read_text().splitlines())
+    return any(mount.split()[2] == here and kind.split()[0] in ("tmpfs", "ramfs") for mount, _, kind in lines)
 
 
 def sync_seconds(folder: Path) -> float:

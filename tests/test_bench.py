@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socketserver
 import threading
@@ -94,6 +95,16 @@ def test_machine_says_whether_it_gives_up_its_page_cache(tmp_path: Path, action:
             (context / name).parent.mkdir(parents=True, exist_ok=True)
             (context / name).write_text(f"{text}\n")
     assert machine.kept_for(tmp_path) == said
+
+
+@pytest.mark.parametrize(("kind", "memory"), [("tmpfs", True), ("ramfs", True), ("ext4", False)])
+def test_machine_says_whether_a_folder_is_in_memory(tmp_path: Path, kind: str, memory: bool) -> None:
+    device = tmp_path.stat().st_dev
+    (mounts := tmp_path / "mountinfo").write_text(
+        "22 1 900:1 / / rw,relatime shared:1 - tmpfs none rw\n"
+        f"25 22 {os.major(device)}:{os.minor(device)} / /place rw shared:2 - {kind} none rw\n"
+    )
+    assert machine.in_memory(tmp_path, mounts) is memory
 
 
 def test_wrk_is_read_from_its_last_line() -> None:

@@ -38,6 +38,8 @@ def _as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(bench_main, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(bench_main, "facts", lambda _folder: {})
+    # The tests' own files may well be in memory.
+    monkeypatch.setattr(bench_main, "in_memory", lambda _folder: False)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # What is run in the background may have been told to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -112,6 +114,19 @@ def test_bench_refuses_before_it_measures_what_would_fail_later(
         run(monkeypatch, *(each.format(tmp_path) for each in arguments))
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_bench_refuses_to_measure_in_memory_what_has_to_reach_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_main, "MEASURES", {"hits": pytest.fail})
+    monkeypatch.setattr(bench_main, "in_memory", (place := tmp_path / "place").__eq__)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(place))
+    place.mkdir()
+    for arguments in ([], ["--temporary", str(place)]):
+        with pytest.raises(SystemExit):
+            run(monkeypatch, *arguments)
+        assert f"{place} is in memory" in capsys.readouterr().err
 
 
 def test_page_needs_every_yardstick(
