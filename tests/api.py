@@ -315,6 +315,30 @@ async def running_hub(directory: Path, database_url: str, **settings: Any) -> As
         await serving
 
 
+@asynccontextmanager
+async def plainly_served(hub: Hub) -> AsyncIterator[int]:
+    """The port at which uvicorn's own protocols, without our extensions, also serve the hub's application."""
+    server = Server(
+        uvicorn.Config(
+            hub.app,
+            port=0,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+    )
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started or serving.done(), what="the plain server started")
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
 @pytest.fixture(scope="module")
 def hub(sqlite_hub: Hub) -> Hub:
     """A hub that a module's tests share; each test makes senders of its own."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.model import new_id
 from hub.tracking.pixel import GIF
 from hub.tracking.token import SHARED, Keys
-from tests.api import MAIL_PROGRAM, Hub, Sender, Server, assert_problem
-from tests.processes import PATIENCE_SECONDS, eventually
+from tests.api import MAIL_PROGRAM, Hub, Sender, assert_problem, plainly_served
+from tests.processes import PATIENCE_SECONDS
 
 CONTRACT = {
     "content-type": "image/gif",
@@ -174,20 +171,6 @@ async def test_requests_sent_ahead_are_each_answered(hub: Hub, sender: Sender) -
     await writer.wait_closed()
     assert answers.count(b"HTTP/1.1 200 OK") == answers.count(GIF) == 5
     assert (await sender.get(f"/messages/{message['id']}"))["hits"] == 5
-
-
-@asynccontextmanager
-async def plainly_served(hub: Hub) -> AsyncIterator[int]:
-    """The port at which uvicorn's own protocol, without our extensions, also serves the hub's application."""
-    options = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
-    server = Server(uvicorn.Config(hub.app, port=0, http="httptools", **options))  # type: ignore[arg-type]
-    serving = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await serving
 
 
 @pytest.mark.parametrize(

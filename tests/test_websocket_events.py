@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from hub.live.connections import MOST_REPLAYED
 from hub.transport_websocket import HubWebSocket
-from tests.api import MACHINE, Hub, Sender
+from tests.api import MACHINE, Hub, Sender, plainly_served
 
 Frame = dict[str, Any]
 
 
 @pytest.fixture(params=["ours", "another"], autouse=True)
-def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our server takes whole frames; on another server everything goes through plain ASGI. Both must send the same."""
-    if request.param == "another":
-        monkeypatch.setattr(HubWebSocket, "handle_connect", WebSocketsSansIOProtocol.handle_connect)
+async def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> AsyncIterator[None]:
+    """Our server takes whole frames; on uvicorn's own everything goes through plain ASGI. Both must send the same."""
+    written = 0
+    write_frame = HubWebSocket.write_frame
+
+    def counted(websocket: HubWebSocket, frame: bytes) -> bool:
+        nonlocal written
+        written += (is_written := write_frame(websocket, frame))
+        return is_written
+
+    monkeypatch.setattr(HubWebSocket, "write_frame", counted)
+    if request.param == "ours":
+        yield
+        assert written, "our server's way of whole frames was never gone"
+        return
+    async with plainly_served(hub) as port:
+        monkeypatch.setattr(hub, "port", port)
+        yield
+    assert not written
 
 
 # What is told
