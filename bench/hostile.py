@@ -1,8 +1,8 @@
 # ruff: noqa: T201 - a bench prints
 """Malformed requests at random: `python -m bench.hostile --requests 100000 --seed 7`.
 
-The hub must answer none of them with a server error and leave no connection stuck, and afterwards it must hold no more
-sockets and hardly more memory than before; otherwise the exit status is 1.
+The hub must answer most of those that have a whole head, none of them with a server error, and leave no connection
+stuck; afterwards it must hold no more sockets and hardly more memory than before. Otherwise the exit status is 1.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from tests.hostile import Storm, requests
 from tests.hub_process import HubProcess
 from tests.ledger import LEDGER_KEYS, SECRET, a_ledger
 
-MOST_GROWTH = 50_000_000
-
 
 async def run(directory: Path, number: int, seed: int) -> Storm:
     """Send `number` malformed requests to a hub of their own. Raises AssertionError with what went wrong."""
@@ -35,7 +33,7 @@ async def run(directory: Path, number: int, seed: int) -> Storm:
             right = requests(hub.create_token("sender@example.com"), pixel, ledger.messages[0].id)
         storm = Storm(hub, right, seed)
         await storm.blow(number)
-        storm.check(MOST_GROWTH)
+        storm.check()
         return storm
 
 
@@ -55,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
     answers = ", ".join(f"{count:,} × {status}" for status, count in sorted(storm.answers.items()))
     print(f"  answers: {answers}")
+    print(f"  answered: {storm.answered:,} of {storm.whole:,} with a whole head")
     print(f"  sockets: {storm.before[0]} before, {storm.after[0]} after")
     print(f"  memory: {storm.before[1] / 1e6:.0f} MB before, {storm.after[1] / 1e6:.0f} MB after")
     print(f"  {time.monotonic() - began:.0f} s")

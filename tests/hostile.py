@@ -30,6 +30,14 @@ LEARNT = 0.05
 END_SECONDS = 60.0
 """How long the hub may keep a connection after its client has ended its side."""
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
+CLOSE = re.compile(rb"\x88[\x02-\x7d](..)[ -~]*\Z", re.DOTALL)
+HEAD_END = b"\r\n\r\n"
+FAULTS = {*range(500, 600), 1011}
+LEAST_ANSWERED = 0.8
+"""The least share of the requests with a whole head that are answered. A body may be cut short, and is waited for."""
+SETTLING_BYTES = 3_000_000
+MOST_BYTES = 250
+"""How much a hub that is warm may grow: by the first until it has settled, and by the second with each request."""
 NOISE = 0.05
 WARM_UP = 0.2
 NASTY = (
@@ -139,13 +147,20 @@ def sockets(pid: int) -> int:
 
 @dataclass
 class Storm:
-    """Malformed requests to a running hub, on this many `connections` at a time, and how it answered."""
+    """Malformed requests to a running hub, on this many `connections` at a time, and how it answered.
+
+    `answers` has the statuses and the close codes. Of the `whole` requests, which have all of a head, `answered` were
+    answered: with a status, and where that opened a socket with a frame as well.
+    """
 
     hub: HubProcess
     right: Sequence[bytes]
     seed: int
     connections: int = 32
     answers: Counter[int] = field(default_factory=Counter)
+    whole: int = 0
+    answered: int = 0
+    measured: int = 0
     failed: list[tuple[int, bytes]] = field(default_factory=list)
     stuck: list[bytes] = field(default_factory=list)
     before: tuple[int, int] = (0, 0)
@@ -159,7 +174,7 @@ class Storm:
         warm = round(number * WARM_UP)
         await self._send([spoilt(chance, self.right) for _ in range(warm)])
         self.before = idle, resident_bytes(self.hub.pid)
-        left = number - warm
+        left = self.measured = number - warm
         while left:
             some = min(left, 5000)
             await self._send([spoilt(chance, self.right) for _ in range(some)])
@@ -178,9 +193,9 @@ class Storm:
 
     async def _ask(self, request: bytes) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.hub.port)
+        answer = b""
         try:
             writer.write(request)
-            answer = b""
             began = time.monotonic()
             try:
                 async with asyncio.timeout(max(ANSWER_SECONDS, TIMES * self.usual)):
@@ -198,15 +213,27 @@ class Storm:
             pass
         finally:
             writer.transport.abort()
-        for status in map(int, STATUS.findall(answer)):
-            self.answers[status] += 1
-            if status >= 500:
-                self.failed.append((status, request))
+        self._note(request, answer)
 
-    def check(self, most_growth: int) -> None:
-        """Raises AssertionError if the hub answered with a server error, left a connection stuck, or grew too much."""
+    def _note(self, request: bytes, answer: bytes) -> None:
+        statuses = [int(each) for each in STATUS.findall(answer)]
+        said = answer.partition(HEAD_END)[2]
+        codes = [int.from_bytes(each) for each in CLOSE.findall(said)] if 101 in statuses else []
+        for each in (*statuses, *codes):
+            self.answers[each] += 1
+            if each in FAULTS:
+                self.failed.append((each, request))
+        if HEAD_END in request:
+            self.whole += 1
+            self.answered += bool(statuses) and (101 not in statuses or bool(said))
+
+    def check(self) -> None:
+        """Raises AssertionError if the hub failed at a request, answered too few, held on to a connection, or grew."""
         assert not self.failed, f"{len(self.failed)} server errors, the first for {self.failed[0]}"
         assert not self.stuck, f"{len(self.stuck)} connections were stuck, the first after {self.stuck[0]!r}"
         assert "Traceback" not in self.hub.output(), self.hub.output()[-4000:]
+        share = self.answered / self.whole if self.whole else 1
+        assert share >= LEAST_ANSWERED, f"only {share:.0%} of {self.whole:,} whole requests were answered"
         grown = self.after[1] - self.before[1]
-        assert grown < most_growth, f"{grown / 1e6:.0f} MB more than before"
+        most = SETTLING_BYTES + MOST_BYTES * self.measured
+        assert grown < most, f"{grown / 1e6:.1f} MB more than before, {grown / self.measured:,.0f} bytes a request"

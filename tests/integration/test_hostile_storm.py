@@ -9,7 +9,6 @@ from tests.ledger import LEDGER_KEYS, SECRET, Ledger, a_ledger, asking
 from tests.processes import eventually
 
 REQUESTS = 2500
-MOST_GROWTH = 30_000_000
 
 
 async def test_malformed_requests_at_random_do_no_harm(migrated_sqlite_url: str, start_hub: Start) -> None:
@@ -21,8 +20,8 @@ async def test_malformed_requests_at_random_do_no_harm(migrated_sqlite_url: str,
         right = requests(hub.create_token("sender@example.com"), pixel, ledger.messages[0].id)
         storm = Storm(hub, right, seeded().randrange(10**6))
         await storm.blow(REQUESTS)
-        storm.check(MOST_GROWTH)
-        assert {101, 200, 400, 401, 404, 422} <= storm.answers.keys()
+        storm.check()
+        assert {101, 200, 400, 401, 404, 422, 1002} <= storm.answers.keys()
         fresh = Ledger([await store.message(await store.sender(), recipients=["a@example.com"] * 500, shared=False)])
         async with asking(fresh, [hub], 2):
             await eventually(lambda: len(fresh.answered) > 20)
