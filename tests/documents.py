@@ -8,6 +8,7 @@ is an error.
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -79,6 +80,19 @@ async def check_answer(answer: httpx.Response) -> None:
 def assert_told(frame: Mapping[str, Any]) -> None:
     """Check that the document has this frame among those that a hub sends."""
     _frame_validator("tell", str(frame.get("type"))).validate(frame)
+
+
+def assert_streamed(block: Mapping[str, str]) -> None:
+    """Check a block of server-sent events, for which OpenAPI has no schema: sockets are told of the same events."""
+    if "event" not in block:
+        assert block.keys() <= {"", "id", "retry"}, block
+        return
+    data = json.loads(block["data"])
+    if block["event"] == "reset":
+        assert data == {"sequence": int(block["id"])}
+    else:
+        assert_told({"type": "event", "event": data})
+        assert (block["id"], block["event"]) == (data["sequence"], data["type"])
 
 
 def assert_sayable(frame: Mapping[str, Any]) -> None:

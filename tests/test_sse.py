@@ -22,13 +22,14 @@ from hub.store.away import DatabaseAway
 from hub.store.credentials import Credentials
 from hub.store.users import Users
 from tests.api import MACHINE, Hub, Sender, assert_problem, running_hub
+from tests.documents import assert_streamed
 from tests.processes import PATIENCE_SECONDS, eventually
 
 Told = dict[str, str]
 
 
 class Stream:
-    """A stream as an EventSource reads it."""
+    """A stream as an EventSource reads it. What its events say is checked as `tests.documents` does."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -40,6 +41,7 @@ class Stream:
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for line in self._lines:
                 if not line:
+                    assert_streamed(block)
                     return block
                 name, _, value = line.partition(":")
                 block[name] = value.removeprefix(" ")
