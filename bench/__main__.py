@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import fanout, growth, hits, idle, ledger, picture, report, screen, servers, storm
+from bench import fanout, growth, hits, hostile, idle, ledger, picture, report, screen, servers, storm
 from bench.figures import BenchError, Figure, Setting
 from bench.machine import allow_files, facts, in_memory
 from tests.servers import ROOT
@@ -39,6 +39,8 @@ def main() -> int:
     try:
         if asked.ledger:
             return max(ledger.main(["--database", database]) for database in ("sqlite", "postgresql"))
+        if asked.hostile:
+            return hostile.main([])
         return _run(asked)
     except KeyboardInterrupt:
         sys.stderr.write("ended before it was done: nothing is written\n")
@@ -56,20 +58,22 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--ledger", action="store_true", help="instead, kill the hub 200 times on each database, and count"
     )
+    parser.add_argument("--hostile", action="store_true", help="instead, send the hub 100,000 malformed requests")
     asked = parser.parse_args()
     if unknown := set(asked.measures) - set(MEASURES):
         parser.error(f"there is no measure {', '.join(sorted(unknown))}: give some of {', '.join(MEASURES)}")
     if asked.temporary and not asked.temporary.is_dir():
         parser.error(f"there is no folder {asked.temporary}")
-    if asked.ledger and (asked.measures or asked.quick or asked.long or asked.save):
-        parser.error("--ledger measures nothing: only --temporary goes with it")
-    if not asked.ledger and in_memory(place := asked.temporary or Path(tempfile.gettempdir())):
+    instead = [f"--{name}" for name in ("ledger", "hostile") if getattr(asked, name)]
+    if instead and (asked.measures or asked.quick or asked.long or asked.save or len(instead) > 1):
+        parser.error(f"{instead[0]} measures nothing: only --temporary goes with it")
+    if not instead and in_memory(place := asked.temporary or Path(tempfile.gettempdir())):
         parser.error(f"{place} is in memory, where nothing waits for a disk: name a folder on one with --temporary")
     if asked.save and asked.measures:
         parser.error("--save replaces the whole page: name no measures with it")
     if asked.save and (missing := servers.lacking([servers.NCHAN])):
         parser.error(f"--save needs all yardsticks: {missing}")
-    for target in () if asked.ledger else _targets(asked):
+    for target in () if instead else _targets(asked):
         try:
             report.prepare(target)
         except (OSError, BenchError) as error:

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - a bench prints
-"""Malformed requests at random: `python -m bench.hostile --requests 100000 --seed 7`.
+"""Malformed requests at random: `scripts/bench --hostile`, or `python -m bench.hostile --requests 100000 --seed 7`.
 
 The hub must answer most of those that have a whole head, none of them with a server error, and leave no connection
 stuck; afterwards it must hold no more sockets and hardly more memory than before. Otherwise the exit status is 1.

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from bench import __main__ as bench_main
-from bench import idle, load, machine, report, servers, wrk
+from bench import hostile, idle, ledger, load, machine, report, servers, wrk
 from bench.crowd import Status
 from bench.figures import BenchError, Figure, Setting
 from bench.load import Load
@@ -97,6 +98,8 @@ def test_bench_that_is_ended_leaves_no_file_behind(
         (["--save", "{}/page", "--quick"], "the page has no"),
         (["--ledger", "hits"], "--ledger measures nothing"),
         (["--ledger", "--quick"], "--ledger measures nothing"),
+        (["--hostile", "hits"], "--hostile measures nothing"),
+        (["--ledger", "--hostile"], "--ledger measures nothing"),
     ],
 )
 def test_bench_refuses_before_it_measures_what_would_fail_later(
@@ -127,6 +130,27 @@ def test_bench_refuses_to_measure_in_memory_what_has_to_reach_a_disk(
         with pytest.raises(SystemExit):
             run(monkeypatch, *arguments)
         assert f"{place} is in memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "instead", "runs"),
+    [("--ledger", ledger, [["--database", "sqlite"], ["--database", "postgresql"]]), ("--hostile", hostile, [[]])],
+)
+def test_bench_that_counts_measures_nothing_and_fails_if_a_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str, instead: ModuleType, runs: list[list[str]]
+) -> None:
+    begun: list[list[str]] = []
+
+    def counted(arguments: list[str]) -> int:
+        begun.append(arguments)
+        assert tempfile.gettempdir() == str(tmp_path)
+        return int(len(begun) == 1)
+
+    monkeypatch.setattr(bench_main, "MEASURES", {"hits": pytest.fail})
+    monkeypatch.setattr(instead, "main", counted)
+    assert run(monkeypatch, argument, "--temporary", str(tmp_path)) == 1
+    assert begun == runs
+    assert not bench_main.RESULTS.exists()
 
 
 def test_page_needs_every_yardstick(
