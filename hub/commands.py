@@ -311,7 +311,8 @@ def _serving(config: Config, host: str, serving: Callable[[], None]) -> int:
         beside = config.embedded and config.spool_dir.parent == Path(sqlite_path(config.database_url)).parent
         if beside and not os.access(config.spool_dir.parent, os.W_OK):
             # The database could not be written there either, so blame its address: the spool's default follows it.
-            raise DatabaseAway(why_not_opened(config.database_url, error)) from None
+            # Without the name of the file that was tried: it is none that anybody has heard of.
+            raise DatabaseAway(why_not_opened(config.database_url, error.strerror or str(error))) from None
         reason = f"HUB_SPOOL_DIR {str(config.spool_dir)[:120]!r} cannot be written: {error.strerror}"
         raise ConfigError(f"{reason}; set it to a folder that can") from None
     return run_server(create_app, config, host=host, serving=serving)

@@ -230,13 +230,15 @@ def test_database_beside_which_nothing_can_be_written_is_named(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: Spool) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
+        raise PermissionError(errno.EACCES, "Permission denied", ".06h1uilkkhp537d97lo5als2ok.probe")
 
     monkeypatch.setattr(Spool, "make_folder", refuse)
     beside = {"HUB_SPOOL_DIR": "", "DATABASE_URL": "sqlite:///hub.db"}
     assert_refused(command("serve", **beside), 1, "HUB_SPOOL_DIR", "Permission denied")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert_refused(command("serve", **beside), 1, "DATABASE_URL", "Permission denied")
+    done = command("serve", **beside)
+    assert_refused(done, 1, "DATABASE_URL", "Permission denied")
+    assert ".probe" not in done.stderr
     assert_refused(command("serve", HUB_SPOOL_DIR="/elsewhere"), 1, "HUB_SPOOL_DIR", "Permission denied")
 
 
