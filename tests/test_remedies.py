@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import ssl
 from pathlib import Path
 
@@ -43,6 +44,8 @@ FILE = "sqlite:///hub.db"
         ("postgresql:///hub?host=no.example", socket.gaierror(-2, "not known"), "no host no.example", "the host"),
         (f"{SERVER}?port=5433", ConnectionRefusedError(111, "refused"), "db.example.com port 5433", "start"),
         (FILE, OSError("unable to open database file"), "unable to open", "hub.db and its folder can be written"),
+        (FILE, sqlite3.OperationalError("database or disk is full"), "disk is full", "make room"),
+        (FILE, sqlite3.OperationalError("disk I/O error"), "disk I/O error", "make room on its disk or"),
         (FILE, OSError("database is locked"), "locked", "stop what holds it"),
         (FILE, ValueError("whatever"), "whatever", "name another file"),
     ],

@@ -24,6 +24,8 @@ SQLITE_REMEDIES = (
     ("malformed", "put back a copy of it"),
     ("locked", "stop what holds it, and try again"),
     ("full", "make room"),
+    # What SQLite says of a full disk if it finds no room for the index of its log.
+    ("disk I/O error", "make room on its disk or, if there is room, look at the log of the system"),
     ("already exists", "name another file, for this one is another program's"),
 )
 ASYNCPG_REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
