@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,8 +19,8 @@ MEGABYTES = 24
 """Enough for a database with a few thousand hits and SQLite's log, and soon filled up."""
 
 MOUNT = f"""
-mount -t tmpfs -o size={MEGABYTES}m none "$1" && mount --bind "$1" "$2" && echo mounted
-while read -r line; do eval "$line"; echo done; done
+mount --make-rprivate / && mount -t tmpfs -o size={MEGABYTES}m none "$1" && mount --bind "$1" "$2" && echo mounted
+while read -r line; do eval "$line" && echo done || echo failed; done
 """
 RUN = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -48,15 +49,15 @@ class SmallDisk:
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
-            if self._answer() == "mounted":
-                inside = (nsenter, "-t", str(self._shell.pid), "-m", *theirs, sys.executable)
+            inside = (nsenter, "-t", str(self._shell.pid), "-m", *theirs, sys.executable)
+            self.files = Path(f"/proc/{self._shell.pid}/root{behind}")
+            """Where this process finds its files, and may always write."""
+            if self._answer() == "mounted" and self._is_within_reach(inside):
                 break
             self.close()
         else:
             raise OSError("no file system can be mounted here")
         self._program = ("-c", RUN, *inside)
-        self.files = Path(f"/proc/{self._shell.pid}/root{behind}")
-        """Where this process finds its files, and may always write."""
         self._filling = self.files / "filling"
 
     def take(self, hub: FaultyHub) -> None:
@@ -92,6 +93,15 @@ class SmallDisk:
     def close(self) -> None:
         """End the namespace, and with it the disk."""
         self._shell.communicate()
+
+    def _is_within_reach(self, inside: Sequence[str]) -> bool:
+        """Whether a program can be run there, and the files be used from here: some systems forbid the one or other."""
+        try:
+            (self.files / "probe").touch()
+        except OSError:
+            return False
+        look = ("-c", "import os, sys; sys.exit(not os.path.exists(sys.argv[1]))", str(self.path / "probe"))
+        return subprocess.run([*inside, *look], capture_output=True, check=False).returncode == 0
 
     def _run(self, line: str) -> None:
         assert self._shell.stdin is not None
