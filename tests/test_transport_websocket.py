@@ -266,7 +266,7 @@ async def test_peer_that_is_refused_and_sends_on_for_too_long_is_cut_off(monkeyp
 MISTAKES = {
     "too long": (bytes([TEXT, 0xFF]) + (1 << 23).to_bytes(8) + bytes(4) + b"x" * (1 << 23), CloseCode.TOO_LONG),
     "not UTF-8": (frame(TEXT, b"\xff"), CloseCode.NOT_UTF_8),
-    "not masked": (b"\x81\x01x", 1002),
+    "not masked": (b"\x81\x01x", CloseCode.NOT_A_FRAME),
 }
 
 

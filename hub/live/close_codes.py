@@ -1,7 +1,8 @@
 """Why a socket is closed: every code that a client may be given.
 
 Promise: after a code below 4400 a client comes back by itself; after one from 4400 on, not without a change (protocol,
-WebSocket). The codes up to 1015 are those of RFC 6455, 7.4.1, and of IANA's registry; uvicorn gives 1009 and 1012.
+WebSocket). The codes up to 1015 are those of RFC 6455, 7.4.1, and of IANA's registry; uvicorn and websockets give 1002,
+1009 and 1012.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class CloseCode(IntEnum):
         member.meaning = meaning
         return member
 
+    NOT_A_FRAME = 1002, "a frame that breaks RFC 6455"
     NOT_UTF_8 = 1007, "a text frame that is not UTF-8"
     TOO_LONG = 1009, "a frame over 64 KiB"
     RESTARTING = 1012, "the service restarts"
