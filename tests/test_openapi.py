@@ -101,6 +101,14 @@ def test_defaults_of_a_body_are_told_in_words() -> None:
     assert told["template"] is None
 
 
+def test_every_time_has_the_format_of_one() -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        for field, described in schema.get("properties", {}).items():
+            if field == "at" or field.endswith("_at"):
+                formats = {kind.get("format") for kind in described.get("anyOf", [described])}
+                assert "date-time" in formats, f"{name}.{field}"
+
+
 def test_operation_ids_are_unique() -> None:
     ids = [DOCUMENT["paths"][path][method]["operationId"] for method, path in OPERATIONS]
     assert len(set(ids)) == len(ids)

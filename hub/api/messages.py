@@ -32,7 +32,7 @@ from hub.model import MOST_GIVEN, Crm, Message, Provider, Recipient, Settings
 from hub.store.idempotency import KeyReused
 from hub.store.messages import Messages
 from hub.tracking.token import Keys
-from hub.wire import MessageView, MutedData, from_rfc3339, message_view, rfc3339
+from hub.wire import MessageView, MutedData, Time, from_rfc3339, message_view, rfc3339
 
 MOST_RECIPIENTS = 500
 MOST_SUBJECT = 1000
@@ -54,7 +54,7 @@ class MessageBody(Struct, forbid_unknown_fields=True):
     template: Annotated[str, length(MOST_NAME, 1)] | None = None
     format: Literal["html", "plain"] = "html"
     pixels: Literal["auto", "shared", "per_recipient"] = "auto"
-    sent_at: str | UnsetType | None = UNSET
+    sent_at: Time | UnsetType | None = UNSET
     provider: Provider | None = None
     crm: Crm | None = None
 
@@ -63,7 +63,7 @@ class MessagePatch(Struct, forbid_unknown_fields=True):
     """The fields of a message that can be changed."""
 
     muted: bool | UnsetType = UNSET
-    sent_at: str | UnsetType | None = UNSET
+    sent_at: Time | UnsetType | None = UNSET
     provider: Provider | UnsetType | None = UNSET
     crm: Crm | UnsetType | None = UNSET
 
