@@ -33,9 +33,10 @@ from tests.plugins import listening
 from tests.processes import eventually
 from tests.servers import Postgres
 
-CONNECTIONS = 8
+CROWDS = ((1, 50), (8, 300), (64, 3000))
+"""How many connections ask for pixels, and the most hits that a scene then waits for. Only while more than
+`hub.pipeline.ENOUGH` ask at once does PostgreSQL's hub judge a batch while it keeps another."""
 PIXELS_A_KILL = 1500
-MOST_HITS = (50, 300, 3000)
 CHECK_EVERY = 25
 START_SECONDS = 1.0
 LONG_AWAY_SECONDS = 4.0
@@ -75,12 +76,21 @@ class World:
     chance: random.Random
     migrations: Path
     revision: str = field(default_factory=head)
+    connections: int = 0
+    most_hits: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     """How often each scene was played, the hub died at each point, and it left hits in its spool as it was killed."""
 
+    async def play(self, scene: Scene) -> None:
+        """Play a scene while a few ask for pixels, or many."""
+        self.connections, self.most_hits = self.chance.choice(CROWDS)
+        async with asking(self.ledger, [self.hub], self.connections):
+            await scene(self)
+        self.kills[scene.__name__] += 1
+
     async def some_hits(self) -> None:
-        """Wait until a few more hits are answered, or many."""
-        goal = len(self.ledger.answered) + self.chance.randrange(1, self.chance.choice(MOST_HITS))
+        """Wait until some more hits are answered."""
+        goal = len(self.ledger.answered) + self.chance.randrange(1, self.most_hits)
         await eventually(lambda: len(self.ledger.answered) >= goal, 30, "hits are answered")
 
     async def moment(self, most: float = 0.02) -> None:
@@ -179,7 +189,8 @@ async def in_a_migration(world: World) -> None:
     await world.start()
 
 
-SCENES: tuple[Callable[[World], Awaitable[None]], ...] = (
+Scene = Callable[[World], Awaitable[None]]
+SCENES: tuple[Scene, ...] = (
     *(in_a_batch, while_spooling, while_replaying, while_starting, at_a_point, at_a_point, in_a_migration),
 )
 
@@ -189,10 +200,7 @@ async def kill_again_and_again(world: World, kills: int) -> None:
     await world.start()
     async with listening(*world.followers):
         for number in range(1, kills + 1):
-            scene = world.chance.choice(SCENES)
-            async with asking(world.ledger, [world.hub], CONNECTIONS):
-                await scene(world)
-            world.kills[scene.__name__] += 1
+            await world.play(world.chance.choice(SCENES))
             if number % CHECK_EVERY == 0 or number == kills:
                 await world.check()
                 print(f"  {number} kills, {len(world.ledger.answered):,} answered hits: all there, once", flush=True)

@@ -14,6 +14,8 @@ from tests.plugins import listening
 from tests.processes import eventually
 
 SOME = 30
+CONNECTIONS = 24
+"""Well above `hub.pipeline.ENOUGH`, so that on PostgreSQL batches are judged while others are kept."""
 
 
 async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
@@ -33,7 +35,7 @@ async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
                 break
             if point == points[0]:
                 await stack.enter_async_context(listening(*followers))
-            async with asking(ledger, [hub], 8):
+            async with asking(ledger, [hub], CONNECTIONS):
                 start = len(ledger.answered)
                 await eventually(lambda start=start: len(ledger.answered) > start + SOME)  # type: ignore[misc]
                 if point in SPOOLING + REPLAYING:
