@@ -84,14 +84,15 @@ class World:
     async def play(self, scene: Scene) -> None:
         """Play a scene while a few ask for pixels, or many."""
         self.connections, self.most_hits = self.chance.choice(CROWDS)
+        await self.ledger.send(self.store)
         async with asking(self.ledger, [self.hub], self.connections):
             await scene(self)
         self.kills[scene.__name__] += 1
 
     async def some_hits(self) -> None:
         """Wait until some more hits are answered."""
-        goal = len(self.ledger.answered) + self.chance.randrange(1, self.most_hits)
-        await eventually(lambda: len(self.ledger.answered) >= goal, 30, "hits are answered")
+        goal = self.ledger.answered.total() + self.chance.randrange(1, self.most_hits)
+        await eventually(lambda: self.ledger.answered.total() >= goal, 30, "hits are answered")
 
     async def moment(self, most: float = 0.02) -> None:
         """Wait a little while, so that the kill may come anywhere."""
@@ -203,7 +204,7 @@ async def kill_again_and_again(world: World, kills: int) -> None:
             await world.play(world.chance.choice(SCENES))
             if number % CHECK_EVERY == 0 or number == kills:
                 await world.check()
-                print(f"  {number} kills, {len(world.ledger.answered):,} answered hits: all there, once", flush=True)
+                print(f"  {number} kills, {world.ledger.answered.total():,} answered hits: all there, once", flush=True)
     assert world.hub.terminate() == 0
 
 
@@ -218,7 +219,8 @@ async def a_world(directory: Path, kills: int, seed: int, postgres: Postgres | N
         (migrations := directory / "migrations").mkdir()
         async with open_store(url) as store:
             users = [await store.sender(), await store.sender()]
-            ledger = await a_ledger(store, *users, pixels=kills * PIXELS_A_KILL)
+            # Its chance is its own: how many hits come is a matter of time, and what is done to the hub is not.
+            ledger = await a_ledger(store, *users, pixels=kills * PIXELS_A_KILL, chance=random.Random(seed))
             followers = [await a_follower(store, user, [hub]) for user in users]
             # One of them stays away long enough to miss more than is replayed.
             followers[0].come_back_seconds = LONG_AWAY_SECONDS
@@ -243,7 +245,7 @@ def report(world: World, seconds: float) -> None:
     resumed = sum(follower.connected for follower in world.followers)
     over_rest = sum(follower.not_recovered for follower in world.followers)
     events = sum(len(follower.heard) for follower in world.followers)
-    print(f"  {len(world.ledger.answered):,} hits answered, {len(world.ledger.uncertain):,} cut off by a kill")
+    print(f"  {world.ledger.answered.total():,} hits answered, {world.ledger.uncertain.total():,} cut off by a kill")
     print(f"  {events:,} events followed over {resumed} connections, {over_rest} of them by way of REST")
     print(f"  {seconds:.0f} s")
 

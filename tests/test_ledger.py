@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hub.model import new_id
+from hub.model import Verdict, new_id
+from hub.tracking.rules import BURST_CLIENTS
 from tests import ledger as ledger_module
-from tests.factories import Store
+from tests.factories import Store, seeded
 from tests.follower import a_follower
 from tests.hub_process import HubProcess
-from tests.ledger import a_ledger
+from tests.ledger import FEW, VISITORS, Pixel, a_ledger
 from tests.samples import an_open
 
 
@@ -34,24 +37,66 @@ async def test_ledger_does_not_take_a_hit_that_is_never_answered_for_one_cut_off
             await ledger.ask(hub)
 
 
+async def record(store: Store, pixel: Pixel, **changes: Any) -> None:
+    """Record an open on the pixel, and nothing else: an audit would find that."""
+    message_id, position = pixel
+    row = await store.database.fetch_one("SELECT user_id FROM messages WHERE id = $1", message_id)
+    assert row is not None
+    client = changes.pop("client", None)
+    open_ = an_open(id=new_id(), user_id=row["user_id"], message_id=message_id, position=position, **changes)
+    async with store.database.write() as tx:
+        await tx.change(store.opens.added([(open_, client)]))
+
+
 async def test_ledger_finds_a_hit_that_was_answered_and_not_recorded(embedded: Store) -> None:
     ledger = await a_ledger(embedded, pixels=2)
     await ledger.check(embedded.database)
-    ledger.answered.add(ledger.pixel())
+    ledger.answered[pixel := ledger.pixel()] += 1
     with pytest.raises(AssertionError, match="1 of 1 answered hits were not recorded"):
+        await ledger.check(embedded.database)
+    ledger.answered[pixel] += 1
+    await record(embedded, pixel)
+    with pytest.raises(AssertionError, match="1 of 2 answered hits were not recorded"):
         await ledger.check(embedded.database)
 
 
-async def test_ledger_finds_a_hit_that_was_recorded_twice_or_never_asked_for(embedded: Store) -> None:
+@pytest.mark.parametrize(("answered", "uncertain"), [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)])
+async def test_ledger_finds_a_hit_that_was_recorded_more_often_than_asked_for(
+    embedded: Store, answered: int, uncertain: int
+) -> None:
     ledger = await a_ledger(embedded, pixels=2)
-    message_id, position = ledger.pixel()
-    user_id = ledger.messages[0].user_id
-    for said in ("1 hits were recorded that were never asked for", "1 hits were recorded more than once"):
-        again = an_open(id=new_id(), user_id=user_id, message_id=message_id, position=position)
-        async with embedded.database.write() as tx:
-            await tx.change(embedded.opens.added([(again, None)]))
-        with pytest.raises(AssertionError, match=said):
+    ledger.answered[pixel := ledger.pixel()] += answered
+    ledger.uncertain[pixel] += uncertain
+    for _ in range(answered + uncertain):
+        await record(embedded, pixel)
+    # Every hit may be there; only the audit sees that nothing else is.
+    if answered + uncertain:
+        with pytest.raises(AssertionError, match=str(pixel[0])):
             await ledger.check(embedded.database)
+    await record(embedded, pixel)
+    with pytest.raises(AssertionError, match="1 hits were recorded that were never asked for"):
+        await ledger.check(embedded.database)
+
+
+async def test_ledger_finds_a_person_in_a_burst(embedded: Store) -> None:
+    ledger = await a_ledger(embedded, pixels=2)
+    ledger.answered[pixel := ledger.pixel()] += BURST_CLIENTS
+    for number in range(BURST_CLIENTS):
+        verdict = Verdict("scanner" if number else "human", "medium", (), "test")
+        await record(embedded, pixel, verdict=verdict, counted=not number, client=f"client {number}")
+    with pytest.raises(AssertionError, match="1 in a burst"):
+        await ledger.check(embedded.database)
+
+
+async def test_ledger_draws_repeats_early_hits_and_hits_of_every_kind(embedded: Store) -> None:
+    ledger = await a_ledger(embedded, pixels=2000, chance=seeded())
+    await ledger.send(embedded)
+    drawn = Counter(ledger._draw() for _ in range(1000))
+    pixels = Counter(pixel for pixel, _ in drawn)
+    assert sum(times > 1 for times in drawn.values()) > 20, "hits come again"
+    assert sum(times >= BURST_CLIENTS for times in pixels.values()) == FEW, "several come to the pixels just sent"
+    for _, user_agent, network in VISITORS:
+        assert any(f"{user_agent}\r\nX-Forwarded-For: {network}." in visitor for _, visitor in drawn)
 
 
 @pytest.mark.parametrize("heard", [[], [1, 3], [1, 2, 2, 3], [2, 1, 3], [1, 2, 3, 4]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
-from tests.factories import Store
+from tests.factories import Store, seeded
 from tests.faults import FaultyHub
 from tests.faulty import COMMITTING, ONCE, REPLAYING, SPOOLING
 from tests.follower import a_follower
@@ -21,7 +21,7 @@ CONNECTIONS = 24
 async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
     """Kill the hub at one point after another while hits and followers come; after each, compare everything."""
     users = [await store.sender(), await store.sender()]
-    ledger = await a_ledger(store, *users, pixels=30000)
+    ledger = await a_ledger(store, *users, pixels=30000, chance=seeded())
     followers = [await a_follower(store, user, [hub]) for user in users]
     async with AsyncExitStack() as stack:
         for point in (*points, ""):
@@ -35,6 +35,7 @@ async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
                 break
             if point == points[0]:
                 await stack.enter_async_context(listening(*followers))
+            await ledger.send(store)
             async with asking(ledger, [hub], CONNECTIONS):
                 start = len(ledger.answered)
                 await eventually(lambda start=start: len(ledger.answered) > start + SOME)  # type: ignore[misc]
