@@ -78,6 +78,8 @@ class World:
     revision: str = field(default_factory=head)
     connections: int = 0
     most_hits: int = 0
+    most_cut_off: int = 0
+    """How many hits all kills together can have cut off: one of each connection."""
     kills: Counter[str] = field(default_factory=Counter)
     """How often each scene was played, the hub died at each point, and it left hits in its spool as it was killed."""
 
@@ -99,8 +101,12 @@ class World:
         await asyncio.sleep(self.chance.random() * most)
 
     def kill(self) -> None:
-        """Kill the hub, and count whether it leaves hits in its spool."""
+        """Kill the hub, unless it was killed at a point, and count what it leaves and what it can have cut off.
+
+        All that end it call this.
+        """
         self.hub.kill()
+        self.most_cut_off += self.connections
         self.kills[LEAVING_A_SPOOL] += bool(self.hub.segments())
 
     async def restart(self) -> None:
@@ -121,6 +127,8 @@ class World:
         for follower in self.followers:
             await follower.check(self.store)
         await self.ledger.check(self.store.database)
+        cut_off = self.ledger.uncertain.total()
+        assert cut_off <= self.most_cut_off, f"{cut_off} hits were cut off, and by kills {self.most_cut_off} at most"
         assert not self.hub.complaints(), self.hub.complaints()[0]
 
 
@@ -151,7 +159,7 @@ async def while_replaying(world: World) -> None:
 
 async def while_starting(world: World) -> None:
     await world.some_hits()
-    world.hub.kill()
+    world.kill()
     world.hub.launch()
     await world.moment(START_SECONDS)
     await world.restart()
@@ -160,7 +168,7 @@ async def while_starting(world: World) -> None:
 async def at_a_point(world: World) -> None:
     point = world.chance.choice((*COMMITTING, *SPOOLING, *REPLAYING))
     world.kills[point] += 1
-    world.hub.kill()
+    world.kill()
     await world.start(crash=point, nth=1 if point in ONCE else world.chance.randrange(1, NTH))
     world.hub.set("armed")
     if point in SPOOLING + REPLAYING:
@@ -174,7 +182,7 @@ async def at_a_point(world: World) -> None:
 
 async def in_a_migration(world: World) -> None:
     await world.some_hits()
-    world.hub.kill()
+    world.kill()
     number = sum(1 for _ in world.migrations.glob("9*.py")) + 9000
     migration = MIGRATION.format(revision=number, before=world.revision)
     (world.migrations / f"{number}_marks.py").write_text(migration)

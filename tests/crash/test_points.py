@@ -49,6 +49,7 @@ async def survives(store: Store, hub: FaultyHub, points: Sequence[str]) -> None:
             hub.clear()
         for follower in followers:
             await follower.check(store)
+    assert ledger.uncertain.total() <= len(points) * CONNECTIONS, "more was cut off than kills can have done"
     assert hub.terminate() == 0
 
 
