@@ -17,10 +17,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from hub.store.migrate import head
 from tests.absence import Lock
@@ -33,13 +34,8 @@ from tests.plugins import listening
 from tests.processes import eventually
 from tests.servers import Postgres
 
-CROWDS = ((1, 50), (8, 300), (64, 3000))
-"""How many connections ask for pixels, and the most hits that a scene then waits for. Only while more than
-`hub.pipeline.ENOUGH` ask at once does PostgreSQL's hub judge a batch while it keeps another."""
-PIXELS_A_KILL = 1500
 CHECK_EVERY = 25
 START_SECONDS = 1.0
-LONG_AWAY_SECONDS = 4.0
 BETWEEN_SEGMENTS = 0.5
 """How often a replay is cut off once a segment is done, and not near its beginning."""
 NTH = 12
@@ -63,6 +59,23 @@ def upgrade() -> None:
 STATEMENTS = MIGRATION.count("op.")
 LEAVING_A_SPOOL = "leaving hits in the spool"
 
+T = TypeVar("T")
+
+
+class Size(NamedTuple):
+    """How much is asked for between two kills."""
+
+    crowds: Sequence[tuple[int, int]]
+    """How many connections ask for pixels, and the most hits that a scene then waits for. Only while more than
+    `hub.pipeline.ENOUGH` ask at once does PostgreSQL's hub judge a batch while it keeps another."""
+    pixels_a_kill: int
+    long_away_seconds: float
+    """How long one of the followers may stay away: in a long run, until it has missed more than is replayed."""
+
+
+LONG = Size(((1, 50), (8, 300), (64, 3000)), pixels_a_kill=1500, long_away_seconds=4.0)
+SHORT = Size(((1, 20), (8, 100), (64, 300)), pixels_a_kill=500, long_away_seconds=0.5)
+
 
 @dataclass
 class World:
@@ -75,6 +88,7 @@ class World:
     away: Lock
     chance: random.Random
     migrations: Path
+    size: Size
     revision: str = field(default_factory=head)
     connections: int = 0
     most_hits: int = 0
@@ -83,9 +97,14 @@ class World:
     kills: Counter[str] = field(default_factory=Counter)
     """How often each scene was played, the hub died at each point, and it left hits in its spool as it was killed."""
 
-    async def play(self, scene: Scene) -> None:
+    def __post_init__(self) -> None:
+        self.scenes = rounds(SCENES, self.chance)
+        self.points = rounds((*COMMITTING, *SPOOLING, *REPLAYING), self.chance)
+
+    async def play(self) -> None:
         """Play a scene while a few ask for pixels, or many."""
-        self.connections, self.most_hits = self.chance.choice(CROWDS)
+        scene = next(self.scenes)
+        self.connections, self.most_hits = self.chance.choice(self.size.crowds)
         await self.ledger.send(self.store)
         async with asking(self.ledger, [self.hub], self.connections):
             await scene(self)
@@ -166,7 +185,7 @@ async def while_starting(world: World) -> None:
 
 
 async def at_a_point(world: World) -> None:
-    point = world.chance.choice((*COMMITTING, *SPOOLING, *REPLAYING))
+    point = next(world.points)
     world.kills[point] += 1
     world.kill()
     await world.start(crash=point, nth=1 if point in ONCE else world.chance.randrange(1, NTH))
@@ -202,6 +221,13 @@ Scene = Callable[[World], Awaitable[None]]
 SCENES: tuple[Scene, ...] = (
     *(in_a_batch, while_spooling, while_replaying, while_starting, at_a_point, at_a_point, in_a_migration),
 )
+"""Each is played once in every round."""
+
+
+def rounds(things: Sequence[T], chance: random.Random) -> Iterator[T]:
+    """All of `things` in any order, then all of them in another, and so on: none is left out for long."""
+    while True:
+        yield from chance.sample(things, len(things))
 
 
 async def kill_again_and_again(world: World, kills: int) -> None:
@@ -209,7 +235,7 @@ async def kill_again_and_again(world: World, kills: int) -> None:
     await world.start()
     async with listening(*world.followers):
         for number in range(1, kills + 1):
-            await world.play(world.chance.choice(SCENES))
+            await world.play()
             if number % CHECK_EVERY == 0 or number == kills:
                 await world.check()
                 print(f"  {number} kills, {world.ledger.answered.total():,} answered hits: all there, once", flush=True)
@@ -217,7 +243,9 @@ async def kill_again_and_again(world: World, kills: int) -> None:
 
 
 @asynccontextmanager
-async def a_world(directory: Path, kills: int, seed: int, postgres: Postgres | None) -> AsyncIterator[World]:
+async def a_world(
+    directory: Path, kills: int, seed: int, postgres: Postgres | None, size: Size
+) -> AsyncIterator[World]:
     """A hub on a new database, with two senders whose mail is read and whose events are followed."""
     with postgres.database() if postgres else nullcontext() as name:
         url = postgres.url(str(name)) if postgres else f"sqlite:///{directory / 'hub.db'}"
@@ -228,22 +256,22 @@ async def a_world(directory: Path, kills: int, seed: int, postgres: Postgres | N
         async with open_store(url) as store:
             users = [await store.sender(), await store.sender()]
             # Its chance is its own: how many hits come is a matter of time, and what is done to the hub is not.
-            ledger = await a_ledger(store, *users, pixels=kills * PIXELS_A_KILL, chance=random.Random(seed))
+            ledger = await a_ledger(store, *users, pixels=kills * size.pixels_a_kill, chance=random.Random(seed))
             followers = [await a_follower(store, user, [hub]) for user in users]
             # One of them stays away long enough to miss more than is replayed.
-            followers[0].come_back_seconds = LONG_AWAY_SECONDS
+            followers[0].come_back_seconds = size.long_away_seconds
+            away, chance = Lock(store, postgres), random.Random(seed)
             try:
-                yield World(hub, store, ledger, followers, Lock(store, postgres), random.Random(seed), migrations)
+                yield World(hub, store, ledger, followers, away, chance, migrations, size)
             finally:
                 hub.kill()
 
 
-async def run(directory: Path, kills: int, database: str, seed: int) -> World:
-    """Keep the ledger on a database of this kind. Raises AssertionError with what does not add up."""
-    with Postgres() if database == "postgresql" else nullcontext() as postgres:
-        async with a_world(directory, kills, seed, postgres) as world:
-            await kill_again_and_again(world, kills)
-            return world
+async def run(directory: Path, kills: int, seed: int, postgres: Postgres | None, size: Size = LONG) -> World:
+    """Keep the ledger on this PostgreSQL, or on SQLite. Raises AssertionError with what does not add up."""
+    async with a_world(directory, kills, seed, postgres, size) as world:
+        await kill_again_and_again(world, kills)
+        return world
 
 
 def report(world: World, seconds: float) -> None:
@@ -269,7 +297,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory = Path(tempfile.mkdtemp(prefix="glimpse-ledger-"))
     began = time.monotonic()
     try:
-        world = asyncio.run(run(directory, asked.kills, asked.database, asked.seed))
+        with Postgres() if asked.database == "postgresql" else nullcontext() as postgres:
+            world = asyncio.run(run(directory, asked.kills, asked.seed, postgres))
     except AssertionError as wrong:
         print(f"DOES NOT ADD UP: {wrong}\n  seed {asked.seed}; the files are in {directory}")
         return 1
