@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -279,3 +281,21 @@ def test_nginx_ends_with_a_bench_that_is_killed(tmp_path: Path) -> None:
         assert len(pids) == 2
         bench.kill()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="nginx and its worker have ended")
+
+
+@pytest.mark.parametrize("kills", [ledger.LONG_RUN - 1, ledger.LONG_RUN])
+def test_ledger_that_never_saw_what_it_is_for_fails_if_it_was_long(
+    kills: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none: Any = None
+    world = ledger.World(none, none, none, [], none, random.Random(), none, ledger.SHORT)
+    world.kills.update([*(scene.__name__ for scene in ledger.SCENES), *ledger.POINTS[1:]])
+
+    async def ran(*_: Any) -> ledger.World:
+        return world
+
+    monkeypatch.setattr(ledger, "run", ran)
+    monkeypatch.setattr(ledger, "report", lambda *_: None)
+    assert ledger.main(["--kills", str(kills)]) == (kills >= ledger.LONG_RUN)
+    missed = "; ".join((ledger.POINTS[0], ledger.LEAVING_A_SPOOL, ledger.RESUMED_OVER_REST))
+    assert (f"SOME OF IT NEVER HAPPENED: {missed}\n" in capsys.readouterr().out) == (kills >= ledger.LONG_RUN)
