@@ -30,7 +30,7 @@ from tests.factories import Store, open_store
 from tests.faults import FaultyHub
 from tests.faulty import COMMITTING, ONCE, REPLAYING, SPOOLING
 from tests.follower import Follower, a_follower
-from tests.ledger import SECRET, Ledger, a_ledger, asking
+from tests.ledger import CUT_OFF, SECRET, Ledger, a_ledger, asking
 from tests.plugins import listening
 from tests.processes import eventually
 from tests.servers import Postgres
@@ -97,7 +97,7 @@ class World:
     connections: int = 0
     most_hits: int = 0
     most_cut_off: int = 0
-    """How many hits all kills together can have cut off: one of each connection."""
+    """How many hits all kills together can have cut off."""
     kills: Counter[str] = field(default_factory=Counter)
     """How often each scene was played, the hub died at each point, and it left hits in its spool as it was killed."""
 
@@ -129,7 +129,7 @@ class World:
         All that end it call this.
         """
         self.hub.kill()
-        self.most_cut_off += self.connections
+        self.most_cut_off += CUT_OFF * self.connections
         self.kills[LEAVING_A_SPOOL] += bool(self.hub.segments())
 
     async def restart(self) -> None:
@@ -198,6 +198,8 @@ async def at_a_point(world: World) -> None:
     point = next(world.points)
     world.kill()
     await world.start(crash=point, nth=1 if point in ONCE else world.chance.randrange(1, NTH))
+    # Only a burst leads to corrections.
+    await world.ledger.send(world.store)
     world.hub.set("armed")
     if point in SPOOLING + REPLAYING:
         world.hub.set("away")

@@ -26,6 +26,11 @@ SECRET = "a secret that the tests and the hub share"
 LEDGER_KEYS = Keys(SECRET)
 ROUTER_SECONDS = 30.0
 """Heroku's router gives up a request if the first byte of its answer takes longer."""
+CUT_OFF = 2
+"""How many hits a connection can lose to one kill: a client that comes back at once may be let in by a hub that is
+dying, whose listening socket can be closed after the others."""
+COME_BACK_SECONDS = 0.2
+"""How long a client that was refused waits: many that come back sooner take the processor that the hub starts with."""
 RECIPIENTS = 500
 LONG_AGO = 1_700_000_000_000
 """When the messages were sent, in milliseconds: so long ago that no hit falls into the delivery window."""
@@ -33,9 +38,9 @@ LONG_AGO = 1_700_000_000_000
 AGAIN = 0.1
 """How often one of the last RECENT hits comes again."""
 RECENT = 100
-EARLY = 0.1
+EARLY = 0.2
 """How often a hit is on the message that was just sent. It has so few pixels that several clients come to each."""
-FEW = 10
+FEW = 8
 
 WEBKIT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
 VISITORS = (
@@ -105,7 +110,7 @@ class Ledger:
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
             except OSError:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(COME_BACK_SECONDS)
                 continue
             try:
                 while not self.ended:
