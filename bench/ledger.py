@@ -77,7 +77,7 @@ class Size(NamedTuple):
     """How long one of the followers may stay away: in a long run, until it has missed more than is replayed."""
 
 
-LONG = Size(((1, 50), (8, 300), (64, 3000)), pixels_a_kill=1500, long_away_seconds=4.0)
+LONG = Size(((1, 50), (8, 300), (64, 3000)), pixels_a_kill=1500, long_away_seconds=20.0)
 SHORT = Size(((1, 20), (8, 100), (64, 300)), pixels_a_kill=500, long_away_seconds=0.5)
 
 
