@@ -84,6 +84,11 @@ OF_SQLITE = (
     ),
 )
 AWAY = "the database is away; hits go to the spool"
+FULL = """
+CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger AS
+    $$BEGIN RAISE EXCEPTION 'no space is left' USING ERRCODE = 'disk_full'; END$$ LANGUAGE plpgsql;
+CREATE TRIGGER full_disk BEFORE INSERT ON opens FOR EACH STATEMENT EXECUTE FUNCTION full_disk()
+"""
 
 
 def of_postgresql(server: Postgres, url: str) -> tuple[Fault, ...]:
@@ -121,13 +126,6 @@ def of_postgresql(server: Postgres, url: str) -> tuple[Fault, ...]:
             r"the database is away \(no space is left\): hits go to the spool",
         ),
     )
-
-
-FULL = """
-CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger AS
-    $$BEGIN RAISE EXCEPTION 'no space is left' USING ERRCODE = 'disk_full'; END$$ LANGUAGE plpgsql;
-CREATE TRIGGER full_disk BEFORE INSERT ON opens FOR EACH STATEMENT EXECUTE FUNCTION full_disk()
-"""
 
 
 @pytest.fixture
