@@ -200,12 +200,15 @@ async def at_a_point(world: World) -> None:
     await world.start(crash=point, nth=1 if point in ONCE else world.chance.randrange(1, NTH))
     # Only a burst leads to corrections.
     await world.ledger.send(world.store)
-    world.hub.set("armed")
-    if point in SPOOLING + REPLAYING:
-        world.hub.set("away")
-        if point in REPLAYING:
+    if point in REPLAYING:
+        with world.hub.fault("away"):
             await world.some_hits()
-            (world.hub.faults / "away").unlink()
+            # Not before: the changes of a correction pass one of these points, too.
+            world.hub.set("armed")
+    else:
+        world.hub.set("armed")
+        if point in SPOOLING:
+            world.hub.set("away")
     await eventually(world.hub.crashed, 60, f"killed {point}")
     world.kills[point] += 1
     await world.restart()
