@@ -53,6 +53,11 @@ class Figure:
         return self.reached >= self.goal if self.bound == "at least" else self.reached <= self.goal
 
 
+def that_must_not_be(measure: str, name: str, count: int, unit: str, note: str) -> Figure:
+    """The figure of a count whose goal is 0."""
+    return Figure(measure=measure, name=name, value=float(count), unit=unit, goal=0.0, bound="at most", note=note)
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a measure is told: a folder of its own for files, whether to be quick, whether to include the sizes that

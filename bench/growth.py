@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 
 from bench import load, servers
 from bench.bulk import NEVER_SAW, SENDERS, TEMPLATES, Grown, grow, grown_id
-from bench.figures import BenchError, Figure, Setting, percentile
+from bench.figures import BenchError, Figure, Setting, percentile, that_must_not_be
+from bench.hits import SOON_MS
 from bench.load import Load
 from bench.mixture import READER, Hit
 from bench.report import number
@@ -30,7 +31,6 @@ from hub.store.database import Database
 
 NAME = "growth"
 GOAL = 2.0
-SOON_MS = 25.0
 SECONDS = 120.0
 RETENTION_HITS = 200
 RETENTION_CONNECTIONS = 16
@@ -216,14 +216,12 @@ def _retention(setting: Setting, server: Server, grown: Grown) -> list[Figure]:
             note=f"at {RETENTION_HITS} hits/s, slowest {slowest:.0f} ms; {old - left:,} of {old:,} events deleted"
             f" in {time.monotonic() - sweeping:.1f} s",
         ),
-        Figure(
-            measure=NAME,
-            name=f"{server.name}, {grown.opens:,} opens: hits never answered while old events are deleted",
-            value=float(done.unanswered),
-            unit="hits",
-            goal=0.0,
-            bound="at most",
-            note=f"{len(done.latencies):,} answered",
+        that_must_not_be(
+            NAME,
+            f"{server.name}, {grown.opens:,} opens: hits never answered while old events are deleted",
+            done.unanswered,
+            "hits",
+            f"{len(done.latencies):,} answered",
         ),
     ]
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 from bench import load, servers
 from bench.crowd import Crowd, Heard
-from bench.figures import BenchError, Figure, Setting, percentile
+from bench.figures import BenchError, Figure, Setting, percentile, that_must_not_be
 from bench.load import Load, Loaded
 from bench.machine import Watch
 from bench.mixture import first_opens
@@ -124,17 +124,8 @@ def _figures(
     ]
     if goals:
         # The percentiles alone would forgive the loss of one in a hundred.
-        figures.append(
-            Figure(
-                measure=NAME,
-                name=f"{server.name}, {rate:,} hits/s, events that never came",
-                value=float(lost),
-                unit="events",
-                goal=0.0,
-                bound="at most",
-                note=f"of {len(took):,}",
-            )
-        )
+        name = f"{server.name}, {rate:,} hits/s, events that never came"
+        figures.append(that_must_not_be(NAME, name, lost, "events", f"of {len(took):,}"))
     return figures
 
 

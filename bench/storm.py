@@ -15,7 +15,7 @@ from contextlib import ExitStack
 
 from bench import load, servers
 from bench.crowd import Crowd, Heard
-from bench.figures import BenchError, Figure, Setting
+from bench.figures import BenchError, Figure, Setting, that_must_not_be
 from bench.load import Load, Loaded
 from bench.machine import Watch
 from bench.mixture import first_opens
@@ -124,14 +124,12 @@ def _figures(
             others=watch.others(generator),
             note=f"{len(heard.connected):,} live after {live:.2f} s; {len(heard.times):,} have what they missed",
         ),
-        Figure(
-            measure=NAME,
-            name=f"{server.name}, clients that lack an event or have one twice",
-            value=float(wrong),
-            unit="clients",
-            goal=0.0,
-            bound="at most",
-            note=f"{heard.events:,} events delivered, {heard.closed:,} sockets closed"
+        that_must_not_be(
+            NAME,
+            f"{server.name}, clients that lack an event or have one twice",
+            wrong,
+            "clients",
+            f"{heard.events:,} events delivered, {heard.closed:,} sockets closed"
             + "".join(f", {times:,} with {code}" for code, times in heard.codes.items()),
         ),
         Figure(
