@@ -128,9 +128,7 @@ def _left_behind(runs: _Runs, server: Server) -> Figure:
 def _soon(setting: Setting, server: Server, messages: Sequence[Letter], rate: float) -> Figure:
     seconds = 5.0 if setting.quick else 15.0
     requests = [hit.request() for hit in mixed(messages, HITS, random.Random(2))]
-    watch = server.watch()
-    done = load.run(load.Load(server.port, requests, CONNECTIONS, seconds, rate))
-    watch.end()
+    done, watch = load.watched(server, load.Load(server.port, requests, CONNECTIONS, seconds, rate))
     setting.say(f"{server.name} at {rate:,.0f} hits/s: p99 {done.milliseconds(99):.1f} ms")
     return Figure(
         measure=NAME,
